@@ -1,0 +1,252 @@
+//! Runs as people see them: one page of the list, or one run with its attempts and log lines. And the upkeep of their tables.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+use sqlx::types::Json;
+
+use super::DbResult;
+use super::run::{LogLevel, LogLine};
+use crate::ids::{BatchId, BusinessId, ConnectionId, ProcessId, RunId, ScheduleId};
+use crate::run::{AttemptOutcome, Progress, RunError, RunKind, RunOrigin, RunStatus};
+
+/// A run, finished or not.
+#[derive(Debug, Clone)]
+pub struct RunView {
+    /// Its id.
+    pub id: RunId,
+    /// What it is doing, or how it ended.
+    pub status: RunStatus,
+    /// The batch it belongs to.
+    pub batch_id: BatchId,
+    /// The schedule that made it.
+    pub schedule_id: Option<ScheduleId>,
+    /// That schedule's key, if the schedule still exists.
+    pub schedule_key: Option<String>,
+    /// The connection it syncs.
+    pub connection_id: ConnectionId,
+    /// That connection's key, if the connection still exists.
+    pub connection_key: Option<String>,
+    /// The connection's business.
+    pub business_id: BusinessId,
+    /// That business' key, if the business still exists.
+    pub business_key: Option<String>,
+    /// The platform.
+    pub platform: String,
+    /// What asked for it.
+    pub origin: RunOrigin,
+    /// Who asked for it, if a person did.
+    pub requested_by: Option<String>,
+    /// How much it reads.
+    pub kind: RunKind,
+    /// Only these streams.
+    pub streams: Option<Vec<String>>,
+    /// The page, if the kind is `page`.
+    pub page: Option<i64>,
+    /// The smaller, the sooner.
+    pub priority: i16,
+    /// How many attempts have begun.
+    pub attempt: i32,
+    /// Failures that count against the cap.
+    pub failures: i32,
+    /// What it waits for: delay, limit, backoff or overlap.
+    pub waiting_for: Option<String>,
+    /// The same in words.
+    pub wait_detail: Option<String>,
+    /// When the wait ends, where that is known.
+    pub waiting_until: Option<DateTime<Utc>>,
+    /// When it was enqueued.
+    pub created_at: DateTime<Utc>,
+    /// When its first attempt began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// How many checkpoints it has written.
+    pub checkpoint_sequence: i64,
+    /// Per stream: where it would go on.
+    pub checkpoint: Value,
+    /// Per stream: what has been done.
+    pub progress: Json<Progress>,
+    /// The error of the latest attempt that had one.
+    pub last_error: Option<Json<RunError>>,
+}
+
+/// Which runs a page of the list shows. Filters are combined by AND.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    /// Only these statuses; `None`: all.
+    pub statuses: Option<Vec<RunStatus>>,
+    /// Only this platform.
+    pub platform: Option<String>,
+    /// Only this business.
+    pub business: Option<BusinessId>,
+    /// Only this connection.
+    pub connection: Option<ConnectionId>,
+    /// Only this schedule.
+    pub schedule: Option<ScheduleId>,
+    /// Only runs created at this instant or later.
+    pub created_from: Option<DateTime<Utc>>,
+    /// Only runs created before this instant.
+    pub created_before: Option<DateTime<Utc>>,
+    /// Only runs older than this one: the next page.
+    pub before: Option<RunId>,
+}
+
+/// An attempt at a run.
+#[derive(Debug, Clone, Serialize)]
+pub struct AttemptView {
+    /// First, second, ...
+    pub number: i32,
+    /// The process that made it.
+    pub process_id: ProcessId,
+    /// That process' host and process id.
+    pub process_name: String,
+    /// When it was claimed.
+    pub started_at: DateTime<Utc>,
+    /// When it ended; `None`: under way.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// How it ended.
+    pub outcome: Option<AttemptOutcome>,
+    /// What went wrong.
+    pub error: Option<Json<RunError>>,
+    /// Requests it sent.
+    pub calls: i64,
+}
+
+/// A page of runs, newest first.
+pub async fn list_runs(
+    db: &mut PgConnection,
+    filter: &RunFilter,
+    limit: i64,
+) -> DbResult<Vec<RunView>> {
+    let statuses: Option<Vec<String>> = filter.statuses.as_ref().map(|statuses| {
+        statuses
+            .iter()
+            .map(|status| status.as_str().to_owned())
+            .collect()
+    });
+    let mut transaction = sqlx::Connection::begin(db).await?;
+    // Only a plan made for these very values can drop the absent filters and pick the index of the present one.
+    sqlx::query!("set local plan_cache_mode = force_custom_plan")
+        .execute(&mut *transaction)
+        .await?;
+    let page = sqlx::query_as!(
+        RunView,
+        r#"select r.id as "id!: RunId", r.status as "status!: RunStatus", r.batch_id as "batch_id!: BatchId",
+                  r.schedule_id as "schedule_id: ScheduleId", s.key as "schedule_key?",
+                  r.connection_id as "connection_id!: ConnectionId", c.key as "connection_key?",
+                  r.business_id as "business_id!: BusinessId", b.key as "business_key?",
+                  r.platform as "platform!", r.origin as "origin!: RunOrigin", r.requested_by,
+                  r.kind as "kind!: RunKind", r.streams, r.page, r.priority as "priority!",
+                  r.attempt as "attempt!", r.failures as "failures!", r.waiting_for, r.wait_detail,
+                  r.waiting_until, r.created_at as "created_at!", r.started_at, r.finished_at,
+                  r.checkpoint_sequence as "checkpoint_sequence!", r.checkpoint as "checkpoint!",
+                  r.progress as "progress!: Json<Progress>", r.last_error as "last_error: Json<RunError>"
+           from (
+               select * from syncline.runs
+               where ($1::text[] is null or status = any ($1))
+                 and ($2::text is null or platform = $2)
+                 and ($3::uuid is null or business_id = $3)
+                 and ($4::uuid is null or connection_id = $4)
+                 and ($5::uuid is null or schedule_id = $5)
+                 and ($6::timestamptz is null or id >= syncline.run_id_floor($6))
+                 and ($7::timestamptz is null or id < syncline.run_id_floor($7))
+                 and ($8::uuid is null or id < $8)
+               order by id desc
+               limit $9
+           ) r
+           left join syncline.schedule s on s.id = r.schedule_id
+           left join syncline.connection c on c.id = r.connection_id
+           left join syncline.business b on b.id = r.business_id
+           order by r.id desc"#,
+        statuses.as_deref(),
+        filter.platform,
+        filter.business.map(|id| id.0),
+        filter.connection.map(|id| id.0),
+        filter.schedule.map(|id| id.0),
+        filter.created_from,
+        filter.created_before,
+        filter.before.map(|id| id.0),
+        limit
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    transaction.commit().await?;
+    Ok(page)
+}
+
+/// A run by id.
+pub async fn find_run(db: &mut PgConnection, id: RunId) -> DbResult<Option<RunView>> {
+    Ok(sqlx::query_as!(
+        RunView,
+        r#"select r.id as "id!: RunId", r.status as "status!: RunStatus", r.batch_id as "batch_id!: BatchId",
+                  r.schedule_id as "schedule_id: ScheduleId", s.key as "schedule_key?",
+                  r.connection_id as "connection_id!: ConnectionId", c.key as "connection_key?",
+                  r.business_id as "business_id!: BusinessId", b.key as "business_key?",
+                  r.platform as "platform!", r.origin as "origin!: RunOrigin", r.requested_by,
+                  r.kind as "kind!: RunKind", r.streams, r.page, r.priority as "priority!",
+                  r.attempt as "attempt!", r.failures as "failures!", r.waiting_for, r.wait_detail,
+                  r.waiting_until, r.created_at as "created_at!", r.started_at, r.finished_at,
+                  r.checkpoint_sequence as "checkpoint_sequence!", r.checkpoint as "checkpoint!",
+                  r.progress as "progress!: Json<Progress>", r.last_error as "last_error: Json<RunError>"
+           from syncline.runs r
+           left join syncline.schedule s on s.id = r.schedule_id
+           left join syncline.connection c on c.id = r.connection_id
+           left join syncline.business b on b.id = r.business_id
+           where r.id = $1"#,
+        id.0
+    )
+    .fetch_optional(db)
+    .await?)
+}
+
+/// The attempts at a run, first to last.
+pub async fn list_attempts(db: &mut PgConnection, id: RunId) -> DbResult<Vec<AttemptView>> {
+    Ok(sqlx::query_as!(
+        AttemptView,
+        r#"select number, process_id as "process_id: ProcessId", process_name, started_at, ended_at,
+                  outcome as "outcome: AttemptOutcome", error as "error: Json<RunError>", calls
+           from syncline.attempt where run_id = $1 order by token"#,
+        id.0
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// The last log lines of a run, oldest first.
+pub async fn list_log(db: &mut PgConnection, id: RunId, limit: i64) -> DbResult<Vec<LogLine>> {
+    let mut lines = sqlx::query_as!(
+        LogLine,
+        r#"select at, level as "level: LogLevel", stream, message
+           from syncline.run_log where run_id = $1 order by token desc, line desc limit $2"#,
+        id.0,
+        limit
+    )
+    .fetch_all(db)
+    .await?;
+    lines.reverse();
+    Ok(lines)
+}
+
+/// Makes the partitions of this month and so many after it, where they are missing. Answers how many were made.
+pub async fn keep_partitions(db: &mut PgConnection, months_ahead: i32) -> DbResult<i32> {
+    let made = sqlx::query_scalar!(
+        r#"select syncline.keep_partitions($1) as "made!""#,
+        months_ahead
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(made)
+}
+
+/// Deletes keys met by runs that have ended. Answers how many.
+pub async fn prune_seen_keys(db: &mut PgConnection) -> DbResult<u64> {
+    let pruned = sqlx::query!(
+        "delete from syncline.seen_key s
+         where not exists (select from syncline.run r where r.id = s.run_id)"
+    )
+    .execute(db)
+    .await?;
+    Ok(pruned.rows_affected())
+}

@@ -1,0 +1,30 @@
+//! All SQL of the control tables, one function a question. Each takes a connection, so that it joins any transaction.
+//!
+//! Statements are checked at compile time against the migrations. Time is read in SQL by `syncline.now()`.
+
+pub mod access;
+pub mod batch;
+pub mod budget;
+pub mod business;
+pub mod connection;
+mod error;
+pub mod history;
+mod migrate;
+pub mod notify;
+mod pool;
+pub mod process;
+pub mod run;
+pub mod schedule;
+pub mod stream_state;
+pub mod tick;
+
+pub use error::{DbError, DbResult};
+pub use migrate::{check_schema, migrate};
+pub use pool::connect;
+
+/// The database's clock.
+pub async fn now(db: &mut sqlx::PgConnection) -> DbResult<chrono::DateTime<chrono::Utc>> {
+    Ok(sqlx::query_scalar!(r#"select syncline.now() as "now!""#)
+        .fetch_one(db)
+        .await?)
+}

@@ -1,0 +1,45 @@
+//! Connections to the database, with the settings that the queue relies on.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context;
+use secrecy::ExposeSecret;
+use sqlx::PgPool;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+
+use crate::config::DatabaseConfig;
+
+/// How long a process waits for a connection before it gives up.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Opens a pool and one connection, so that a wrong address is told at once.
+pub async fn connect(config: &DatabaseConfig, application: &str) -> anyhow::Result<PgPool> {
+    let url = config.database_url.expose_secret();
+    let options = PgConnectOptions::from_str(url)
+        .ok()
+        .filter(|_| url.starts_with("postgres://") || url.starts_with("postgresql://"))
+        .context(
+            "DATABASE_URL is not a Postgres address; allowed: postgres://user:password@host:port/database",
+        )?
+        .application_name(application)
+        .options([
+            // A custom plan made while no run was queued reads the whole table; the generic plan keeps to the indexes.
+            ("plan_cache_mode", "force_generic_plan"),
+            // A worker that dies or stalls in mid-transaction lets go of its locks before its runs are rescued.
+            ("idle_in_transaction_session_timeout", "20s"),
+            ("tcp_user_timeout", "20s"),
+            ("jit", "off"),
+        ]);
+    let (host, port) = (options.get_host().to_owned(), options.get_port());
+    PgPoolOptions::new()
+        .max_connections(config.database_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await
+        .with_context(|| {
+            format!(
+                "the database at {host}:{port} cannot be reached; check DATABASE_URL and that Postgres is running"
+            )
+        })
+}

@@ -1,0 +1,150 @@
+//! Processes that take part, and their heartbeats.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use super::DbResult;
+use crate::ids::ProcessId;
+use crate::words::words;
+
+words! {
+    /// What a process does.
+    pub enum ProcessRole {
+        /// Turns schedules into runs, and keeps house.
+        Scheduler = "scheduler",
+        /// Executes runs.
+        Worker = "worker",
+        /// Answers HTTP.
+        Api = "api",
+    }
+}
+
+/// A process, as seen by others.
+#[derive(Debug, Clone, Serialize)]
+pub struct Process {
+    /// New at each start.
+    pub id: ProcessId,
+    /// What it does.
+    pub role: ProcessRole,
+    /// Host and process id.
+    pub name: String,
+    /// Its release.
+    pub version: String,
+    /// How many runs it executes at once.
+    pub slots: Option<i32>,
+    /// When it started.
+    pub started_at: DateTime<Utc>,
+    /// Its last heartbeat.
+    pub seen_at: DateTime<Utc>,
+}
+
+/// Registers a process that starts.
+pub async fn register(
+    db: &mut PgConnection,
+    id: ProcessId,
+    role: ProcessRole,
+    name: &str,
+    slots: Option<i32>,
+) -> DbResult<()> {
+    sqlx::query!(
+        "insert into syncline.process (id, role, name, version, slots, started_at, seen_at)
+         values ($1, $2, $3, $4, $5, syncline.now(), syncline.now())
+         on conflict (id) do nothing",
+        id.0,
+        role.as_str(),
+        name,
+        crate::VERSION,
+        slots
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Says that a process is up. False: its runs were given to others, and it must not go on under this id.
+pub async fn beat(db: &mut PgConnection, id: ProcessId) -> DbResult<bool> {
+    let beaten = sqlx::query!(
+        "update syncline.process set seen_at = syncline.now() where id = $1 and rescued_at is null",
+        id.0
+    )
+    .execute(db)
+    .await?;
+    Ok(beaten.rows_affected() == 1)
+}
+
+/// Says goodbye.
+pub async fn stop(db: &mut PgConnection, id: ProcessId) -> DbResult<()> {
+    sqlx::query!(
+        "update syncline.process set stopped_at = syncline.now() where id = $1",
+        id.0
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Workers that have been silent for so long, or have stopped, and whose runs have not been looked after yet.
+pub async fn list_silent_workers(
+    db: &mut PgConnection,
+    silence: Duration,
+) -> DbResult<Vec<ProcessId>> {
+    Ok(sqlx::query_scalar!(
+        r#"select id as "id: ProcessId" from syncline.process
+           where role = 'worker' and rescued_at is null
+             and (stopped_at is not null or seen_at < syncline.now() - make_interval(secs => $1))"#,
+        silence.as_secs_f64()
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Marks that a process's runs are being given to others; from now on its heartbeat is refused. False: it has been heard
+/// of in the meantime, or somebody else looks after it.
+pub async fn mark_rescued(
+    db: &mut PgConnection,
+    id: ProcessId,
+    silence: Duration,
+) -> DbResult<bool> {
+    // Competes with the heartbeat for the row: whichever comes first decides.
+    let marked = sqlx::query!(
+        "update syncline.process set rescued_at = syncline.now()
+         where id = $1 and rescued_at is null
+           and (stopped_at is not null or seen_at < syncline.now() - make_interval(secs => $2))",
+        id.0,
+        silence.as_secs_f64()
+    )
+    .execute(db)
+    .await?;
+    Ok(marked.rows_affected() == 1)
+}
+
+/// Processes heard of within the given time, by role and name.
+pub async fn list_up(db: &mut PgConnection, within: Duration) -> DbResult<Vec<Process>> {
+    Ok(sqlx::query_as!(
+        Process,
+        r#"select id as "id: ProcessId", role as "role: ProcessRole", name, version, slots,
+                  started_at, seen_at
+           from syncline.process
+           where stopped_at is null and rescued_at is null
+             and seen_at >= syncline.now() - make_interval(secs => $1)
+           order by role, name"#,
+        within.as_secs_f64()
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Deletes rows of processes that ended more than a day ago. Answers how many.
+pub async fn prune(db: &mut PgConnection) -> DbResult<u64> {
+    let pruned = sqlx::query!(
+        "delete from syncline.process
+         where seen_at < syncline.now() - interval '1 day'
+           and (rescued_at is not null or role <> 'worker')"
+    )
+    .execute(db)
+    .await?;
+    Ok(pruned.rows_affected())
+}

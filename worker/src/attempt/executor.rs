@@ -1,0 +1,199 @@
+//! One attempt, from its claim to the decision how it ends.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use sqlx::PgPool;
+use syncline_engine::{HttpClient, StreamInfo};
+use syncline_shared::clock::Clock;
+use syncline_shared::db::run::{ClaimedRun, LogLevel};
+use syncline_shared::run::RunError;
+use syncline_shared::secret::Cipher;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use super::checkpoint::RunPosition;
+use super::end::{Stop, completed, stopped};
+use super::host::AttemptHost;
+use super::log::AttemptLog;
+use super::permits::Permits;
+use super::prepare::{Prepared, prepare};
+use super::stream_sync::{StreamEnd, StreamSync};
+use super::writer::{RunProgress, Writer};
+use crate::connectors::Connectors;
+use crate::destination::{Destination, forget_seen};
+use crate::queue::{AttemptEnd, Held, Leases};
+
+/// Executes attempts. Shared by all of them.
+pub(crate) struct Executor {
+    pub(crate) pool: PgPool,
+    pub(crate) connectors: Connectors,
+    pub(crate) cipher: Cipher,
+    pub(crate) http: HttpClient,
+    pub(crate) destination: Arc<Destination>,
+    pub(crate) permits: Permits,
+    pub(crate) leases: Arc<Leases>,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Cancelled when the process drains.
+    pub(crate) draining: CancellationToken,
+}
+
+impl Executor {
+    /// Executes one attempt and says how it ended.
+    pub(crate) async fn execute(&self, run: ClaimedRun) -> AttemptEnd {
+        let span = tracing::info_span!(
+            "run.attempt",
+            run.id = %run.id,
+            attempt = run.attempt,
+            platform = run.platform,
+            connection.id = %run.connection_id
+        );
+        let held = self.leases.watch(run.id, run.token);
+        let lost = held.lost.clone();
+        let run = Arc::new(run);
+        tokio::select! {
+            end = self.attempt(run.clone(), held).instrument(span) => end,
+            () = lost.cancelled() => AttemptEnd::Lost(run.id, run.token),
+        }
+    }
+
+    async fn attempt(&self, run: Arc<ClaimedRun>, held: Held) -> AttemptEnd {
+        let began = Instant::now();
+        let calls = Arc::new(AtomicI64::new(0));
+        let mut writer = Writer {
+            pool: self.pool.clone(),
+            run: run.clone(),
+            held: held.clone(),
+            state: RunProgress {
+                progress: run.progress.0.clone(),
+                position: RunPosition::read(&run.checkpoint),
+                sequence: run.checkpoint_sequence,
+                failures: run.failures,
+            },
+            log: AttemptLog::new(self.clock.clone()),
+        };
+        let result = self.sync_all(&run, held, &calls, &mut writer).await;
+        let calls = calls.load(Ordering::Relaxed);
+        let end = match result {
+            Ok(stream_error) => completed(&run, &writer.state, calls, stream_error),
+            Err(stop) => {
+                if let Stop::Failure { error, .. } = &stop {
+                    writer.log.add(
+                        LogLevel::Error,
+                        error.stream.as_deref(),
+                        error.message.clone(),
+                    );
+                }
+                stopped(&run, writer.state.failures, calls, stop, rand::random())
+            }
+        };
+        self.tell(&run, &writer, &end, began);
+        writer.flush_log().await;
+        if matches!(end, AttemptEnd::Finish(_)) {
+            self.forget_keys(&run).await;
+        }
+        end
+    }
+
+    /// Syncs every stream that is not done. `Ok` holds the error of the last stream that was given up.
+    async fn sync_all(
+        &self,
+        run: &Arc<ClaimedRun>,
+        held: Held,
+        calls: &Arc<AtomicI64>,
+        writer: &mut Writer,
+    ) -> Result<Option<RunError>, Stop> {
+        let prepared = prepare(&self.pool, &self.connectors, &self.cipher, run)
+            .await
+            .map_err(|error| Stop::Failure {
+                error,
+                retry_after: None,
+            })?;
+        let host = Arc::new(AttemptHost {
+            connector: prepared.connector.clone(),
+            limits: prepared.connection.limits.clone(),
+            permits: self.permits.clone(),
+            held,
+            draining: self.draining.clone(),
+            calls: calls.clone(),
+        });
+        let mut given_up = None;
+        for stream in &prepared.streams {
+            writer.state.progress.stream(&stream.name);
+        }
+        for stream in &prepared.streams {
+            if writer.state.position.stream(&stream.name).done {
+                continue;
+            }
+            match self.sync_stream(&prepared, stream, &host, writer).await {
+                Ok(()) => {}
+                Err(StreamEnd::Stop(stop)) => return Err(stop),
+                Err(StreamEnd::GivenUp(error)) => {
+                    writer
+                        .give_up(&stream.name, &error.message)
+                        .await
+                        .map_err(|_| Stop::Lost)?;
+                    given_up = Some(error);
+                }
+                Err(StreamEnd::PositionRefused(reason)) => {
+                    writer
+                        .give_up(&stream.name, &reason)
+                        .await
+                        .map_err(|_| Stop::Lost)?;
+                }
+            }
+        }
+        Ok(given_up)
+    }
+
+    async fn sync_stream(
+        &self,
+        prepared: &Prepared,
+        stream: &StreamInfo,
+        host: &Arc<AttemptHost>,
+        writer: &mut Writer,
+    ) -> Result<(), StreamEnd> {
+        let table = self
+            .destination
+            .table(&self.pool, &prepared.connection.platform, stream)
+            .await?;
+        let sync = StreamSync {
+            prepared,
+            stream,
+            table: &table,
+            host: host.clone(),
+            http: self.http.clone(),
+        };
+        sync.sync(writer).await
+    }
+
+    /// One line in the process's log, and the same in the run's.
+    fn tell(&self, run: &ClaimedRun, writer: &Writer, end: &AttemptEnd, began: Instant) {
+        let total = writer.state.progress.total();
+        let seconds = began.elapsed().as_secs_f64();
+        let what = match end {
+            AttemptEnd::Finish(finish) => finish.outcome.as_str(),
+            AttemptEnd::Release(release) => release.attempt.as_str(),
+            AttemptEnd::Lost(..) => "lost its lease",
+        };
+        tracing::info!(
+            run.id = %run.id,
+            outcome = what,
+            duration_ms = began.elapsed().as_millis(),
+            "run {} attempt {} {what}: {} read, {} inserted, {} updated, {} unchanged, {} deleted, {} failed in {seconds:.2}s",
+            run.id, run.attempt, total.read, total.inserted, total.updated, total.unchanged, total.deleted, total.failed
+        );
+    }
+
+    /// A run that has ended needs the keys it met no more. What is missed here is swept by housekeeping.
+    async fn forget_keys(&self, run: &ClaimedRun) {
+        let forgetting = async {
+            let mut db = self.pool.acquire().await?;
+            forget_seen(&mut db, run.id, None).await
+        };
+        if let Err(error) = forgetting.await {
+            tracing::warn!(run.id = %run.id, %error, "keys of run {} were not forgotten: {error}", run.id);
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! The life of one attempt: prepare, sync each stream, decide how it ends.
+
+mod checkpoint;
+mod end;
+mod executor;
+mod host;
+mod log;
+mod permits;
+mod prepare;
+mod stream_sync;
+mod writer;
+
+pub(crate) use end::{abnormal_end, handed_back};
+pub(crate) use executor::Executor;
+pub(crate) use permits::Permits;

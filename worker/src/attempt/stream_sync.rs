@@ -1,0 +1,270 @@
+//! Syncs one stream: a task reads pages ahead while the ones before are written.
+//!
+//! Pages that wait to be written are bounded by their size, so memory stays flat however fast the platform is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use syncline_engine::{Page, ReadError, ReadLimits, ReadSettings, StreamInfo};
+use syncline_shared::db::run::LogLevel;
+use syncline_shared::run::{FailureKind, RunError, RunKind};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio_util::task::AbortOnDropHandle;
+
+use super::checkpoint::StreamPosition;
+use super::end::{Stop, UNKNOWN_LIMIT_WAIT};
+use super::host::AttemptHost;
+use super::prepare::Prepared;
+use super::writer::{Batch, WriteError, Writer};
+use crate::destination::{DestinationError, Table, Target};
+
+/// KiB of pages that are read ahead. A larger page is read when nothing else waits.
+const READ_AHEAD_KIB: u32 = 16 * 1024;
+/// Pages that are read ahead.
+const READ_AHEAD_PAGES: usize = 64;
+/// Records after which a transaction is closed.
+const BATCH_RECORDS: usize = 2_000;
+
+/// What a stream is synced with.
+pub(super) struct StreamSync<'a> {
+    pub(super) prepared: &'a Prepared,
+    pub(super) stream: &'a StreamInfo,
+    pub(super) table: &'a Table,
+    pub(super) host: Arc<AttemptHost>,
+    pub(super) http: syncline_engine::HttpClient,
+}
+
+/// Why a stream was not read to its end.
+pub(super) enum StreamEnd {
+    /// The whole attempt stops.
+    Stop(Stop),
+    /// This stream is given up; the others go on.
+    GivenUp(RunError),
+    /// The platform no longer accepts the stored position.
+    PositionRefused(String),
+}
+
+struct Fetched {
+    page: Page,
+    _room: OwnedSemaphorePermit,
+}
+
+impl StreamSync<'_> {
+    /// Reads the stream from where its last checkpoint stands to its end.
+    pub(super) async fn sync(&self, writer: &mut Writer) -> Result<(), StreamEnd> {
+        let name = &self.stream.name;
+        let resumed = writer.state.position.stream(name).position.is_some();
+        if resumed {
+            writer.log.add(
+                LogLevel::Info,
+                Some(name),
+                "goes on from its last checkpoint",
+            );
+        }
+        match self.read_and_write(writer).await {
+            Err(StreamEnd::PositionRefused(reason)) if resumed => {
+                let line =
+                    format!("the platform refused the stored position, starting again: {reason}");
+                writer.log.add(LogLevel::Warn, Some(name), line);
+                writer.state.position.stream(name).position = None;
+                self.read_and_write(writer).await
+            }
+            end => end,
+        }
+    }
+
+    async fn read_and_write(&self, writer: &mut Writer) -> Result<(), StreamEnd> {
+        let (pages, mut fetched) = mpsc::channel(READ_AHEAD_PAGES);
+        let from = writer
+            .state
+            .position
+            .stream(&self.stream.name)
+            .position
+            .clone();
+        let settings = ReadSettings {
+            config: self.prepared.config.clone(),
+            base_url: self.prepared.connection.base_url.clone(),
+            http: self.http.clone(),
+            host: self.host.clone(),
+            from,
+            page: writer.run.page.and_then(|page| u64::try_from(page).ok()),
+            cancel: writer.held.lost.clone(),
+            limits: ReadLimits::default(),
+        };
+        let reader = self.prepared.connector.reader(&self.stream.name, settings);
+        let mut reader = reader.map_err(|error| self.read_end(error))?;
+        let fetching = AbortOnDropHandle::new(tokio::spawn(async move {
+            let room = Arc::new(Semaphore::new(READ_AHEAD_KIB as usize));
+            while let Some(page) = reader.next_page().await? {
+                let kib = u32::try_from(page.bytes / 1024 + 1)
+                    .unwrap_or(u32::MAX)
+                    .min(READ_AHEAD_KIB);
+                let Ok(room) = room.clone().acquire_many_owned(kib).await else {
+                    break;
+                };
+                if pages.send(Fetched { page, _room: room }).await.is_err() {
+                    break;
+                }
+            }
+            Ok::<(), ReadError>(())
+        }));
+
+        let mut next = fetched.recv().await;
+        while let Some(first) = next.take() {
+            let mut batch = vec![first];
+            let mut records = batch
+                .first()
+                .map_or(0, |fetched| fetched.page.records.len());
+            // Whatever has arrived in the meantime goes into the same transaction.
+            while records < BATCH_RECORDS
+                && let Ok(more) = fetched.try_recv()
+            {
+                records += more.page.records.len();
+                batch.push(more);
+            }
+            self.write(writer, &batch).await?;
+            drop(batch);
+            next = fetched.recv().await;
+        }
+        match fetching.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(self.read_end(error)),
+            Err(join) => Err(StreamEnd::Stop(Stop::Failure {
+                error: RunError::new(
+                    FailureKind::Transient,
+                    format!("reading ended abnormally, which is a fault in Syncline: {join}"),
+                ),
+                retry_after: None,
+            })),
+        }
+    }
+
+    async fn write(&self, writer: &mut Writer, fetched: &[Fetched]) -> Result<(), StreamEnd> {
+        let run = writer.run.clone();
+        let is_page = run.kind == RunKind::Page;
+        let next = fetched.last().and_then(|last| last.page.next.clone());
+        let done = next.is_none();
+        let whole = self.stream.full_read && !is_page;
+        let rejected: usize = fetched
+            .iter()
+            .map(|fetched| fetched.page.rejected.len())
+            .sum();
+        let records: usize = fetched
+            .iter()
+            .map(|fetched| fetched.page.records.len())
+            .sum();
+        for refused in fetched
+            .iter()
+            .flat_map(|fetched| &fetched.page.rejected)
+            .take(3)
+        {
+            let line = format!(
+                "not a record: {}; it begins {}",
+                refused.reason, refused.sample
+            );
+            writer
+                .log
+                .add(LogLevel::Warn, Some(&self.stream.name), line);
+        }
+        let batch = Batch {
+            stream: &self.stream.name,
+            table: self.table,
+            target: Target {
+                connection: run.connection_id,
+                run: run.id,
+                stream: &self.stream.name,
+                track_keys: whole,
+            },
+            encoded: self
+                .table
+                .encode(fetched.iter().flat_map(|fetched| &fetched.page.records)),
+            read: u64::try_from(records + rejected).unwrap_or(u64::MAX),
+            rejected: u64::try_from(rejected).unwrap_or(u64::MAX),
+            pages: u64::try_from(fetched.len()).unwrap_or(u64::MAX),
+            position: StreamPosition {
+                done,
+                position: next,
+            },
+            complete_read: done && whole,
+        };
+        writer
+            .write(&batch)
+            .await
+            .map_err(|error| self.write_end(error))
+    }
+
+    fn write_end(&self, error: WriteError) -> StreamEnd {
+        match error {
+            WriteError::Lost => StreamEnd::Stop(Stop::Lost),
+            WriteError::Refused(problem) => StreamEnd::GivenUp(RunError {
+                stream: Some(self.stream.name.clone()),
+                ..RunError::new(
+                    FailureKind::Permanent,
+                    format!("the destination refused the records: {problem}"),
+                )
+            }),
+        }
+    }
+
+    /// What a read's end means for the stream or the run.
+    fn read_end(&self, error: ReadError) -> StreamEnd {
+        let run_error = |kind| {
+            let failure = error.failure();
+            RunError {
+                kind,
+                message: error.to_string(),
+                stream: Some(self.stream.name.clone()),
+                http_status: failure.and_then(|failure| failure.http_status),
+                platform_code: failure.and_then(|failure| failure.platform_code.clone()),
+                excerpt: failure.and_then(|failure| failure.body_excerpt.clone()),
+            }
+        };
+        let fail = |kind, retry_after| {
+            StreamEnd::Stop(Stop::Failure {
+                error: run_error(kind),
+                retry_after,
+            })
+        };
+        match &error {
+            ReadError::RateLimited {
+                retry_after,
+                failure,
+            } => StreamEnd::Stop(Stop::Limit {
+                wait: retry_after
+                    .unwrap_or(UNKNOWN_LIMIT_WAIT)
+                    .max(Duration::from_millis(1)),
+                detail: format!(
+                    "{} asked to wait: {failure}",
+                    self.prepared.connection.platform
+                ),
+            }),
+            ReadError::Parked { until_hint, reason } => StreamEnd::Stop(Stop::Limit {
+                wait: *until_hint,
+                detail: reason.clone(),
+            }),
+            ReadError::Transient { retry_after, .. } => fail(FailureKind::Transient, *retry_after),
+            ReadError::NeedsToken { .. } => fail(FailureKind::NeedsPerson, None),
+            ReadError::NeedsPerson { .. } => fail(FailureKind::NeedsPerson, None),
+            ReadError::Permanent { .. } => StreamEnd::GivenUp(run_error(FailureKind::Permanent)),
+            ReadError::PositionRefused { failure } => {
+                StreamEnd::PositionRefused(failure.to_string())
+            }
+            ReadError::Stopped { .. } => StreamEnd::Stop(Stop::Drain),
+            ReadError::Cancelled => StreamEnd::Stop(Stop::Lost),
+        }
+    }
+}
+
+impl From<DestinationError> for StreamEnd {
+    fn from(error: DestinationError) -> Self {
+        match error {
+            DestinationError::Database(database) if database.is_transient() => {
+                Self::Stop(Stop::Failure {
+                    error: RunError::new(FailureKind::Transient, database.to_string()),
+                    retry_after: None,
+                })
+            }
+            other => Self::GivenUp(RunError::new(FailureKind::Permanent, other.to_string())),
+        }
+    }
+}

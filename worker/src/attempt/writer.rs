@@ -1,0 +1,250 @@
+//! Writes pages: records, checkpoint and proof of the lease in one transaction.
+//!
+//! The proof is the last statement before the COMMIT. When the answer to a COMMIT is lost, the checkpoint's number tells
+//! whether it took place. While the database is away the writer tries again; the lease decides for how long that makes sense.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::{Connection, PgPool};
+use syncline_shared::db::run::{
+    Checkpoint, ClaimedRun, LogLevel, append_log, find_checkpoint, write_checkpoint,
+};
+use syncline_shared::db::{DbError, DbResult};
+use syncline_shared::run::{Progress, StreamCounts, StreamStatus};
+
+use super::checkpoint::{RunPosition, StreamPosition};
+use super::log::AttemptLog;
+use crate::destination::{Encoded, Table, Target};
+use crate::queue::Held;
+
+/// Before a database that did not answer is asked again.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+/// Refused records that are kept as samples, per batch.
+const SAMPLES: usize = 3;
+
+/// How far a run has come, as its last checkpoint tells.
+#[derive(Debug, Clone)]
+pub(super) struct RunProgress {
+    pub(super) progress: Progress,
+    pub(super) position: RunPosition,
+    pub(super) sequence: i64,
+    /// Failures that count against the cap; zero again once a checkpoint has advanced.
+    pub(super) failures: i32,
+}
+
+/// What one transaction is to write for a stream.
+pub(super) struct Batch<'a> {
+    pub(super) stream: &'a str,
+    pub(super) table: &'a Table,
+    pub(super) target: Target<'a>,
+    pub(super) encoded: Encoded,
+    /// Records that the platform sent, those that are no records included.
+    pub(super) read: u64,
+    /// Records that the engine refused.
+    pub(super) rejected: u64,
+    pub(super) pages: u64,
+    /// Where the stream stands after this batch.
+    pub(super) position: StreamPosition,
+    /// True: the run has now read all there is, so keys not met are gone.
+    pub(super) complete_read: bool,
+}
+
+/// Why a batch was not written.
+#[derive(Debug)]
+pub(super) enum WriteError {
+    /// The lease is gone; nothing was written.
+    Lost,
+    /// The database refuses the data; a repetition would not help.
+    Refused(String),
+}
+
+/// Writes for one attempt.
+pub(super) struct Writer {
+    pub(super) pool: PgPool,
+    pub(super) run: Arc<ClaimedRun>,
+    pub(super) held: Held,
+    pub(super) state: RunProgress,
+    pub(super) log: AttemptLog,
+}
+
+impl Writer {
+    /// Writes a batch and advances the checkpoint.
+    pub(super) async fn write(&mut self, batch: &Batch<'_>) -> Result<(), WriteError> {
+        self.note_problems(batch);
+        loop {
+            let mut next = self.state.clone();
+            next.sequence += 1;
+            next.failures = 0;
+            match self.transact(batch, &mut next).await {
+                Ok(()) => {}
+                Err(error) => match self.after_error(error, next.sequence).await? {
+                    Some(progress) => next.progress = progress,
+                    None => continue,
+                },
+            }
+            self.state = next;
+            self.log.written();
+            return Ok(());
+        }
+    }
+
+    /// Marks a stream as given up, and writes that.
+    pub(super) async fn give_up(&mut self, stream: &str, problem: &str) -> Result<(), WriteError> {
+        self.log.add(LogLevel::Error, Some(stream), problem);
+        loop {
+            let mut next = self.state.clone();
+            next.sequence += 1;
+            let entry = next.progress.stream(stream);
+            entry.status = StreamStatus::Failed;
+            entry.problem = Some(problem.to_owned());
+            next.position.stream(stream).done = true;
+            let written = async {
+                let mut db = self.pool.acquire().await?;
+                let mut transaction = db.begin().await?;
+                self.conclude(&mut transaction, &next).await?;
+                transaction.commit().await?;
+                DbResult::Ok(())
+            };
+            match written.await {
+                Ok(()) => {}
+                Err(error) => match self.after_error(error, next.sequence).await? {
+                    Some(progress) => next.progress = progress,
+                    None => continue,
+                },
+            }
+            self.state = next;
+            self.log.written();
+            return Ok(());
+        }
+    }
+
+    /// Writes the lines since the last checkpoint. They are the attempt's own, so they need no lease; losing them loses no data.
+    pub(super) async fn flush_log(&mut self) {
+        let (first, lines) = self.log.pending();
+        if lines.is_empty() {
+            return;
+        }
+        let flushing = async {
+            let mut db = self.pool.acquire().await?;
+            append_log(&mut db, self.run.id, self.run.token, first, lines).await
+        };
+        if let Err(error) = flushing.await {
+            tracing::warn!(run.id = %self.run.id, %error, "log lines of run {} were lost: {error}", self.run.id);
+        }
+        self.log.written();
+    }
+
+    async fn transact(&self, batch: &Batch<'_>, next: &mut RunProgress) -> DbResult<()> {
+        let mut db = self.pool.acquire().await?;
+        let mut transaction = db.begin().await?;
+        let loaded = batch
+            .table
+            .load(&mut transaction, batch.target, &batch.encoded)
+            .await?;
+        let refused = u64::try_from(batch.encoded.refused.len()).unwrap_or(u64::MAX);
+        let entry = next.progress.stream(batch.stream);
+        entry.status = if batch.position.done {
+            StreamStatus::Done
+        } else {
+            StreamStatus::Reading
+        };
+        entry.pages += batch.pages;
+        entry.counts.add(StreamCounts {
+            read: batch.read,
+            inserted: loaded.inserted,
+            updated: loaded.updated,
+            unchanged: loaded.unchanged,
+            deleted: 0,
+            failed: batch.rejected + refused,
+            duplicates: loaded.duplicates,
+        });
+        // A record that could not be read may be one of those that seem to be gone.
+        if batch.complete_read && entry.counts.failed == 0 {
+            entry.counts.deleted += batch
+                .table
+                .mark_deleted(&mut transaction, batch.target)
+                .await?;
+        }
+        if entry.problem.is_none()
+            && let Some((reason, _)) = batch.encoded.refused.first()
+        {
+            entry.problem = Some(format!("a record was refused: {reason}"));
+        }
+        *next.position.stream(batch.stream) = batch.position.clone();
+        self.conclude(&mut transaction, next).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    /// The end of every transaction: log lines, then the checkpoint, which proves the lease.
+    async fn conclude(&self, db: &mut sqlx::PgConnection, next: &RunProgress) -> DbResult<()> {
+        let (first, lines) = self.log.pending();
+        if !lines.is_empty() {
+            append_log(db, self.run.id, self.run.token, first, lines).await?;
+        }
+        let checkpoint = Checkpoint {
+            id: self.run.id,
+            token: self.run.token,
+            sequence: next.sequence,
+            position: &next.position.to_json(),
+            progress: &next.progress,
+        };
+        write_checkpoint(db, &checkpoint).await
+    }
+
+    /// Finds out what an error means: `Some`: the checkpoint was written after all, with this progress. `None`: it was not; try
+    /// again.
+    async fn after_error(
+        &mut self,
+        error: DbError,
+        sequence: i64,
+    ) -> Result<Option<Progress>, WriteError> {
+        if !error.is_transient() && !matches!(error, DbError::Stale) {
+            return Err(WriteError::Refused(error.to_string()));
+        }
+        if error.is_transient() {
+            tracing::warn!(run.id = %self.run.id, %error, "a checkpoint met an error, looking whether it was written: {error}");
+        }
+        loop {
+            let looking = async {
+                let mut db = self.pool.acquire().await?;
+                find_checkpoint(&mut db, self.run.id, self.run.token).await
+            };
+            match looking.await {
+                Ok(Some((written, progress))) if written == sequence => return Ok(Some(progress)),
+                Ok(Some(_)) if !matches!(error, DbError::Stale) => {
+                    self.pause().await?;
+                    return Ok(None);
+                }
+                Ok(_) => {
+                    let run = self.run.id;
+                    tracing::warn!(run.id = %run, "stale write refused: run {run} was given to another attempt");
+                    return Err(WriteError::Lost);
+                }
+                Err(_) => self.pause().await?,
+            }
+        }
+    }
+
+    async fn pause(&self) -> Result<(), WriteError> {
+        tokio::select! {
+            () = tokio::time::sleep(RETRY_AFTER) => Ok(()),
+            () = self.held.lost.cancelled() => Err(WriteError::Lost),
+        }
+    }
+
+    fn note_problems(&mut self, batch: &Batch<'_>) {
+        for (reason, sample) in batch.encoded.refused.iter().take(SAMPLES) {
+            let line = format!("a record was refused: {reason}; it begins {sample}");
+            self.log.add(LogLevel::Warn, Some(batch.stream), line);
+        }
+        if batch.encoded.misfits > 0 {
+            let line = format!(
+                "{} values did not fit their column and were kept in _extra",
+                batch.encoded.misfits
+            );
+            self.log.add(LogLevel::Warn, Some(batch.stream), line);
+        }
+    }
+}
