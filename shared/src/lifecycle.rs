@@ -36,6 +36,7 @@ impl Lifecycle {
     }
 
     /// A life within this one: it drains and stops with this one, or before it. Its failure drains both.
+    #[must_use]
     pub fn child(&self) -> Self {
         let stopping = self.stopping.child_token();
         let draining = stopping.child_token();

@@ -24,7 +24,7 @@ impl Service for PartitionKeeper {
     const NAME: &'static str = "partition-keeper";
 
     fn every(&self) -> Duration {
-        Duration::from_secs(3600)
+        Duration::from_hours(1)
     }
 
     async fn pass(&mut self) -> DbResult<Option<String>> {

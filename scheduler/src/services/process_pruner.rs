@@ -21,7 +21,7 @@ impl Service for ProcessPruner {
     const NAME: &'static str = "process-pruner";
 
     fn every(&self) -> Duration {
-        Duration::from_secs(3600)
+        Duration::from_hours(1)
     }
 
     async fn pass(&mut self) -> DbResult<Option<String>> {

@@ -66,6 +66,27 @@ pub async fn save_token(
     Ok(())
 }
 
+/// Makes a token. Fails on `api_token_name_unique` if the name is taken.
+pub async fn create_token(
+    db: &mut PgConnection,
+    name: &str,
+    role: Role,
+    hash: &[u8],
+    expires_at: Option<DateTime<Utc>>,
+) -> DbResult<ApiToken> {
+    Ok(sqlx::query_as!(
+        ApiToken,
+        r#"insert into syncline.api_token (name, role, token_hash, expires_at) values ($1, $2, $3, $4)
+           returning name, role as "role: Role", created_at, expires_at"#,
+        name,
+        role.as_str(),
+        hash,
+        expires_at
+    )
+    .fetch_one(db)
+    .await?)
+}
+
 /// The token with this hash, unless it has expired.
 pub async fn find_token(db: &mut PgConnection, hash: &[u8]) -> DbResult<Option<ApiToken>> {
     Ok(sqlx::query_as!(

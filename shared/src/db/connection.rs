@@ -149,6 +149,25 @@ pub async fn find_credentials(db: &mut PgConnection, id: ConnectionId) -> DbResu
     }))
 }
 
+/// The sealed credentials of several connections; those without any are left out.
+pub async fn list_credentials(
+    db: &mut PgConnection,
+    ids: &[ConnectionId],
+) -> DbResult<Vec<(ConnectionId, Sealed)>> {
+    let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
+    let rows = sqlx::query!(
+        r#"select id as "id: ConnectionId", credentials as "bytes!", credentials_key_id as "key_id!"
+           from syncline.connection where id = any ($1) and credentials is not null"#,
+        &ids
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| (row.id, Sealed { bytes: row.bytes, key_id: row.key_id }))
+        .collect())
+}
+
 /// A connection by id or key.
 pub async fn find(db: &mut PgConnection, id_or_key: &str) -> DbResult<Option<Connection>> {
     Ok(sqlx::query_as!(

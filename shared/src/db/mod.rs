@@ -15,6 +15,7 @@ mod pool;
 pub mod process;
 pub mod run;
 pub mod schedule;
+pub mod status;
 pub mod stream_state;
 pub mod tick;
 

@@ -212,6 +212,35 @@ pub async fn list(
     .await?)
 }
 
+/// The schedules that have a next tick, soonest first.
+pub async fn list_upcoming(db: &mut PgConnection, limit: i64) -> DbResult<Vec<Schedule>> {
+    Ok(sqlx::query_as!(
+        Schedule,
+        r#"select s.id as "id: ScheduleId", s.key, s.name, s.cron, s.zone, s.every_seconds, s.anchor,
+                  s.target as "target: TargetKind", s.connection_id as "connection_id: ConnectionId",
+                  s.business_id as "business_id: BusinessId",
+                  coalesce(c.key, b.key) as "target_key?", s.platform,
+                  s.streams, s.kind as "kind: RunKind", s.priority, s.enabled, s.next_at,
+                  s.created_at, s.updated_at
+           from syncline.schedule s
+           left join syncline.connection c on c.id = s.connection_id
+           left join syncline.business b on b.id = s.business_id
+           where s.next_at is not null
+           order by s.next_at, s.key limit $1"#,
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Locks a schedule until the transaction ends, so that no scheduler moves it meanwhile. False: there is none of that key.
+pub async fn lock(db: &mut PgConnection, key: &str) -> DbResult<bool> {
+    let locked = sqlx::query_scalar!("select id from syncline.schedule where key = $1 for update", key)
+        .fetch_optional(db)
+        .await?;
+    Ok(locked.is_some())
+}
+
 /// Locks the schedule that has been due for longest, if one is due. Schedulers pass over each other's, so any number of
 /// them can run; whoever holds the lock decides the tick in the same transaction.
 pub async fn lock_due(db: &mut PgConnection) -> DbResult<Option<Schedule>> {

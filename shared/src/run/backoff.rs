@@ -24,7 +24,7 @@ impl Default for Backoff {
         Self {
             base: Duration::from_secs(5),
             factor: 2.0,
-            cap: Duration::from_secs(600),
+            cap: Duration::from_mins(10),
             floor: Duration::from_millis(250),
         }
     }

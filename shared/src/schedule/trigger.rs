@@ -156,9 +156,9 @@ fn end_of_gap(zone: Tz, local: NaiveDateTime) -> Option<DateTime<Utc>> {
     while at - before > Duration::seconds(1) {
         let middle = before + (at - before) / 2;
         if is_after(middle) {
-            at = middle
+            at = middle;
         } else {
-            before = middle
+            before = middle;
         }
     }
     DateTime::from_timestamp(at.timestamp(), 0)

@@ -88,7 +88,7 @@ impl Executor {
                 stopped(&run, writer.state.failures, calls, stop, rand::random())
             }
         };
-        self.tell(&run, &writer, &end, began);
+        Self::tell(&run, &writer, &end, began);
         writer.flush_log().await;
         if matches!(end, AttemptEnd::Finish(_)) {
             self.forget_keys(&run).await;
@@ -168,8 +168,8 @@ impl Executor {
         sync.sync(writer).await
     }
 
-    /// One line in the process's log, and the same in the run's.
-    fn tell(&self, run: &ClaimedRun, writer: &Writer, end: &AttemptEnd, began: Instant) {
+    /// One line in the process's log.
+    fn tell(run: &ClaimedRun, writer: &Writer, end: &AttemptEnd, began: Instant) {
         let total = writer.state.progress.total();
         let seconds = began.elapsed().as_secs_f64();
         let what = match end {

@@ -178,7 +178,7 @@ mod tests {
                 },
                 BudgetWindow {
                     limit: 1000,
-                    per: Duration::from_secs(3600),
+                    per: Duration::from_hours(1),
                 },
             ],
             scope: None,

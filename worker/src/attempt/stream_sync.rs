@@ -92,7 +92,7 @@ impl StreamSync<'_> {
             limits: ReadLimits::default(),
         };
         let reader = self.prepared.connector.reader(&self.stream.name, settings);
-        let mut reader = reader.map_err(|error| self.read_end(error))?;
+        let mut reader = reader.map_err(|error| self.read_end(&error))?;
         let fetching = AbortOnDropHandle::new(tokio::spawn(async move {
             let room = Arc::new(Semaphore::new(READ_AHEAD_KIB as usize));
             while let Some(page) = reader.next_page().await? {
@@ -128,7 +128,7 @@ impl StreamSync<'_> {
         }
         match fetching.await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(self.read_end(error)),
+            Ok(Err(error)) => Err(self.read_end(&error)),
             Err(join) => Err(StreamEnd::Stop(Stop::Failure {
                 error: RunError::new(
                     FailureKind::Transient,
@@ -207,7 +207,7 @@ impl StreamSync<'_> {
     }
 
     /// What a read's end means for the stream or the run.
-    fn read_end(&self, error: ReadError) -> StreamEnd {
+    fn read_end(&self, error: &ReadError) -> StreamEnd {
         let run_error = |kind| {
             let failure = error.failure();
             RunError {
@@ -225,7 +225,7 @@ impl StreamSync<'_> {
                 retry_after,
             })
         };
-        match &error {
+        match error {
             ReadError::RateLimited {
                 retry_after,
                 failure,
@@ -243,8 +243,10 @@ impl StreamSync<'_> {
                 detail: reason.clone(),
             }),
             ReadError::Transient { retry_after, .. } => fail(FailureKind::Transient, *retry_after),
-            ReadError::NeedsToken { .. } => fail(FailureKind::NeedsPerson, None),
-            ReadError::NeedsPerson { .. } => fail(FailureKind::NeedsPerson, None),
+            // No connector of this release fetches tokens, so it takes a person to renew one.
+            ReadError::NeedsToken { .. } | ReadError::NeedsPerson { .. } => {
+                fail(FailureKind::NeedsPerson, None)
+            }
             ReadError::Permanent { .. } => StreamEnd::GivenUp(run_error(FailureKind::Permanent)),
             ReadError::PositionRefused { failure } => {
                 StreamEnd::PositionRefused(failure.to_string())

@@ -39,9 +39,9 @@ impl ColumnType {
                 _ => Self::Text,
             },
             (Some("integer"), None) => Self::BigInt,
-            (Some("number"), None)
-            | (Some("integer"), Some("number"))
-            | (Some("number"), Some("integer")) => Self::Numeric,
+            (Some("number"), None | Some("integer")) | (Some("integer"), Some("number")) => {
+                Self::Numeric
+            }
             (Some("boolean"), None) => Self::Boolean,
             _ => Self::Json,
         }
@@ -66,9 +66,8 @@ impl ColumnType {
             return Ok(None);
         }
         let text = match (self, value) {
-            (Self::Json, value) => storable(value).to_string(),
             (Self::Text, Value::String(text)) => without_nul(text),
-            (Self::Text, value) => storable(value).to_string(),
+            (Self::Text | Self::Json, value) => storable(value).to_string(),
             (Self::BigInt, value) => whole(value).ok_or(Misfit)?,
             (Self::Numeric, Value::Number(number)) => decimal(&number.to_string()).ok_or(Misfit)?,
             (Self::Numeric, Value::String(text)) => decimal(text).ok_or(Misfit)?,
@@ -231,7 +230,7 @@ mod tests {
         );
         assert_eq!(
             render(ColumnType::Json, r#"{"k\u0000": ["\u0000", 1e5000]}"#),
-            Ok(Some("{\"k\u{fffd}\":[\"\u{fffd}\",\"1e5000\"]}".to_owned()))
+            Ok(Some("{\"k\u{fffd}\":[\"\u{fffd}\",\"1e+5000\"]}".to_owned()))
         );
     }
 }

@@ -1,7 +1,7 @@
 //! The tables of schema `synced`: one a stream.
 //!
 //! A table has a typed column for each property of the stream's JSON schema, and columns of our own that begin with `_`. Its
-//! primary key is the connection and the stream's key. A batch is COPYed into a staging table that ends with the transaction,
+//! primary key is the connection and the stream's key. A batch is copied into a staging table that ends with the transaction,
 //! then merged in one statement that leaves equal rows alone. All SQL of these tables is in this module.
 
 mod column;

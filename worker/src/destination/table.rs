@@ -49,15 +49,13 @@ impl Table {
         })?;
         let mut keys = HashSet::new();
         for path in &stream.primary_key {
-            match path.as_slice() {
-                [property] => keys.insert(property.as_str()),
-                _ => {
-                    let path = path.join(".");
-                    return Err(refused(format!(
-                        "its primary key {path:?} is nested, which has no column"
-                    )));
-                }
+            let [property] = path.as_slice() else {
+                let path = path.join(".");
+                return Err(refused(format!(
+                    "its primary key {path:?} is nested, which has no column"
+                )));
             };
+            keys.insert(property.as_str());
         }
         let properties = stream.schema.get("properties").and_then(Value::as_object);
         let empty = serde_json::Map::new();

@@ -31,13 +31,11 @@ impl Buffer {
     /// Takes the next run, or leaves the waker to be called when there is one.
     pub(super) fn poll_pop(&self, context: &Context<'_>) -> Poll<ClaimedRun> {
         let mut inner = self.inner();
-        match inner.runs.pop_front() {
-            Some(run) => Poll::Ready(run),
-            None => {
-                inner.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
+        if let Some(run) = inner.runs.pop_front() {
+            return Poll::Ready(run);
         }
+        inner.waker = Some(context.waker().clone());
+        Poll::Pending
     }
 
     /// Takes all runs that no handler has begun.

@@ -87,11 +87,12 @@ async fn record_finished(pool: &PgPool, runs: &[Finish], life: &Lifecycle) {
 
 async fn record_release(pool: &PgPool, run: &Release, life: &Lifecycle) {
     loop {
-        match try_release(pool, run).await {
-            Ok(()) => return,
-            Err(DbError::Stale) => return stale(run.id, run.token),
-            Err(error) if may_retry(&error, life).await => {}
-            Err(_) => return,
+        let Err(error) = try_release(pool, run).await else { return };
+        if matches!(error, DbError::Stale) {
+            return stale(run.id, run.token);
+        }
+        if !may_retry(&error, life).await {
+            return;
         }
     }
 }

@@ -1,0 +1,142 @@
+//! A loaded manifest: what it offers, which config it needs, and the way to a reader.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::budget::BudgetPolicy;
+use crate::config;
+use crate::error::{ConfigProblem, Failure, LoadErrors, LoadProblem, ReadError};
+use crate::load;
+use crate::load::model::Source;
+use crate::reader::{ReadSettings, StreamReader};
+
+/// A loaded, validated manifest of one platform; cheap to clone.
+#[derive(Clone)]
+pub struct Connector(pub(crate) Arc<Source>);
+
+impl fmt::Debug for Connector {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Connector({:?})", self.0.platform)
+    }
+}
+
+/// What is known about a stream before it is read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamInfo {
+    /// Its name, unique within the connector.
+    pub name: String,
+    /// The fields that identify a record, each as a path of member names; empty if it has no key.
+    pub primary_key: Vec<Vec<String>>,
+    /// The JSON schema of its records.
+    pub schema: Value,
+    /// Whether a single page can be asked for ([`ReadSettings::page`]).
+    pub supports_page: bool,
+    /// Whether a read yields everything there is, so that what it does not yield is gone.
+    pub full_read: bool,
+}
+
+impl Connector {
+    /// Loads a manifest. Everything that the engine does not support is refused here, by name and
+    /// path, all problems at once.
+    pub fn load(platform: &str, yaml: &str) -> Result<Connector, LoadErrors> {
+        load::load(platform, yaml).map(|source| Connector(Arc::new(source)))
+    }
+
+    /// Loads `<platform>.yaml`; the platform is the file's stem.
+    pub fn load_file(path: impl AsRef<Path>) -> Result<Connector, LoadErrors> {
+        let path = path.as_ref();
+        let platform = path
+            .file_stem()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        match std::fs::read_to_string(path) {
+            Ok(yaml) => Connector::load(&platform, &yaml),
+            Err(error) => {
+                let message = format!("{} cannot be read: {error}", path.display());
+                let problems = vec![LoadProblem {
+                    path: String::new(),
+                    message,
+                }];
+                Err(LoadErrors { platform, problems })
+            }
+        }
+    }
+
+    /// The platform, as given to [`Connector::load`].
+    pub fn platform(&self) -> &str {
+        &self.0.platform
+    }
+
+    /// The streams, in the manifest's order.
+    pub fn streams(&self) -> &[StreamInfo] {
+        &self.0.infos
+    }
+
+    /// The stream of this name.
+    pub fn stream(&self, name: &str) -> Option<&StreamInfo> {
+        self.0.infos.iter().find(|stream| stream.name == name)
+    }
+
+    /// The streams by which the manifest says that a connection is to be checked.
+    pub fn check_streams(&self) -> &[String] {
+        &self.0.check_streams
+    }
+
+    /// The JSON schema of the config (`spec.connection_specification`).
+    pub fn config_schema(&self) -> &Value {
+        &self.0.config_schema
+    }
+
+    /// JSON pointers of the config's secrets (`airbyte_secret: true`), such as `/client_secret`.
+    pub fn secret_fields(&self) -> Vec<String> {
+        config::secret_pointers(&self.0.config_schema)
+    }
+
+    /// Checks a config against the schema and names every problem, never the value of a secret.
+    pub fn check_config(&self, config: &Value) -> Result<(), Vec<ConfigProblem>> {
+        config::check(&self.0.config_schema, &self.0.config_validator, config)
+    }
+
+    /// The manifest's `api_budget`, in its order.
+    pub fn budgets(&self) -> &[BudgetPolicy] {
+        &self.0.budgets
+    }
+
+    /// The account part of each budget's key for this config, in the order of
+    /// [`Connector::budgets`]: what [`BudgetKey::scope`](crate::BudgetKey::scope) will hold.
+    pub fn budget_scopes(&self, config: &Value) -> Result<Vec<String>, ReadError> {
+        crate::request::budget_scopes(&self.0, config)
+    }
+
+    /// A reader of one stream. Sends nothing yet. Fails if the stream is unknown, the config does not
+    /// fit, or the position is not one of this stream.
+    pub fn reader(&self, stream: &str, settings: ReadSettings) -> Result<StreamReader, ReadError> {
+        let Some(index) = self.0.infos.iter().position(|info| info.name == stream) else {
+            let known: Vec<&str> = self.0.infos.iter().map(|info| info.name.as_str()).collect();
+            let message = format!(
+                "platform \"{}\" has no stream \"{stream}\"; it has: {}",
+                self.platform(),
+                known.join(", ")
+            );
+            let failure = Box::new(Failure {
+                message,
+                ..Failure::default()
+            });
+            return Err(ReadError::Permanent { failure });
+        };
+        if let Err(problems) = self.check_config(&settings.config) {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            let message = format!("the connection's config does not fit: {}", lines.join("; "));
+            let failure = Box::new(Failure {
+                message,
+                ..Failure::default()
+            });
+            return Err(ReadError::NeedsPerson { failure });
+        }
+        StreamReader::new(Arc::clone(&self.0), index, settings)
+    }
+}

@@ -1,0 +1,184 @@
+//! Waits between tries: the manifest's strategies, `Retry-After`, and the language's default.
+
+use std::time::Duration;
+
+use chrono::DateTime;
+use regex::Regex;
+use reqwest::header::HeaderMap;
+use serde_json::Value;
+
+use crate::expr::{Place, Scope, Template, Val, compile_regex};
+use crate::load::component::{Component, Problems};
+use crate::request::value::{FieldError, at};
+
+/// One strategy.
+#[derive(Debug, Clone)]
+pub(crate) enum Backoff {
+    Constant {
+        seconds: Template,
+    },
+    Exponential {
+        factor: Template,
+    },
+    Header {
+        header: Template,
+        regex: Option<Regex>,
+        longest: Option<f64>,
+    },
+}
+
+/// What the strategies say about the next try.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Wait {
+    /// No strategy gives a wait.
+    Unstated,
+    /// Stated by the manifest alone.
+    Stated(Duration),
+    /// Read from the answer: the platform's own wish.
+    Told(Duration),
+    /// The platform asks for a longer wait than the manifest accepts.
+    TooLong(Duration),
+}
+
+impl Backoff {
+    pub(crate) const SUPPORTED: &[&str] = &[
+        "ConstantBackoffStrategy",
+        "ExponentialBackoffStrategy",
+        "WaitTimeFromHeader",
+    ];
+
+    pub(crate) fn load(component: &Component<'_>, problems: &mut Problems) -> Option<Backoff> {
+        component.refuse(&["jitter_range_in_seconds", "jitter_range"], &[], problems);
+        let required = |name: &str, problems: &mut Problems| {
+            if component.get(name).is_none() {
+                component.missing(name, problems);
+            }
+            component.template(name, Place::CONFIG, problems)
+        };
+        match component.kind {
+            "ConstantBackoffStrategy" => {
+                let seconds = required("backoff_time_in_seconds", problems)?;
+                Some(Backoff::Constant { seconds })
+            }
+            "ExponentialBackoffStrategy" => {
+                let parameters = std::sync::Arc::clone(&component.parameters);
+                let factor = if component.get("factor").is_some() {
+                    component.template("factor", Place::CONFIG, problems)?
+                } else {
+                    let path = component.path_of("factor");
+                    Template::compile("5", &path, &parameters, Place::CONFIG).ok()?
+                };
+                Some(Backoff::Exponential { factor })
+            }
+            _ => {
+                let header = required("header", problems)?;
+                let regex = match component.text("regex", problems) {
+                    None => None,
+                    Some(pattern) => match compile_regex(pattern) {
+                        Ok(regex) => Some(regex),
+                        Err(message) => {
+                            problems.add(component.path_of("regex"), message);
+                            None
+                        }
+                    },
+                };
+                let longest = component.get("max_waiting_time_in_seconds");
+                let limit = longest.and_then(Value::as_f64);
+                if longest.is_some() && limit.is_none() {
+                    let path = component.path_of("max_waiting_time_in_seconds");
+                    problems.add(path, "a number of seconds is needed here");
+                }
+                Some(Backoff::Header {
+                    header,
+                    regex,
+                    longest: limit,
+                })
+            }
+        }
+    }
+
+    fn wait(&self, attempt: u32, headers: &HeaderMap, config: &Value) -> Result<Wait, FieldError> {
+        let scope = Scope::of_config(config);
+        let number = |template: &Template| -> Result<f64, FieldError> {
+            let value = template
+                .evaluate(&scope)
+                .map_err(|error| at(template, error))?;
+            let number = value
+                .as_ref()
+                .and_then(Val::as_json)
+                .and_then(Value::as_f64);
+            Ok(number.unwrap_or(0.0))
+        };
+        Ok(match self {
+            Backoff::Constant { seconds } => stated(number(seconds)?),
+            Backoff::Exponential { factor } => {
+                let exponent = i32::try_from(attempt.min(30)).unwrap_or(30);
+                stated(number(factor)? * 2f64.powi(exponent))
+            }
+            Backoff::Header {
+                header,
+                regex,
+                longest,
+            } => {
+                let name = header.text(&scope).map_err(|error| at(header, error))?;
+                let value = headers
+                    .get(name.as_str())
+                    .and_then(|value| value.to_str().ok());
+                let matched = match (value, regex) {
+                    (Some(value), Some(regex)) => regex.find(value).map(|found| found.as_str()),
+                    (value, _) => value,
+                };
+                let seconds = matched.and_then(|text| text.trim().parse::<f64>().ok());
+                match seconds.and_then(duration) {
+                    None => Wait::Unstated,
+                    Some(wait) if longest.is_some_and(|most| wait.as_secs_f64() >= most) => {
+                        Wait::TooLong(wait)
+                    }
+                    Some(wait) => Wait::Told(wait),
+                }
+            }
+        })
+    }
+}
+
+fn stated(seconds: f64) -> Wait {
+    duration(seconds).map_or(Wait::Unstated, Wait::Stated)
+}
+
+/// Seconds above 0 and up to a year.
+fn duration(seconds: f64) -> Option<Duration> {
+    let sensible = seconds.is_finite() && seconds > 0.0;
+    if sensible {
+        Duration::try_from_secs_f64(seconds.min(31_536_000.0)).ok()
+    } else {
+        None
+    }
+}
+
+pub(crate) fn first_wait(
+    strategies: &[Backoff],
+    attempt: u32,
+    headers: &HeaderMap,
+    config: &Value,
+) -> Result<Wait, FieldError> {
+    for strategy in strategies {
+        let wait = strategy.wait(attempt, headers, config)?;
+        if wait != Wait::Unstated {
+            return Ok(wait);
+        }
+    }
+    Ok(Wait::Unstated)
+}
+
+/// `Retry-After`, in seconds or as a date. A date is taken relative to the answer's own `Date`: the
+/// engine has no clock, and the platform's is the one that counts.
+pub(crate) fn retry_after_header(headers: &HeaderMap) -> Option<Duration> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let value = text("retry-after")?.trim();
+    if let Ok(seconds) = value.parse::<f64>() {
+        return duration(seconds);
+    }
+    let until = DateTime::parse_from_rfc2822(value).ok()?;
+    let now = DateTime::parse_from_rfc2822(text("date")?).ok()?;
+    (until - now).to_std().ok().filter(|wait| !wait.is_zero())
+}

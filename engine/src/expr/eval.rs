@@ -1,0 +1,468 @@
+//! Evaluates compiled expressions over JSON, with Python's and Jinja's rules.
+//!
+//! There are no loops in expressions, so time is bounded by the tree and the data; texts that grow by
+//! repetition are bounded by [`limited`].
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use super::number::{self, Arithmetic};
+use super::scope::Scope;
+use super::tree::{Arguments, Comparison, Node};
+use super::value::{Val, as_number, json_compare, json_equals};
+
+/// The longest text that an expression may build.
+const MAX_TEXT: usize = 4 * 1024 * 1024;
+
+/// Why an expression has no value.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum EvalError {
+    /// Something undefined was used; in most places that leads to a default.
+    #[error("{0}")]
+    Undefined(String),
+    /// An operation that the types do not have. Jinja's host would use the template's own text as the
+    /// value, which hides the mistake; here it is an error.
+    #[error("{0}")]
+    Type(String),
+    /// A value that an operation cannot take.
+    #[error("{0}")]
+    Value(String),
+}
+
+/// Refuses texts beyond the limit before they are built.
+pub(crate) fn limited(length: usize) -> Result<(), EvalError> {
+    if length > MAX_TEXT {
+        return Err(EvalError::Value(format!(
+            "a text of more than {MAX_TEXT} bytes was built"
+        )));
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::too_many_lines,
+    reason = "one arm for each kind of node, on one page"
+)]
+/// Evaluates a tree. `parameters` are the `$parameters` of the component that the expression is in.
+pub(crate) fn evaluate<'a>(
+    node: &'a Node,
+    scope: &Scope<'a>,
+    parameters: &'a Value,
+) -> Result<Val<'a>, EvalError> {
+    let eval = |node: &'a Node| evaluate(node, scope, parameters);
+    let eval_all = |nodes: &'a [Node]| -> Result<Vec<Value>, EvalError> {
+        nodes
+            .iter()
+            .map(|node| eval(node).map(Val::into_json))
+            .collect()
+    };
+    match node {
+        Node::Const(value) => Ok(Val::Json(Cow::Borrowed(value))),
+        Node::List(nodes) => Ok(Val::json(Value::Array(eval_all(nodes)?))),
+        Node::Tuple(nodes) => Ok(Val::Tuple(eval_all(nodes)?)),
+        Node::Dict(pairs) => {
+            let mut members = Map::new();
+            for (key, value) in pairs {
+                members.insert(eval(key)?.to_text().into_owned(), eval(value)?.into_json());
+            }
+            Ok(Val::json(Value::Object(members)))
+        }
+        Node::Var(var) => Ok(scope.get(*var, parameters)),
+        Node::Attribute(of, name) => {
+            let of = eval(of)?;
+            if matches!(of, Val::Undefined) {
+                return Err(EvalError::Undefined(format!(
+                    "\"{name}\" of something undefined"
+                )));
+            }
+            Ok(member(of, name))
+        }
+        Node::Item(of, key) => item(eval(of)?, &eval(key)?),
+        Node::Slice {
+            of,
+            start,
+            stop,
+            step,
+        } => {
+            let bound = |node: &'a Option<Box<Node>>| match node {
+                Some(node) => slice_bound(&eval(node)?),
+                None => Ok(None),
+            };
+            slice(&eval(of)?, bound(start)?, bound(stop)?, bound(step)?)
+        }
+        Node::Not(of) => Ok(Val::boolean(!eval(of)?.is_true())),
+        Node::Negate(of) => {
+            let value = eval(of)?;
+            let number = value.as_json().and_then(as_number);
+            let Some(number) = number else {
+                return Err(unsupported("-", &value, None));
+            };
+            let negative =
+                number::calculate(Arithmetic::Subtract, &serde_json::Number::from(0), &number);
+            negative.map(Val::json).map_err(EvalError::Value)
+        }
+        Node::And(left, right) => {
+            let left = eval(left)?;
+            if left.is_true() {
+                eval(right)
+            } else {
+                Ok(left)
+            }
+        }
+        Node::Or(left, right) => {
+            let left = eval(left)?;
+            if left.is_true() {
+                Ok(left)
+            } else {
+                eval(right)
+            }
+        }
+        Node::Arithmetic(operator, left, right) => {
+            arithmetic(*operator, &eval(left)?, &eval(right)?)
+        }
+        Node::Concat(left, right) => {
+            let (left, right) = (eval(left)?, eval(right)?);
+            let (left, right) = (left.to_text(), right.to_text());
+            limited(left.len() + right.len())?;
+            Ok(Val::text(format!("{left}{right}")))
+        }
+        Node::Compare(first, links) => {
+            let mut left = eval(first)?;
+            for (operator, right) in links {
+                let right = eval(right)?;
+                if !compare(*operator, &left, &right)? {
+                    return Ok(Val::boolean(false));
+                }
+                left = right;
+            }
+            Ok(Val::boolean(true))
+        }
+        Node::If {
+            condition,
+            then,
+            otherwise,
+        } => {
+            if eval(condition)?.is_true() {
+                eval(then)
+            } else {
+                otherwise
+                    .as_ref()
+                    .map_or(Ok(Val::Undefined), |node| eval(node))
+            }
+        }
+        Node::Filter(filter, input, arguments) => {
+            let arguments = filter_arguments(*filter, arguments, &eval)?;
+            filter.apply(eval(input)?, &arguments)
+        }
+        Node::Test(test, of, arguments) => {
+            let argument = arguments.first().map(eval).transpose()?;
+            let holds = test.holds(&eval(of)?, argument.as_ref());
+            holds.map(Val::boolean).map_err(EvalError::Type)
+        }
+        Node::Method(method, receiver, arguments) => {
+            let receiver = eval(receiver)?;
+            if matches!(receiver, Val::Undefined) {
+                let message = "a method of something undefined".to_owned();
+                return Err(EvalError::Undefined(message));
+            }
+            let arguments: Vec<Val<'a>> = arguments.iter().map(eval).collect::<Result<_, _>>()?;
+            method.call(&receiver, &arguments)
+        }
+        Node::Function(function, arguments) => {
+            let arguments: Vec<Val<'a>> = arguments.iter().map(eval).collect::<Result<_, _>>()?;
+            function.call(arguments).map_err(EvalError::Type)
+        }
+    }
+}
+
+fn filter_arguments<'a>(
+    filter: super::filters::Filter,
+    arguments: &'a Arguments,
+    eval: &dyn Fn(&'a Node) -> Result<Val<'a>, EvalError>,
+) -> Result<Vec<Option<Val<'a>>>, EvalError> {
+    let mut values = Vec::with_capacity(arguments.positional.len() + arguments.named.len());
+    for node in &arguments.positional {
+        values.push(Some(eval(node)?));
+    }
+    for (name, node) in &arguments.named {
+        let place = filter.place_of(name);
+        // The names were checked when the expression was compiled.
+        if place < 8 {
+            if values.len() <= place {
+                values.resize(place + 1, None);
+            }
+            values[place] = Some(eval(node)?);
+        }
+    }
+    Ok(values)
+}
+
+/// A member of a dict; undefined for anything else.
+fn member<'a>(of: Val<'a>, name: &str) -> Val<'a> {
+    match of {
+        Val::Json(Cow::Borrowed(Value::Object(members))) => members
+            .get(name)
+            .map_or(Val::Undefined, |found| Val::Json(Cow::Borrowed(found))),
+        Val::Json(Cow::Owned(Value::Object(mut members))) => {
+            members.swap_remove(name).map_or(Val::Undefined, Val::json)
+        }
+        _ => Val::Undefined,
+    }
+}
+
+fn item<'a>(of: Val<'a>, key: &Val<'_>) -> Result<Val<'a>, EvalError> {
+    if matches!(of, Val::Undefined) {
+        let message = format!("item {} of something undefined", key.to_text());
+        return Err(EvalError::Undefined(message));
+    }
+    if let Some(name) = key.as_str() {
+        return Ok(member(of, name));
+    }
+    let index = key.as_json().and_then(Value::as_i64);
+    let Some(index) = index else {
+        return Ok(Val::Undefined);
+    };
+    let place = |length: usize| {
+        let length = i64::try_from(length).unwrap_or(i64::MAX);
+        let place = if index < 0 { index + length } else { index };
+        usize::try_from(place).ok()
+    };
+    Ok(match of {
+        Val::Json(Cow::Borrowed(Value::Array(items))) => place(items.len())
+            .and_then(|place| items.get(place))
+            .map_or(Val::Undefined, |found| Val::Json(Cow::Borrowed(found))),
+        Val::Json(Cow::Owned(Value::String(text))) => character(&text, &place),
+        Val::Json(Cow::Borrowed(Value::String(text))) => character(text, &place),
+        other => match other.as_items() {
+            Some(items) => place(items.len())
+                .and_then(|place| items.get(place))
+                .map_or(Val::Undefined, |found| Val::json(found.clone())),
+            None => Val::Undefined,
+        },
+    })
+}
+
+fn character(text: &str, place: &dyn Fn(usize) -> Option<usize>) -> Val<'static> {
+    let place = place(text.chars().count());
+    let found = place.and_then(|place| text.chars().nth(place));
+    found.map_or(Val::Undefined, |c| Val::text(c.to_string()))
+}
+
+fn slice_bound(value: &Val<'_>) -> Result<Option<i64>, EvalError> {
+    match value.as_json() {
+        Some(Value::Null) => Ok(None),
+        Some(Value::Number(number)) if number::is_integer(number) => {
+            let negative = number.as_str().starts_with('-');
+            let clamp = if negative { i64::MIN / 2 } else { i64::MAX / 2 };
+            Ok(Some(
+                number
+                    .as_i64()
+                    .unwrap_or(clamp)
+                    .clamp(i64::MIN / 2, i64::MAX / 2),
+            ))
+        }
+        _ => Err(EvalError::Type(format!(
+            "{} is no bound of a slice",
+            value.type_name()
+        ))),
+    }
+}
+
+fn slice<'a>(
+    of: &Val<'_>,
+    start: Option<i64>,
+    end: Option<i64>,
+    step: Option<i64>,
+) -> Result<Val<'a>, EvalError> {
+    let step = step.unwrap_or(1);
+    if step == 0 {
+        return Err(EvalError::Value(
+            "the step of a slice cannot be 0".to_owned(),
+        ));
+    }
+    if let Some(text) = of.as_str() {
+        let characters: Vec<char> = text.chars().collect();
+        let picked = slice_places(characters.len(), start, end, step);
+        return Ok(Val::text(
+            picked.map(|place| characters[place]).collect::<String>(),
+        ));
+    }
+    let Some(items) = of.as_items() else {
+        return match of {
+            Val::Undefined => Err(EvalError::Undefined("a slice of undefined".to_owned())),
+            _ => Err(EvalError::Type(format!(
+                "{} cannot be sliced",
+                of.type_name()
+            ))),
+        };
+    };
+    let picked: Vec<Value> = slice_places(items.len(), start, end, step)
+        .map(|place| items[place].clone())
+        .collect();
+    Ok(match of {
+        Val::Tuple(_) => Val::Tuple(picked),
+        _ => Val::json(Value::Array(picked)),
+    })
+}
+
+/// The places that Python's slice picks; all of them are within the length.
+fn slice_places(
+    length: usize,
+    start: Option<i64>,
+    end: Option<i64>,
+    step: i64,
+) -> impl Iterator<Item = usize> {
+    let length = i64::try_from(length).unwrap_or(i64::MAX / 2);
+    let (lowest, highest) = if step > 0 {
+        (0, length)
+    } else {
+        (-1, length - 1)
+    };
+    let clip = |bound: i64| {
+        let bound = if bound < 0 { bound + length } else { bound };
+        bound.clamp(lowest, highest)
+    };
+    let (first_default, last_default) = if step > 0 {
+        (0, length)
+    } else {
+        (length - 1, -1)
+    };
+    let first = start.map_or(first_default, clip);
+    let last = end.map_or(last_default, clip);
+    let mut place = first;
+    std::iter::from_fn(move || {
+        let inside = if step > 0 { place < last } else { place > last };
+        let current = inside.then_some(place)?;
+        place = place.saturating_add(step);
+        usize::try_from(current).ok()
+    })
+}
+
+fn unsupported(operator: &str, left: &Val<'_>, right: Option<&Val<'_>>) -> EvalError {
+    let undefined = matches!(left, Val::Undefined) || matches!(right, Some(Val::Undefined));
+    let types = match right {
+        Some(right) => format!("{} and {}", left.type_name(), right.type_name()),
+        None => left.type_name().to_owned(),
+    };
+    let message = format!("the operator \"{operator}\" does not work on {types}");
+    if undefined {
+        EvalError::Undefined(message)
+    } else {
+        EvalError::Type(message)
+    }
+}
+
+fn arithmetic<'a>(
+    operator: Arithmetic,
+    left: &Val<'a>,
+    right: &Val<'a>,
+) -> Result<Val<'a>, EvalError> {
+    let symbol = match operator {
+        Arithmetic::Add => "+",
+        Arithmetic::Subtract => "-",
+        Arithmetic::Multiply => "*",
+        Arithmetic::Divide => "/",
+        Arithmetic::FloorDivide => "//",
+        Arithmetic::Remainder => "%",
+    };
+    let numbers = (
+        left.as_json().and_then(as_number),
+        right.as_json().and_then(as_number),
+    );
+    if let (Some(left), Some(right)) = numbers {
+        return number::calculate(operator, &left, &right)
+            .map(Val::json)
+            .map_err(EvalError::Value);
+    }
+    match (operator, left.as_str(), right.as_str()) {
+        (Arithmetic::Add, Some(left), Some(right)) => {
+            limited(left.len() + right.len())?;
+            return Ok(Val::text(format!("{left}{right}")));
+        }
+        (Arithmetic::Multiply, Some(text), None) => {
+            if let Some(times) = repetitions(right) {
+                limited(text.len().saturating_mul(times))?;
+                return Ok(Val::text(text.repeat(times)));
+            }
+        }
+        (Arithmetic::Multiply, None, Some(text)) => {
+            if let Some(times) = repetitions(left) {
+                limited(text.len().saturating_mul(times))?;
+                return Ok(Val::text(text.repeat(times)));
+            }
+        }
+        _ => {}
+    }
+    let same_kind = matches!(left, Val::Tuple(_)) == matches!(right, Val::Tuple(_));
+    if operator == Arithmetic::Add
+        && same_kind
+        && let (Some(first), Some(second)) = (left.as_items(), right.as_items())
+    {
+        let joined = [first, second].concat();
+        let is_tuple = matches!(left, Val::Tuple(_));
+        return Ok(if is_tuple {
+            Val::Tuple(joined)
+        } else {
+            Val::json(Value::Array(joined))
+        });
+    }
+    Err(unsupported(symbol, left, Some(right)))
+}
+
+fn repetitions(value: &Val<'_>) -> Option<usize> {
+    let times = value.as_json().and_then(Value::as_i64)?;
+    Some(usize::try_from(times).unwrap_or(0))
+}
+
+fn compare(operator: Comparison, left: &Val<'_>, right: &Val<'_>) -> Result<bool, EvalError> {
+    let (symbol, wanted): (&str, fn(Ordering) -> bool) = match operator {
+        Comparison::Equal => return Ok(left.equals(right)),
+        Comparison::NotEqual => return Ok(!left.equals(right)),
+        Comparison::In => return contains(right, left).map_err(EvalError::Type),
+        Comparison::NotIn => {
+            return contains(right, left)
+                .map(|found| !found)
+                .map_err(EvalError::Type);
+        }
+        Comparison::Less => ("<", Ordering::is_lt),
+        Comparison::LessOrEqual => ("<=", Ordering::is_le),
+        Comparison::Greater => (">", Ordering::is_gt),
+        Comparison::GreaterOrEqual => (">=", Ordering::is_ge),
+    };
+    let order = match (left, right) {
+        (Val::Json(left), Val::Json(right)) => json_compare(left, right),
+        _ => None,
+    };
+    order
+        .map(wanted)
+        .ok_or_else(|| unsupported(symbol, left, Some(right)))
+}
+
+/// Python's `in`: part of a text, member of a list, key of a dict. Nothing is in undefined.
+pub(crate) fn contains(container: &Val<'_>, wanted: &Val<'_>) -> Result<bool, String> {
+    if matches!(container, Val::Undefined) {
+        return Ok(false);
+    }
+    if let Some(items) = container.as_items() {
+        let Some(wanted) = wanted.as_json() else {
+            return Ok(false);
+        };
+        return Ok(items.iter().any(|item| json_equals(item, wanted)));
+    }
+    match container.as_json() {
+        Some(Value::Object(members)) => {
+            Ok(wanted.as_str().is_some_and(|key| members.contains_key(key)))
+        }
+        Some(Value::String(text)) => match wanted.as_str() {
+            Some(part) => Ok(text.contains(part)),
+            None => Err(format!(
+                "\"in\" a text needs a text, not {}",
+                wanted.type_name()
+            )),
+        },
+        _ => Err(format!("\"in\" does not work on {}", container.type_name())),
+    }
+}

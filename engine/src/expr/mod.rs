@@ -1,0 +1,27 @@
+//! Expressions: `{{ }}` in the manifest's texts, with the rules of Jinja and Python that manifests
+//! rely on.
+//!
+//! minijinja parses; the tree is translated once, at load, into one of our own, in which every name is
+//! known to exist; that tree is evaluated over JSON values without copying them.
+
+mod checks;
+mod eval;
+mod filters;
+mod functions;
+mod literal;
+mod methods;
+mod number;
+mod scope;
+mod template;
+mod tree;
+mod value;
+
+pub(crate) use eval::EvalError;
+pub(crate) use filters::compile_regex;
+pub(crate) use number::is_integer;
+pub(crate) use scope::{Place, Scope, Var};
+pub(crate) use template::Template;
+pub(crate) use value::{Val, json_is_true};
+
+#[cfg(test)]
+mod golden;

@@ -1,0 +1,161 @@
+//! Which names an expression can see, and what they hold while it is evaluated.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::value::{NULL, Val};
+
+/// A variable of the language.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Var {
+    Config,
+    Parameters,
+    NextPageToken,
+    StreamSlice,
+    Response,
+    Headers,
+    LastRecord,
+    LastPageSize,
+    PageSize,
+    Record,
+    RequestUrl,
+    Property,
+    FieldValue,
+    FieldPath,
+}
+
+/// The names; the slice has three of them.
+const NAMES: &[(&str, Var)] = &[
+    ("config", Var::Config),
+    ("parameters", Var::Parameters),
+    ("next_page_token", Var::NextPageToken),
+    ("stream_slice", Var::StreamSlice),
+    ("stream_partition", Var::StreamSlice),
+    ("stream_interval", Var::StreamSlice),
+    ("response", Var::Response),
+    ("headers", Var::Headers),
+    ("last_record", Var::LastRecord),
+    ("last_page_size", Var::LastPageSize),
+    ("page_size", Var::PageSize),
+    ("record", Var::Record),
+    ("request_url", Var::RequestUrl),
+    ("property", Var::Property),
+    ("value", Var::FieldValue),
+    ("path", Var::FieldPath),
+];
+
+impl Var {
+    pub(crate) fn by_name(name: &str) -> Option<Var> {
+        NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, var)| *var)
+    }
+}
+
+/// A place of the manifest where expressions stand, with the variables they see there besides
+/// `parameters`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place(pub(crate) &'static [Var]);
+
+impl Place {
+    /// Settings that are fixed for a read.
+    pub(crate) const CONFIG: Place = Place(&[Var::Config]);
+    /// Parts of a request.
+    pub(crate) const REQUEST: Place = Place(&[Var::Config, Var::NextPageToken, Var::StreamSlice]);
+    /// `cursor_value` and `stop_condition`.
+    pub(crate) const PAGINATOR: Place = Place(&[
+        Var::Config,
+        Var::Response,
+        Var::Headers,
+        Var::LastRecord,
+        Var::LastPageSize,
+        Var::PageSize,
+        Var::StreamSlice,
+    ]);
+    /// Filters of an error handler.
+    pub(crate) const ERROR_FILTER: Place =
+        Place(&[Var::Config, Var::Response, Var::Headers, Var::RequestUrl]);
+    /// The value of an added field.
+    pub(crate) const ADDED_FIELD: Place = Place(&[Var::Config, Var::Record, Var::StreamSlice]);
+    /// The condition of an added field.
+    pub(crate) const ADDED_FIELD_CONDITION: Place = Place(&[
+        Var::Config,
+        Var::Record,
+        Var::StreamSlice,
+        Var::FieldValue,
+        Var::FieldPath,
+    ]);
+    /// The condition of a removed field.
+    pub(crate) const REMOVED_FIELD: Place = Place(&[Var::Config, Var::Property]);
+
+    pub(crate) fn has(self, var: Var) -> bool {
+        var == Var::Parameters || self.0.contains(&var)
+    }
+
+    /// The names for an error message.
+    pub(crate) fn names(self) -> String {
+        let names: Vec<&str> = NAMES
+            .iter()
+            .filter(|(_, var)| self.has(*var))
+            .map(|(name, _)| *name)
+            .collect();
+        names.join(", ")
+    }
+}
+
+/// What the variables hold. A variable that is not set is None (Python's), except the slice, which
+/// is an empty dict.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Scope<'a> {
+    pub(crate) config: Option<&'a Value>,
+    pub(crate) next_page_token: Option<&'a Value>,
+    pub(crate) stream_slice: Option<&'a Value>,
+    pub(crate) response: Option<&'a Value>,
+    pub(crate) headers: Option<&'a Value>,
+    pub(crate) last_record: Option<&'a Value>,
+    pub(crate) last_page_size: Option<u64>,
+    pub(crate) page_size: Option<u64>,
+    pub(crate) record: Option<&'a Value>,
+    pub(crate) request_url: Option<&'a str>,
+    pub(crate) property: Option<&'a Value>,
+    pub(crate) field_value: Option<&'a Value>,
+    pub(crate) field_path: Option<&'a Value>,
+}
+
+impl<'a> Scope<'a> {
+    pub(crate) fn of_config(config: &'a Value) -> Scope<'a> {
+        Scope {
+            config: Some(config),
+            ..Scope::default()
+        }
+    }
+
+    pub(crate) fn get(&self, var: Var, parameters: &'a Value) -> Val<'a> {
+        let json = match var {
+            Var::Config => self.config,
+            Var::Parameters => Some(parameters),
+            Var::NextPageToken => self.next_page_token,
+            Var::StreamSlice => match self.stream_slice {
+                Some(slice) => Some(slice),
+                None => return Val::json(Value::Object(serde_json::Map::new())),
+            },
+            Var::Response => self.response,
+            Var::Headers => self.headers,
+            Var::LastRecord => self.last_record,
+            Var::Record => self.record,
+            Var::Property => self.property,
+            Var::FieldValue => self.field_value,
+            Var::FieldPath => self.field_path,
+            Var::LastPageSize => return number(self.last_page_size),
+            Var::PageSize => return number(self.page_size),
+            Var::RequestUrl => return self.request_url.map_or(NULL, Val::text),
+        };
+        json.map_or(NULL, |value| Val::Json(Cow::Borrowed(value)))
+    }
+}
+
+fn number<'a>(value: Option<u64>) -> Val<'a> {
+    value.map_or(NULL, |number| Val::json(Value::from(number)))
+}

@@ -1,0 +1,240 @@
+//! Texts of the manifest with `{{ }}` in them, compiled once.
+//!
+//! The language's rule: render to text, then read the text as a Python literal if it is one. A template
+//! that is one single expression and gives no text skips the detour, because its rendering would read
+//! back as the same value.
+
+use std::sync::Arc;
+
+use minijinja::machinery::ast::Stmt;
+use minijinja::syntax::SyntaxConfig;
+use serde_json::Value;
+
+use super::eval::{EvalError, evaluate, limited};
+use super::literal::literal_eval;
+use super::number;
+use super::scope::{Place, Scope, Var};
+use super::tree::{Node, compile};
+use super::value::Val;
+
+/// A compiled text.
+#[derive(Debug, Clone)]
+pub(crate) struct Template {
+    /// Where it stands in the manifest, for error messages.
+    pub(crate) path: String,
+    source: String,
+    parts: Vec<Part>,
+    parameters: Arc<Value>,
+}
+
+#[derive(Debug, Clone)]
+enum Part {
+    Text(String),
+    Expression(Node),
+}
+
+impl Template {
+    /// Compiles a text; `Err` says what is not supported.
+    pub(crate) fn compile(
+        source: &str,
+        path: &str,
+        parameters: &Arc<Value>,
+        place: Place,
+    ) -> Result<Template, String> {
+        let mut template = Template {
+            path: path.to_owned(),
+            source: source.to_owned(),
+            parts: Vec::new(),
+            parameters: Arc::clone(parameters),
+        };
+        // Jinja drops one line end at the end of a template.
+        let body = source.strip_suffix('\n').unwrap_or(source);
+        if !["{{", "{%", "{#"].iter().any(|mark| body.contains(mark)) {
+            template.parts.push(Part::Text(body.to_owned()));
+            return Ok(template);
+        }
+        let syntax = SyntaxConfig::default();
+        let parsed = minijinja::machinery::parse(body, "expression", syntax)
+            .map_err(|error| format!("\"{source}\" cannot be read: {}", syntax_message(&error)))?;
+        let Stmt::Template(root) = &parsed else {
+            return Err(format!("\"{source}\" is no template"));
+        };
+        for child in &root.children {
+            let part = match child {
+                Stmt::EmitRaw(raw) => Part::Text(raw.raw.to_owned()),
+                Stmt::EmitExpr(expression) => {
+                    let node = compile(&expression.expr, place)
+                        .map_err(|message| format!("in \"{source}\": {message}"))?;
+                    Part::Expression(node)
+                }
+                _ => {
+                    return Err(format!(
+                        "\"{source}\" holds a statement ({{% %}}); only expressions ({{{{ }}}}) are \
+                         supported"
+                    ));
+                }
+            };
+            template.parts.push(part);
+        }
+        Ok(template)
+    }
+
+    /// The text as written in the manifest.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The typed value; `None` if it renders to nothing. Errors of undefined values are errors here.
+    pub(crate) fn evaluate<'a>(&'a self, scope: &Scope<'a>) -> Result<Option<Val<'a>>, EvalError> {
+        if let [Part::Expression(node)] = self.parts.as_slice() {
+            let value = evaluate(node, scope, &self.parameters)?;
+            let is_empty_text = value.to_text_is_empty();
+            if is_empty_text {
+                return Ok(None);
+            }
+            return Ok(Some(match value.as_str() {
+                Some(text) => read_literal(text),
+                None => normalised(value),
+            }));
+        }
+        let text = self.render(scope)?;
+        Ok(if text.is_empty() {
+            None
+        } else {
+            Some(read_literal(&text))
+        })
+    }
+
+    /// The typed value, where a missing value leads to the default: `None` for empty and undefined.
+    pub(crate) fn value<'a>(&'a self, scope: &Scope<'a>) -> Result<Option<Val<'a>>, EvalError> {
+        match self.evaluate(scope) {
+            Err(EvalError::Undefined(_)) => Ok(None),
+            other => other,
+        }
+    }
+
+    /// The rendered text, not read as a literal.
+    pub(crate) fn render(&self, scope: &Scope<'_>) -> Result<String, EvalError> {
+        let mut text = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Text(plain) => text.push_str(plain),
+                Part::Expression(node) => {
+                    text.push_str(&evaluate(node, scope, &self.parameters)?.to_text());
+                }
+            }
+            limited(text.len())?;
+        }
+        Ok(text)
+    }
+
+    /// A value for a place that needs a text (addresses, header values): typed first, as the language
+    /// has it, and then written as Python would. Empty if it renders to nothing.
+    pub(crate) fn text(&self, scope: &Scope<'_>) -> Result<String, EvalError> {
+        let value = self.evaluate(scope)?;
+        Ok(value
+            .map(|value| value.to_text().into_owned())
+            .unwrap_or_default())
+    }
+
+    /// A credential: quotes around the whole are taken off, but digits stay as they are written.
+    pub(crate) fn credential(&self, scope: &Scope<'_>) -> Result<String, EvalError> {
+        let text = self.render(scope)?;
+        let unquoted = match literal_eval(&text) {
+            Some(value) => value.as_str().map(str::to_owned),
+            None => None,
+        };
+        Ok(unquoted.unwrap_or(text))
+    }
+
+    /// A condition, by the language's list of false values. Undefined is false.
+    pub(crate) fn condition(&self, scope: &Scope<'_>) -> Result<bool, EvalError> {
+        let Some(value) = self.value(scope)? else {
+            return Ok(false);
+        };
+        Ok(match value.as_str() {
+            Some(text) => !matches!(
+                text,
+                "" | "False" | "false" | "{}" | "[]" | "()" | "0" | "0.0"
+            ),
+            None => value.is_true(),
+        })
+    }
+
+    /// Whether an expression reads this variable.
+    pub(crate) fn reads(&self, var: Var) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Text(_) => false,
+            Part::Expression(node) => reads(node, var),
+        })
+    }
+}
+
+impl Val<'_> {
+    fn to_text_is_empty(&self) -> bool {
+        match self {
+            Val::Undefined => true,
+            other => other.as_str().is_some_and(str::is_empty),
+        }
+    }
+}
+
+fn read_literal(text: &str) -> Val<'static> {
+    literal_eval(text).unwrap_or_else(|| Val::text(text))
+}
+
+/// A number in the text that its rendering would read back as.
+fn normalised(value: Val<'_>) -> Val<'_> {
+    let Some(Value::Number(number)) = value.as_json() else {
+        return value;
+    };
+    let text = number::text(number);
+    if text == number.as_str() {
+        return value;
+    }
+    number::parse(&text).map_or(value, |number| Val::json(Value::Number(number)))
+}
+
+fn syntax_message(error: &minijinja::Error) -> String {
+    error
+        .detail()
+        .map_or_else(|| error.to_string(), str::to_owned)
+}
+
+fn reads(node: &Node, var: Var) -> bool {
+    let any = |nodes: &[Node]| nodes.iter().any(|node| reads(node, var));
+    let optional = |node: &Option<Box<Node>>| node.as_ref().is_some_and(|node| reads(node, var));
+    match node {
+        Node::Const(_) => false,
+        Node::Var(own) => *own == var,
+        Node::List(nodes) | Node::Tuple(nodes) | Node::Function(_, nodes) => any(nodes),
+        Node::Dict(pairs) => pairs
+            .iter()
+            .any(|(key, value)| reads(key, var) || reads(value, var)),
+        Node::Attribute(of, _) | Node::Not(of) | Node::Negate(of) => reads(of, var),
+        Node::Item(left, right)
+        | Node::And(left, right)
+        | Node::Or(left, right)
+        | Node::Arithmetic(_, left, right)
+        | Node::Concat(left, right) => reads(left, var) || reads(right, var),
+        Node::Slice {
+            of,
+            start,
+            stop,
+            step,
+        } => reads(of, var) || optional(start) || optional(stop) || optional(step),
+        Node::Compare(first, links) => {
+            reads(first, var) || links.iter().any(|(_, node)| reads(node, var))
+        }
+        Node::If {
+            condition,
+            then,
+            otherwise,
+        } => reads(condition, var) || reads(then, var) || optional(otherwise),
+        Node::Filter(_, of, arguments) => {
+            let named = arguments.named.iter().any(|(_, node)| reads(node, var));
+            reads(of, var) || any(&arguments.positional) || named
+        }
+        Node::Test(_, of, nodes) | Node::Method(_, of, nodes) => reads(of, var) || any(nodes),
+    }
+}

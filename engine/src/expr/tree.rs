@@ -1,0 +1,262 @@
+//! Expressions as a tree of our own, made once at load from minijinja's parser.
+//!
+//! Every filter, test, method, function and variable is looked up here, so an unknown one is refused
+//! when the manifest is loaded. minijinja's own evaluator is not used: it has no hook for Python's
+//! rules (literal text, numbers by their digits, `a + b` of other types), and its values would have to
+//! be copied from and to JSON.
+
+use minijinja::machinery::ast::{BinOpKind, CallArg, CallType, CompareOpKind, Expr, UnaryOpKind};
+use serde_json::Value;
+
+use super::checks::Test;
+use super::filters::Filter;
+use super::functions::Function;
+use super::methods::{self, Method};
+use super::number::{self, Arithmetic};
+use super::scope::{Place, Var};
+
+/// A compiled expression.
+#[derive(Debug, Clone)]
+pub(crate) enum Node {
+    Const(Value),
+    List(Vec<Node>),
+    Tuple(Vec<Node>),
+    Dict(Vec<(Node, Node)>),
+    Var(Var),
+    Attribute(Box<Node>, String),
+    Item(Box<Node>, Box<Node>),
+    Slice {
+        of: Box<Node>,
+        start: Option<Box<Node>>,
+        stop: Option<Box<Node>>,
+        step: Option<Box<Node>>,
+    },
+    Not(Box<Node>),
+    Negate(Box<Node>),
+    And(Box<Node>, Box<Node>),
+    Or(Box<Node>, Box<Node>),
+    Arithmetic(Arithmetic, Box<Node>, Box<Node>),
+    Concat(Box<Node>, Box<Node>),
+    /// `a < b < c`: each operator with its right side.
+    Compare(Box<Node>, Vec<(Comparison, Node)>),
+    If {
+        condition: Box<Node>,
+        then: Box<Node>,
+        otherwise: Option<Box<Node>>,
+    },
+    Filter(Filter, Box<Node>, Arguments),
+    Test(Test, Box<Node>, Vec<Node>),
+    Method(Method, Box<Node>, Vec<Node>),
+    Function(Function, Vec<Node>),
+}
+
+/// The arguments of a call.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Arguments {
+    pub(crate) positional: Vec<Node>,
+    pub(crate) named: Vec<(String, Node)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    In,
+    NotIn,
+}
+
+/// Translates a parsed expression; `Err` names what is not supported.
+pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, String> {
+    let compile_box = |part: &Expr<'_>| compile(part, place).map(Box::new);
+    let compile_all = |parts: &[Expr<'_>]| -> Result<Vec<Node>, String> {
+        parts.iter().map(|part| compile(part, place)).collect()
+    };
+    let optional = |part: &Option<Expr<'_>>| part.as_ref().map(compile_box).transpose();
+    Ok(match expression {
+        Expr::Var(var) => Node::Var(variable(var.id, place)?),
+        Expr::Const(constant) => Node::Const(constant_value(&constant.value)?),
+        Expr::List(list) => Node::List(compile_all(&list.items)?),
+        Expr::Tuple(tuple) => Node::Tuple(compile_all(&tuple.items)?),
+        Expr::Map(map) => {
+            let mut members = Vec::with_capacity(map.keys.len());
+            for (key, value) in map.keys.iter().zip(&map.values) {
+                members.push((compile(key, place)?, compile(value, place)?));
+            }
+            Node::Dict(members)
+        }
+        Expr::Slice(slice) => Node::Slice {
+            of: compile_box(&slice.expr)?,
+            start: optional(&slice.start)?,
+            stop: optional(&slice.stop)?,
+            step: optional(&slice.step)?,
+        },
+        Expr::UnaryOp(unary) => match unary.op {
+            UnaryOpKind::Not => Node::Not(compile_box(&unary.expr)?),
+            UnaryOpKind::Neg => Node::Negate(compile_box(&unary.expr)?),
+        },
+        Expr::BinOp(binary) => {
+            let left = compile_box(&binary.left)?;
+            let right = compile_box(&binary.right)?;
+            binary_node(binary.op, left, right)?
+        }
+        Expr::Compare(chain) => {
+            let first = compile_box(&chain.expr)?;
+            let mut rest = Vec::with_capacity(chain.ops.len());
+            for link in &chain.ops {
+                rest.push((comparison(link.op), compile(&link.expr, place)?));
+            }
+            Node::Compare(first, rest)
+        }
+        Expr::IfExpr(choice) => Node::If {
+            condition: compile_box(&choice.test_expr)?,
+            then: compile_box(&choice.true_expr)?,
+            otherwise: optional(&choice.false_expr)?,
+        },
+        Expr::Filter(filter) => {
+            let Some(input) = &filter.expr else {
+                return Err("a filter needs a value before it".to_owned());
+            };
+            let arguments = arguments(&filter.args, place)?;
+            let known = Filter::by_name(filter.name)?;
+            known.check(&arguments)?;
+            Node::Filter(known, compile_box(input)?, arguments)
+        }
+        Expr::Test(test) => {
+            let arguments = positional(&test.args, place, test.name)?;
+            let known = Test::by_name(test.name, arguments.len())?;
+            Node::Test(known, compile_box(&test.expr)?, arguments)
+        }
+        Expr::GetAttr(attribute) => {
+            if methods::is_dict_method(attribute.name) {
+                return Err(format!(
+                    "\".{0}\" is the method of a dict; write ['{0}'] for a member of that name",
+                    attribute.name
+                ));
+            }
+            Node::Attribute(compile_box(&attribute.expr)?, attribute.name.to_owned())
+        }
+        Expr::GetItem(item) => {
+            Node::Item(compile_box(&item.expr)?, compile_box(&item.subscript_expr)?)
+        }
+        Expr::Call(call) => match call.identify_call() {
+            CallType::Function(name) => {
+                let arguments = positional(&call.args, place, name)?;
+                Node::Function(Function::by_name(name, arguments.len())?, arguments)
+            }
+            CallType::Method(receiver, name) => {
+                let arguments = positional(&call.args, place, name)?;
+                let method = Method::by_name(name, arguments.len())?;
+                Node::Method(method, compile_box(receiver)?, arguments)
+            }
+            CallType::Object(_) => {
+                return Err("a call of something that is neither method nor function".to_owned());
+            }
+        },
+    })
+}
+
+fn variable(name: &str, place: Place) -> Result<Var, String> {
+    if name == "stream_state" {
+        return Err(
+            "the variable \"stream_state\" is no longer part of the language; use stream_interval"
+                .to_owned(),
+        );
+    }
+    match Var::by_name(name) {
+        Some(var) if place.has(var) => Ok(var),
+        _ => Err(format!(
+            "the variable \"{name}\" does not exist here; available here: {}",
+            place.names()
+        )),
+    }
+}
+
+fn constant_value(value: &minijinja::Value) -> Result<Value, String> {
+    use minijinja::value::ValueKind;
+    match value.kind() {
+        ValueKind::None | ValueKind::Undefined => Ok(Value::Null),
+        ValueKind::Bool => Ok(Value::Bool(value.is_true())),
+        ValueKind::String => Ok(Value::String(value.as_str().unwrap_or_default().to_owned())),
+        ValueKind::Number if value.is_integer() => number::parse(&value.to_string())
+            .map(Value::Number)
+            .ok_or_else(|| format!("the number {value} cannot be read")),
+        ValueKind::Number => f64::try_from(value.clone())
+            .ok()
+            .and_then(number::from_float)
+            .ok_or_else(|| format!("the number {value} cannot be read")),
+        other => Err(format!("a constant of kind {other} is not supported")),
+    }
+}
+
+fn binary_node(kind: BinOpKind, left: Box<Node>, right: Box<Node>) -> Result<Node, String> {
+    let compare = |operator: Comparison, left: Box<Node>, right: Box<Node>| {
+        Node::Compare(left, vec![(operator, *right)])
+    };
+    let arithmetic = Node::Arithmetic;
+    Ok(match kind {
+        BinOpKind::ScAnd => Node::And(left, right),
+        BinOpKind::ScOr => Node::Or(left, right),
+        BinOpKind::Add => arithmetic(Arithmetic::Add, left, right),
+        BinOpKind::Sub => arithmetic(Arithmetic::Subtract, left, right),
+        BinOpKind::Mul => arithmetic(Arithmetic::Multiply, left, right),
+        BinOpKind::Div => arithmetic(Arithmetic::Divide, left, right),
+        BinOpKind::FloorDiv => arithmetic(Arithmetic::FloorDivide, left, right),
+        BinOpKind::Rem => arithmetic(Arithmetic::Remainder, left, right),
+        BinOpKind::Concat => Node::Concat(left, right),
+        BinOpKind::Eq => compare(Comparison::Equal, left, right),
+        BinOpKind::Ne => compare(Comparison::NotEqual, left, right),
+        BinOpKind::Lt => compare(Comparison::Less, left, right),
+        BinOpKind::Lte => compare(Comparison::LessOrEqual, left, right),
+        BinOpKind::Gt => compare(Comparison::Greater, left, right),
+        BinOpKind::Gte => compare(Comparison::GreaterOrEqual, left, right),
+        BinOpKind::In => compare(Comparison::In, left, right),
+        BinOpKind::Pow => {
+            return Err("the operator \"**\" is not supported; use * instead".to_owned());
+        }
+    })
+}
+
+fn comparison(kind: CompareOpKind) -> Comparison {
+    match kind {
+        CompareOpKind::Eq => Comparison::Equal,
+        CompareOpKind::Ne => Comparison::NotEqual,
+        CompareOpKind::Lt => Comparison::Less,
+        CompareOpKind::Lte => Comparison::LessOrEqual,
+        CompareOpKind::Gt => Comparison::Greater,
+        CompareOpKind::Gte => Comparison::GreaterOrEqual,
+        CompareOpKind::In => Comparison::In,
+        CompareOpKind::NotIn => Comparison::NotIn,
+    }
+}
+
+fn arguments(arguments: &[CallArg<'_>], place: Place) -> Result<Arguments, String> {
+    let mut result = Arguments::default();
+    for argument in arguments {
+        match argument {
+            CallArg::Pos(value) => result.positional.push(compile(value, place)?),
+            CallArg::Kwarg(name, value) => {
+                result
+                    .named
+                    .push(((*name).to_owned(), compile(value, place)?));
+            }
+            CallArg::PosSplat(_) | CallArg::KwargSplat(_) => {
+                return Err("\"*\" before an argument is not supported".to_owned());
+            }
+        }
+    }
+    Ok(result)
+}
+
+fn positional(list: &[CallArg<'_>], place: Place, name: &str) -> Result<Vec<Node>, String> {
+    let arguments = arguments(list, place)?;
+    match arguments.named.first() {
+        None => Ok(arguments.positional),
+        Some((argument, _)) => Err(format!(
+            "\"{name}\" does not take the argument \"{argument}=\" here; give it by position"
+        )),
+    }
+}

@@ -1,0 +1,138 @@
+//! What the engine asks of the program around it: leave to send, and an ear for what came back.
+//!
+//! The engine calls [`Host::permit`] before every single HTTP request (retries and redirect hops
+//! included) and [`Host::report`] after it, whatever happened. Budgets are kept by the host, so that
+//! they can be shared by a fleet; the engine only says which budgets a request concerns. Rejected:
+//! a limiter inside the engine, because two processes would not see each other.
+
+use std::any::Any;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+/// The program that runs the engine: it keeps the budgets and hears every answer.
+#[async_trait]
+pub trait Host: Send + Sync {
+    /// Asks for leave to send one request. The call may wait for a short time; a long wait is
+    /// better answered by [`Refused::Wait`], because the run can then give its slot back.
+    async fn permit(&self, request: &PermitRequest) -> Result<Permit, Refused>;
+
+    /// Tells what became of the request that `permit` allowed. Called exactly once for each permit,
+    /// also after transport errors and cancellation.
+    async fn report(&self, permit: Permit, signals: &ResponseSignals);
+}
+
+/// One request that is about to be sent.
+#[derive(Debug, Clone)]
+pub struct PermitRequest {
+    /// The stream that is being read.
+    pub stream: String,
+    /// The HTTP method, in upper case.
+    pub method: String,
+    /// The address without its query, secrets removed.
+    pub url: String,
+    /// The budgets that concern this request; empty if the manifest states none.
+    pub budgets: Vec<BudgetKey>,
+}
+
+/// One budget that a request draws on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct BudgetKey {
+    /// Name of the policy: its `x_name`, otherwise `policy-<index>`. Unique within the connector.
+    pub policy: String,
+    /// The account part of the key, rendered from `x_scope`; empty if the manifest gives none.
+    /// A value that holds a secret is replaced by its SHA-256, so that it can be stored.
+    pub scope: String,
+    /// How many calls this request counts for; at least 1.
+    pub weight: u32,
+}
+
+/// Leave to send one request. It carries whatever the host wants to see again in its report.
+#[derive(Default)]
+pub struct Permit(Option<Box<dyn Any + Send + Sync>>);
+
+impl Permit {
+    /// A permit that carries nothing.
+    pub fn empty() -> Permit {
+        Permit(None)
+    }
+
+    /// A permit that carries `payload` back to [`Host::report`].
+    pub fn with<T: Any + Send + Sync>(payload: T) -> Permit {
+        Permit(Some(Box::new(payload)))
+    }
+
+    /// The payload, if there is one of this type.
+    pub fn into_payload<T: Any>(self) -> Option<T> {
+        self.0
+            .and_then(|payload| payload.downcast::<T>().ok())
+            .map(|payload| *payload)
+    }
+
+    /// A look at the payload, if there is one of this type.
+    pub fn payload<T: Any>(&self) -> Option<&T> {
+        self.0
+            .as_ref()
+            .and_then(|payload| payload.downcast_ref::<T>())
+    }
+}
+
+impl std::fmt::Debug for Permit {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Permit")
+    }
+}
+
+/// Why a request may not be sent now. Nothing was sent, and the position stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// The budget is used up: come again later. The read ends as
+    /// [`ReadError::Parked`](crate::ReadError::Parked).
+    Wait {
+        /// How long to stay away, as far as the host knows.
+        until_hint: Duration,
+        /// A sentence for people, such as "g2a budget of client abc is used up".
+        reason: String,
+    },
+    /// The run must end here: drain, yield, lost lease. The read ends as
+    /// [`ReadError::Stopped`](crate::ReadError::Stopped).
+    Stop {
+        /// A sentence for people.
+        reason: String,
+    },
+}
+
+/// How a request ended, in the words by which a budget is corrected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The answer is usable, or the manifest says to ignore it.
+    Ok,
+    /// The platform said that a limit is reached.
+    RateLimited,
+    /// The platform failed, or its answer could not be read.
+    Transient,
+    /// The platform refused the request for good, or until a person or a new token helps.
+    Refused,
+    /// No answer: the connection failed, broke, or timed out.
+    Transport,
+    /// The run was cancelled while the request was on its way.
+    Cancelled,
+}
+
+/// What is known after a request.
+#[derive(Debug, Clone)]
+pub struct ResponseSignals {
+    /// The HTTP status; `None` if no answer came.
+    pub status: Option<u16>,
+    /// How the request ended.
+    pub outcome: Outcome,
+    /// The wait that the platform asked for, read by the manifest's rules or from `Retry-After`.
+    pub retry_after: Option<Duration>,
+    /// Headers about limits, names in lower case: `date`, `retry-after`, every name that holds
+    /// `ratelimit`, `rate-limit`, `usage` or `quota`, and those the manifest's budget names.
+    pub headers: Vec<(String, String)>,
+    /// From sending until the body was read, failed, or was given up.
+    pub duration: Duration,
+    /// Bytes of the body that were read, after decompression.
+    pub bytes: u64,
+}

@@ -1,0 +1,38 @@
+//! The connector engine: reads HTTP APIs as manifests in the Airbyte CDK's low-code declarative
+//! language describe them.
+//!
+//! [`Connector::load`] turns YAML into a validated connector, or into the list of all its problems.
+//! [`Connector::reader`] gives a [`StreamReader`], from which the caller pulls pages. Before each
+//! request the reader asks its [`Host`] for a permit; after it, it reports what came back. The engine
+//! knows no database and no clock, keeps no budget and no state: a [`Position`] is all that is needed
+//! to go on elsewhere.
+//!
+//! What is supported, and where the behaviour differs from the CDK on purpose, is written in
+//! `docs/connectors.md`.
+
+#![warn(missing_docs)]
+
+mod auth;
+mod budget;
+mod config;
+mod connector;
+mod error;
+mod errors;
+mod expr;
+mod host;
+mod http;
+mod load;
+mod page;
+mod paginate;
+mod reader;
+mod record;
+mod redact;
+mod request;
+
+pub use budget::{BudgetPolicy, BudgetWindow, RequestMatcher, WindowKind};
+pub use connector::{Connector, StreamInfo};
+pub use error::{ConfigProblem, Failure, LoadErrors, LoadProblem, ReadError};
+pub use host::{BudgetKey, Host, Outcome, Permit, PermitRequest, Refused, ResponseSignals};
+pub use http::{AddressPolicy, AddressPolicyError, HttpClient, HttpSettings, HttpSetupError};
+pub use page::{Page, Position, Record, RejectedRecord};
+pub use reader::{ReadLimits, ReadSettings, StreamReader};

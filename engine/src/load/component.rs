@@ -1,0 +1,240 @@
+//! Reading one component of the manifest: fields by name, problems by path.
+//!
+//! A field that no version of the language knows is ignored, as the reference does (and `$parameters`
+//! put such fields everywhere). A field that the language knows and the engine does not do is refused,
+//! because leaving it out would silently change what is read.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use crate::error::LoadProblem;
+use crate::expr::{Place, Template};
+
+/// Collects what is wrong while loading goes on.
+#[derive(Default)]
+pub(crate) struct Problems(pub(crate) Vec<LoadProblem>);
+
+impl Problems {
+    pub(crate) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        let problem = LoadProblem {
+            path: path.into(),
+            message: message.into(),
+        };
+        if !self.0.contains(&problem) {
+            self.0.push(problem);
+        }
+    }
+}
+
+/// A component: an object with a type.
+pub(crate) struct Component<'v> {
+    pub(crate) path: String,
+    pub(crate) kind: &'v str,
+    pub(crate) fields: &'v Map<String, Value>,
+    pub(crate) parameters: Arc<Value>,
+}
+
+impl<'v> Component<'v> {
+    /// Takes an object of one of the supported types; anything else is a problem.
+    pub(crate) fn read(
+        value: &'v Value,
+        path: &str,
+        supported: &[&str],
+        problems: &mut Problems,
+    ) -> Option<Component<'v>> {
+        let Value::Object(fields) = value else {
+            problems.add(
+                path,
+                format!(
+                    "a component is needed here, one of: {}",
+                    supported.join(", ")
+                ),
+            );
+            return None;
+        };
+        let Some(kind) = fields.get("type").and_then(Value::as_str) else {
+            problems.add(
+                path,
+                format!(
+                    "the component has no \"type\"; supported here: {}",
+                    supported.join(", ")
+                ),
+            );
+            return None;
+        };
+        // Two names of the language's first versions, still seen.
+        let kind = match kind {
+            "ApiKey" => "ApiKeyAuthenticator",
+            "Bearer" => "BearerAuthenticator",
+            other => other,
+        };
+        if !supported.contains(&kind) {
+            problems.add(
+                path,
+                format!(
+                    "component \"{kind}\" is not supported; supported here: {}",
+                    supported.join(", ")
+                ),
+            );
+            return None;
+        }
+        let parameters = fields.get("$parameters").cloned();
+        let parameters = Arc::new(parameters.unwrap_or_else(|| Value::Object(Map::new())));
+        Some(Component {
+            path: path.to_owned(),
+            kind,
+            fields,
+            parameters,
+        })
+    }
+
+    /// A field that is present and not null.
+    pub(crate) fn get(&self, name: &str) -> Option<&'v Value> {
+        self.fields.get(name).filter(|value| !value.is_null())
+    }
+
+    pub(crate) fn path_of(&self, name: &str) -> String {
+        format!(
+            "{}/{}",
+            self.path,
+            name.replace('~', "~0").replace('/', "~1")
+        )
+    }
+
+    pub(crate) fn missing(&self, name: &str, problems: &mut Problems) {
+        problems.add(
+            self.path_of(name),
+            format!("\"{name}\" of {} is required", self.kind),
+        );
+    }
+
+    /// Refuses fields of the language that the engine does not do, and unknown `x_` extensions.
+    pub(crate) fn refuse(&self, names: &[&str], extensions: &[&str], problems: &mut Problems) {
+        for name in names {
+            let idle = |value: &&Value| !matches!(value, Value::Bool(false));
+            if self.get(name).as_ref().is_some_and(idle) {
+                let message = format!("the field \"{name}\" of {} is not supported", self.kind);
+                problems.add(self.path_of(name), message);
+            }
+        }
+        for name in self.fields.keys() {
+            if name.starts_with("x_") && !extensions.contains(&name.as_str()) {
+                let known = if extensions.is_empty() {
+                    "none is known here".to_owned()
+                } else {
+                    format!("known here: {}", extensions.join(", "))
+                };
+                let message = format!(
+                    "the extension \"{name}\" is not known on {}; {known}",
+                    self.kind
+                );
+                problems.add(self.path_of(name), message);
+            }
+        }
+    }
+
+    pub(crate) fn child(
+        &self,
+        name: &str,
+        supported: &[&str],
+        problems: &mut Problems,
+    ) -> Option<Component<'v>> {
+        Component::read(self.get(name)?, &self.path_of(name), supported, problems)
+    }
+
+    /// A list of components; a single one counts as a list of one.
+    pub(crate) fn children(
+        &self,
+        name: &str,
+        supported: &[&str],
+        problems: &mut Problems,
+    ) -> Vec<Component<'v>> {
+        let path = self.path_of(name);
+        match self.get(name) {
+            None => Vec::new(),
+            Some(Value::Array(items)) => {
+                let mut children = Vec::with_capacity(items.len());
+                for (index, item) in items.iter().enumerate() {
+                    let place = format!("{path}/{index}");
+                    children.extend(Component::read(item, &place, supported, problems));
+                }
+                children
+            }
+            Some(single) => Component::read(single, &path, supported, problems)
+                .into_iter()
+                .collect(),
+        }
+    }
+
+    /// A text, which may hold expressions. Numbers and booleans are taken as their text.
+    pub(crate) fn template(
+        &self,
+        name: &str,
+        place: Place,
+        problems: &mut Problems,
+    ) -> Option<Template> {
+        let path = self.path_of(name);
+        self.template_of(self.get(name)?, &path, place, problems)
+    }
+
+    pub(crate) fn template_of(
+        &self,
+        value: &Value,
+        path: &str,
+        place: Place,
+        problems: &mut Problems,
+    ) -> Option<Template> {
+        let source = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            Value::Bool(true) => "True".to_owned(),
+            Value::Bool(false) => "False".to_owned(),
+            _ => {
+                problems.add(path, "a text is needed here");
+                return None;
+            }
+        };
+        match Template::compile(&source, path, &self.parameters, place) {
+            Ok(template) => Some(template),
+            Err(message) => {
+                problems.add(path, message);
+                None
+            }
+        }
+    }
+
+    /// A text without expressions.
+    pub(crate) fn text(&self, name: &str, problems: &mut Problems) -> Option<&'v str> {
+        if let Value::String(text) = self.get(name)? {
+            Some(text)
+        } else {
+            problems.add(self.path_of(name), "a text is needed here");
+            None
+        }
+    }
+
+    pub(crate) fn boolean(&self, name: &str, problems: &mut Problems) -> bool {
+        match self.get(name) {
+            None => false,
+            Some(Value::Bool(truth)) => *truth,
+            Some(_) => {
+                problems.add(self.path_of(name), "true or false is needed here");
+                false
+            }
+        }
+    }
+
+    /// A whole number of at least 0.
+    pub(crate) fn whole_number(&self, name: &str, problems: &mut Problems) -> Option<u64> {
+        let value = self.get(name)?;
+        let number = value.as_u64();
+        if number.is_none() {
+            problems.add(
+                self.path_of(name),
+                "a whole number of at least 0 is needed here",
+            );
+        }
+        number
+    }
+}

@@ -1,0 +1,119 @@
+//! Types that a manifest leaves out, and `$parameters` that are handed down.
+//!
+//! A component without a type gets the one that its place suggests. `$parameters` go down to every
+//! component below, where each is also set as a field if that field is missing or empty; the values of
+//! a component win over those from above.
+
+use serde_json::{Map, Value};
+
+use crate::expr::json_is_true;
+
+/// Place (type and field) to the type that is meant there.
+fn default_type(parent: &str, field: &str) -> Option<&'static str> {
+    Some(match (parent, field) {
+        ("DeclarativeSource", "check") => "CheckStream",
+        ("DeclarativeSource", "spec") => "Spec",
+        ("DeclarativeSource", "streams") => "DeclarativeStream",
+        ("DeclarativeSource", "concurrency_level") => "ConcurrencyLevel",
+        ("DeclarativeSource", "api_budget") => "HTTPAPIBudget",
+        ("DeclarativeStream", "retriever") => "SimpleRetriever",
+        ("DeclarativeStream", "schema_loader") => "JsonFileSchemaLoader",
+        ("SimpleRetriever", "paginator") => "NoPagination",
+        ("SimpleRetriever", "record_selector") => "RecordSelector",
+        ("SimpleRetriever", "requester") => "HttpRequester",
+        ("RecordSelector", "extractor") => "DpathExtractor",
+        ("RecordSelector", "record_filter") => "RecordFilter",
+        ("HttpRequester", "error_handler") | ("CompositeErrorHandler", "error_handlers") => {
+            "DefaultErrorHandler"
+        }
+        ("DefaultErrorHandler", "response_filters") => "HttpResponseFilter",
+        ("DefaultPaginator", "page_size_option") => "RequestOption",
+        ("DefaultPaginator" | "CursorPagination" | "DpathExtractor", "decoder") => "JsonDecoder",
+        ("AddFields", "fields") => "AddedFieldDefinition",
+        _ => return None,
+    })
+}
+
+pub(crate) fn propagate(source: &mut Map<String, Value>) {
+    let kind = source
+        .entry("type")
+        .or_insert_with(|| Value::String("DeclarativeSource".to_owned()));
+    let kind = kind.as_str().unwrap_or_default().to_owned();
+    component(source, &kind, &Map::new());
+}
+
+fn component(fields: &mut Map<String, Value>, kind: &str, inherited: &Map<String, Value>) {
+    let mut parameters = inherited.clone();
+    if let Some(Value::Object(own)) = fields.shift_remove("$parameters") {
+        for (name, value) in own {
+            parameters.insert(name, value);
+        }
+    }
+    for (name, value) in &parameters {
+        let empty = fields.get(name).is_none_or(|field| !json_is_true(field));
+        if empty {
+            fields.insert(name.clone(), value.clone());
+        }
+    }
+    for (name, field) in fields.iter_mut() {
+        // A parameter of the child's own name is meant for this level only.
+        let hidden = parameters.contains_key(name);
+        if hidden {
+            let mut below = parameters.clone();
+            below.shift_remove(name);
+            descend(field, kind, name, &below);
+        } else {
+            descend(field, kind, name, &parameters);
+        }
+    }
+    if !parameters.is_empty() {
+        fields.insert("$parameters".to_owned(), Value::Object(parameters));
+    }
+}
+
+fn descend(field: &mut Value, parent: &str, name: &str, parameters: &Map<String, Value>) {
+    match field {
+        Value::Object(members) => object(members, parent, name, parameters),
+        Value::Array(items) => {
+            for item in items {
+                if let Value::Object(members) = item {
+                    object(members, parent, name, parameters);
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn object(
+    members: &mut Map<String, Value>,
+    parent: &str,
+    name: &str,
+    parameters: &Map<String, Value>,
+) {
+    if !members.contains_key("type") {
+        let custom = members.contains_key("class_name");
+        let inferred = if custom {
+            Some("CustomComponent")
+        } else {
+            default_type(parent, name)
+        };
+        if let Some(kind) = inferred {
+            members.insert("type".to_owned(), Value::String(kind.to_owned()));
+        }
+    }
+    match members.get("type") {
+        // A JSON schema has types of its own.
+        Some(Value::String(kind)) if kind != "object" => {
+            let kind = kind.clone();
+            component(members, &kind, parameters);
+        }
+        Some(_) => {}
+        // Plain mappings (headers, parameters) may hold components further down.
+        None => {
+            for (inner_name, inner) in members.iter_mut() {
+                descend(inner, parent, inner_name, parameters);
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `$ref` and `#/...`: any text value that begins with `#/` is replaced by what it points at.
+//!
+//! Under `$ref` the target's members are taken over and the siblings win, one level deep. The path is
+//! looked up greedily: the whole rest is tried as one key before it is split at a slash. The result is a
+//! plain tree; its size is bounded, because a few refs to refs can grow beyond all memory.
+
+use serde_json::{Map, Value};
+
+use crate::error::LoadProblem;
+
+/// Values of the resolved manifest; the largest public ones stay well below.
+const MAX_VALUES: usize = 4_000_000;
+const MAX_DEPTH: usize = 120;
+
+pub(crate) fn resolve(root: &Value, fields: &[&str]) -> Result<Map<String, Value>, LoadProblem> {
+    let mut resolver = Resolver {
+        root,
+        open: Vec::new(),
+        values: 0,
+    };
+    let mut found = Map::new();
+    for field in fields {
+        if let Some(value) = root.get(*field) {
+            let value = resolver.value(value, &format!("/{field}"), 0)?;
+            found.insert((*field).to_owned(), value);
+        }
+    }
+    Ok(found)
+}
+
+struct Resolver<'r> {
+    root: &'r Value,
+    /// The references that are being resolved, to notice circles.
+    open: Vec<&'r str>,
+    values: usize,
+}
+
+impl<'r> Resolver<'r> {
+    fn value(&mut self, value: &'r Value, path: &str, depth: usize) -> Result<Value, LoadProblem> {
+        self.values += 1;
+        if self.values > MAX_VALUES || depth > MAX_DEPTH {
+            let limit = if depth > MAX_DEPTH {
+                "120 levels"
+            } else {
+                "4,000,000 values"
+            };
+            return Err(problem(
+                path,
+                format!("with its references the manifest exceeds {limit}"),
+            ));
+        }
+        match value {
+            Value::String(text) if text.starts_with("#/") => self.target(text, path, depth),
+            Value::Array(items) => {
+                let mut resolved = Vec::with_capacity(items.len());
+                for (index, item) in items.iter().enumerate() {
+                    resolved.push(self.value(item, &format!("{path}/{index}"), depth + 1)?);
+                }
+                Ok(Value::Array(resolved))
+            }
+            Value::Object(members) => self.object(members, path, depth),
+            plain => Ok(plain.clone()),
+        }
+    }
+
+    fn object(
+        &mut self,
+        members: &'r Map<String, Value>,
+        path: &str,
+        depth: usize,
+    ) -> Result<Value, LoadProblem> {
+        let mut own = Map::new();
+        for (key, member) in members {
+            if key != "$ref" {
+                own.insert(
+                    key.clone(),
+                    self.value(member, &format!("{path}/{key}"), depth + 1)?,
+                );
+            }
+        }
+        let Some(reference) = members.get("$ref") else {
+            return Ok(Value::Object(own));
+        };
+        let target = match reference {
+            Value::String(text) if text.starts_with("#/") => self.target(text, path, depth)?,
+            Value::String(text) => {
+                return Err(problem(
+                    path,
+                    format!("\"$ref: {text}\" must begin with \"#/\""),
+                ));
+            }
+            _ => {
+                return Err(problem(
+                    path,
+                    "\"$ref\" must be a text that begins with \"#/\"",
+                ));
+            }
+        };
+        match target {
+            Value::Object(mut merged) => {
+                for (key, member) in own {
+                    merged.insert(key, member);
+                }
+                Ok(Value::Object(merged))
+            }
+            other if own.is_empty() => Ok(other),
+            _ => Err(problem(
+                path,
+                "\"$ref\" points at no object, but has fields beside it",
+            )),
+        }
+    }
+
+    fn target(&mut self, text: &'r str, path: &str, depth: usize) -> Result<Value, LoadProblem> {
+        if self.open.contains(&text) {
+            return Err(problem(
+                path,
+                format!("the reference \"{text}\" leads back to itself"),
+            ));
+        }
+        let Some(target) = look_up(self.root, &text[2..]) else {
+            return Err(problem(
+                path,
+                format!("the reference \"{text}\" points at nothing"),
+            ));
+        };
+        self.open.push(text);
+        let resolved = self.value(target, path, depth + 1);
+        self.open.pop();
+        resolved
+    }
+}
+
+fn look_up<'r>(value: &'r Value, path: &str) -> Option<&'r Value> {
+    match value {
+        Value::Object(members) => {
+            if let Some(found) = members.get(path) {
+                return Some(found);
+            }
+            let (step, rest) = path.split_once('/')?;
+            look_up(members.get(step)?, rest)
+        }
+        Value::Array(items) => {
+            let (step, rest) = path.split_once('/').unwrap_or((path, ""));
+            let item = items.get(step.parse::<usize>().ok()?)?;
+            if rest.is_empty() {
+                Some(item)
+            } else {
+                look_up(item, rest)
+            }
+        }
+        _ => None,
+    }
+}
+
+fn problem(path: &str, message: impl Into<String>) -> LoadProblem {
+    LoadProblem {
+        path: path.to_owned(),
+        message: message.into(),
+    }
+}

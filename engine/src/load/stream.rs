@@ -1,0 +1,144 @@
+//! `DeclarativeStream`, `SimpleRetriever`, `RecordSelector`, `InlineSchemaLoader`.
+
+use serde_json::{Value, json};
+
+use super::component::{Component, Problems};
+use super::model::Stream;
+use crate::connector::StreamInfo;
+use crate::paginate::Paginator;
+use crate::record::{Extractor, Transformation};
+use crate::request::Requester;
+
+pub(crate) fn load(
+    component: &Component<'_>,
+    problems: &mut Problems,
+) -> Option<(StreamInfo, Stream)> {
+    let refused = &["incremental_sync", "state_migrations", "file_uploader"];
+    component.refuse(refused, &["x_page_parameter"], problems);
+    let name = component
+        .text("name", problems)
+        .filter(|name| !name.is_empty());
+    if name.is_none() {
+        component.missing("name", problems);
+    }
+    let primary_key = load_primary_key(component, problems);
+    let schema = load_schema(component, problems);
+    let mut transformations = Vec::new();
+    let kinds = &["AddFields", "RemoveFields"];
+    for transformation in component.children("transformations", kinds, problems) {
+        transformations.extend(Transformation::load(&transformation, problems));
+    }
+    if component.get("retriever").is_none() {
+        component.missing("retriever", problems);
+    }
+    let retriever = component.child("retriever", &["SimpleRetriever"], problems)?;
+    let refused = &[
+        "partition_router",
+        "pagination_reset",
+        "page_size_reduction",
+        "request_window_splitting",
+        "additional_query_properties",
+    ];
+    retriever.refuse(refused, &[], problems);
+    check_decoder(&retriever, problems);
+    let requester = Requester::load(&retriever, problems);
+    let paginator = Paginator::load(&retriever, problems);
+    let extractor = load_extractor(&retriever, problems);
+    let (name, paginator) = (name?, paginator?);
+    let supports_page = paginator.supports_page();
+    if component.get("x_page_parameter").is_some() && !supports_page {
+        let message = "x_page_parameter needs a DefaultPaginator with PageIncrement";
+        problems.add(component.path_of("x_page_parameter"), message);
+    }
+    let info = StreamInfo {
+        name: name.to_owned(),
+        primary_key: primary_key?,
+        schema: schema?,
+        supports_page,
+        full_read: true,
+    };
+    let stream = Stream {
+        name: name.to_owned(),
+        requester: requester?,
+        paginator,
+        extractor: extractor?,
+        transformations,
+    };
+    Some((info, stream))
+}
+
+/// Only JSON is decoded.
+pub(crate) fn check_decoder(component: &Component<'_>, problems: &mut Problems) {
+    if let Some(decoder) = component.child("decoder", &["JsonDecoder"], problems) {
+        decoder.refuse(&[], &[], problems);
+    }
+}
+
+fn load_extractor(retriever: &Component<'_>, problems: &mut Problems) -> Option<Extractor> {
+    if retriever.get("record_selector").is_none() {
+        retriever.missing("record_selector", problems);
+    }
+    let selector = retriever.child("record_selector", &["RecordSelector"], problems)?;
+    selector.refuse(&["record_filter"], &[], problems);
+    if selector
+        .get("schema_normalization")
+        .is_some_and(|value| value != "None")
+    {
+        let path = selector.path_of("schema_normalization");
+        problems.add(
+            path,
+            "only \"None\" is supported; the destination converts by the schema",
+        );
+    }
+    if selector.get("extractor").is_none() {
+        selector.missing("extractor", problems);
+    }
+    let extractor = selector.child("extractor", &["DpathExtractor"], problems)?;
+    Extractor::load(&extractor, problems)
+}
+
+/// A name, a list of names, or a list of paths.
+fn load_primary_key(
+    component: &Component<'_>,
+    problems: &mut Problems,
+) -> Option<Vec<Vec<String>>> {
+    let wrong = "a name, a list of names, or a list of paths is needed here";
+    let path_of = |value: &Value| -> Option<Vec<String>> {
+        match value {
+            Value::String(name) => Some(vec![name.clone()]),
+            Value::Array(steps) if !steps.is_empty() => steps
+                .iter()
+                .map(|step| step.as_str().map(str::to_owned))
+                .collect(),
+            _ => None,
+        }
+    };
+    let key = match component.get("primary_key") {
+        None => Some(Vec::new()),
+        Some(Value::String(name)) if name.is_empty() => Some(Vec::new()),
+        Some(Value::String(name)) => Some(vec![vec![name.clone()]]),
+        Some(Value::Array(fields)) => fields.iter().map(path_of).collect(),
+        Some(_) => None,
+    };
+    if key.is_none() {
+        problems.add(component.path_of("primary_key"), wrong);
+    }
+    key
+}
+
+fn load_schema(component: &Component<'_>, problems: &mut Problems) -> Option<Value> {
+    if component.get("schema_loader").is_none() {
+        component.missing("schema_loader", problems);
+        return None;
+    }
+    let loader = component.child("schema_loader", &["InlineSchemaLoader"], problems)?;
+    loader.refuse(&[], &[], problems);
+    match loader.get("schema") {
+        None => Some(json!({ "type": "object", "properties": {} })),
+        Some(schema @ Value::Object(_)) => Some(schema.clone()),
+        Some(_) => {
+            problems.add(loader.path_of("schema"), "a JSON schema is needed here");
+            None
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What a caller says about a read: the connection, the way out, where to begin, how far to go.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::host::Host;
+use crate::http::HttpClient;
+use crate::page::Position;
+
+/// Everything a read needs besides the manifest.
+#[derive(Clone)]
+pub struct ReadSettings {
+    /// The connection's config, secrets included. It fits [`Connector::config_schema`](crate::Connector::config_schema).
+    pub config: Value,
+    /// Stands in for the manifest's `url_base` (scheme, host, path prefix), so that a test server can
+    /// take a platform's place. For a requester with a whole `url`, it replaces scheme and host, and
+    /// its own path is put before the path of the `url`.
+    pub base_url: Option<String>,
+    /// The way out.
+    pub http: HttpClient,
+    /// Who gives permits and hears of answers.
+    pub host: Arc<dyn Host>,
+    /// Where to go on; `None` begins at the stream's first page.
+    pub from: Option<Position>,
+    /// Read only the page of this number, as the platform counts pages. Only for streams with
+    /// [`StreamInfo::supports_page`](crate::StreamInfo::supports_page); excludes `from`.
+    pub page: Option<u64>,
+    /// Ends the read at once, also within a request or a wait.
+    pub cancel: CancellationToken,
+    /// How far to go.
+    pub limits: ReadLimits,
+}
+
+impl fmt::Debug for ReadSettings {
+    /// Leaves the config out: it holds secrets.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("ReadSettings")
+            .field("base_url", &self.base_url)
+            .field("from", &self.from)
+            .field("page", &self.page)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bounds of a read, against manifests and platforms that know none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadLimits {
+    /// Pages that one reader gives at most. Default 1,000,000.
+    pub max_pages: u64,
+    /// Size of one answer's body after decompression. Default 64 MiB.
+    pub max_page_bytes: usize,
+    /// The longest wait between two tries that is spent inside the reader; longer ones end the read
+    /// with [`ReadError::Transient`](crate::ReadError::Transient) and a `retry_after`. Default 2 s.
+    pub max_wait_in_slot: Duration,
+    /// Redirects that are followed for one request. Default 5.
+    pub max_redirects: u32,
+}
+
+impl Default for ReadLimits {
+    fn default() -> ReadLimits {
+        ReadLimits {
+            max_pages: 1_000_000,
+            max_page_bytes: 64 * 1024 * 1024,
+            max_wait_in_slot: Duration::from_secs(2),
+            max_redirects: 5,
+        }
+    }
+}

@@ -1,0 +1,541 @@
+//! Sending: permit, request, verdict, report, and the short retries in between.
+//!
+//! Each request on the wire has a permit of its own, redirect hops included. A wait that is longer than
+//! the slot allows ends the read with the wait as a hint, so that the run gives its slot back.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use reqwest::header::{HeaderMap, LOCATION};
+use reqwest::{Method, StatusCode};
+use serde_json::{Map, Value};
+
+use super::{BuildError, Built, url};
+use crate::budget::{MatchedRequest, governing};
+use crate::error::{Failure, ReadError};
+use crate::errors::{Action, AnswerView, ErrorKind, Verdict, Wait, error_message, platform_code};
+use crate::errors::{ErrorHandler, retry_after_header};
+use crate::host::{BudgetKey, Outcome, Permit, PermitRequest, Refused, ResponseSignals};
+use crate::http::{HttpAnswer, HttpFailure, HttpRequest};
+use crate::load::model::Source;
+use crate::reader::ReadSettings;
+use crate::redact::Redactor;
+
+/// Everything that stays the same for all requests of a read.
+pub(crate) struct Sender {
+    pub(crate) source: Arc<Source>,
+    pub(crate) stream: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) redactor: Redactor,
+    /// Plain values of the config, which may be shown.
+    pub(crate) plain_values: Vec<String>,
+}
+
+/// A usable answer.
+pub(crate) struct Received {
+    pub(crate) body: Value,
+    pub(crate) headers: Value,
+    pub(crate) bytes: u64,
+    pub(crate) requests: u32,
+    /// The manifest says to go on without this answer's content.
+    pub(crate) ignored: bool,
+}
+
+/// What one try came to.
+enum Try {
+    Good(Box<Received>),
+    Redirect {
+        status: StatusCode,
+        location: String,
+    },
+    Bad {
+        kind: ErrorKind,
+        retry: bool,
+        wait: Wait,
+        hint: Option<Duration>,
+        failure: Box<Failure>,
+    },
+}
+
+impl Sender {
+    /// Sends a request until it has a usable answer, or an end.
+    pub(crate) async fn send(
+        &mut self,
+        first: &Built,
+        handler: &ErrorHandler,
+        settings: &ReadSettings,
+    ) -> Result<Received, ReadError> {
+        for credential in &first.credentials {
+            self.redactor
+                .add_header_value(credential, &self.plain_values);
+        }
+        let max_retries = handler
+            .max_retries(&settings.config)
+            .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
+        let mut request = first.clone();
+        let mut requests = 0u32;
+        let mut redirects = 0u32;
+        let mut attempt = 1u32;
+        loop {
+            requests = requests.saturating_add(1);
+            match self.try_once(&request, handler, settings, attempt).await? {
+                Try::Good(mut received) => {
+                    received.requests = requests;
+                    return Ok(*received);
+                }
+                Try::Redirect { status, location } => {
+                    redirects += 1;
+                    if redirects > settings.limits.max_redirects {
+                        let message =
+                            format!("more than {} redirects", settings.limits.max_redirects);
+                        return Err(self.permanent(&message, &request, Some(status)));
+                    }
+                    request = self.redirected(&request, status, &location)?;
+                }
+                Try::Bad {
+                    kind,
+                    retry,
+                    wait,
+                    hint,
+                    failure,
+                } => {
+                    if !retry {
+                        return Err(end(kind, hint, failure));
+                    }
+                    let next_wait = match wait {
+                        Wait::TooLong(wait) => {
+                            let retry_after = Some(wait);
+                            return Err(ReadError::Transient {
+                                retry_after,
+                                failure,
+                            });
+                        }
+                        // The language adds a second to every wait that a manifest states.
+                        Wait::Stated(wait) | Wait::Told(wait) => wait + Duration::from_secs(1),
+                        Wait::Unstated => {
+                            let doubled = Duration::from_secs(1 << (attempt - 1).min(10));
+                            hint.map_or(doubled, |hint| hint.max(doubled))
+                        }
+                    };
+                    let out_of_tries = u64::from(attempt) > max_retries;
+                    if out_of_tries || next_wait > settings.limits.max_wait_in_slot {
+                        let retry_after = Some(next_wait);
+                        return Err(ReadError::Transient {
+                            retry_after,
+                            failure,
+                        });
+                    }
+                    attempt += 1;
+                    redirects = 0;
+                    request = first.clone();
+                    tokio::select! {
+                        () = settings.cancel.cancelled() => return Err(ReadError::Cancelled),
+                        () = tokio::time::sleep(next_wait) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// One request on the wire, between its permit and its report.
+    async fn try_once(
+        &self,
+        request: &Built,
+        handler: &ErrorHandler,
+        settings: &ReadSettings,
+        attempt: u32,
+    ) -> Result<Try, ReadError> {
+        let permit = self.permit(request, settings).await?;
+        let started = Instant::now();
+        let outgoing = HttpRequest {
+            method: request.method.clone(),
+            url: request.url.clone(),
+            headers: request.headers.clone(),
+            body: request.body.clone(),
+            max_body_bytes: settings.limits.max_page_bytes,
+        };
+        let answer = tokio::select! {
+            biased;
+            () = settings.cancel.cancelled() => None,
+            answer = settings.http.send(outgoing) => Some(answer),
+        };
+        let duration = started.elapsed();
+        let mut signals = ResponseSignals {
+            status: None,
+            outcome: Outcome::Cancelled,
+            retry_after: None,
+            headers: Vec::new(),
+            duration,
+            bytes: 0,
+        };
+        let result = match answer {
+            None => Err(ReadError::Cancelled),
+            Some(Err(failure)) => {
+                signals.outcome = Outcome::Transport;
+                Ok(self.transport_failure(failure, request, &mut signals))
+            }
+            Some(Ok(answer)) => {
+                signals.status = Some(answer.status.as_u16());
+                signals.bytes = answer.body.len() as u64;
+                signals.headers = self.headers_of_interest(&answer.headers);
+                self.judge(&answer, request, handler, settings, attempt, &mut signals)
+            }
+        };
+        settings.host.report(permit, &signals).await;
+        result
+    }
+
+    async fn permit(&self, request: &Built, settings: &ReadSettings) -> Result<Permit, ReadError> {
+        let query = url::query_pairs(&request.url);
+        let headers: Vec<(String, String)> = request
+            .headers
+            .iter()
+            .map(|(name, value)| {
+                (
+                    name.as_str().to_owned(),
+                    value.to_str().unwrap_or_default().to_owned(),
+                )
+            })
+            .collect();
+        let matched = MatchedRequest {
+            method: request.method.as_str(),
+            origin: &request.origin,
+            path: request.url.path(),
+            query: &query,
+            headers: &headers,
+        };
+        let mut budgets = Vec::new();
+        if let Some((index, policy, weight)) = governing(&self.source.policies, &matched) {
+            let scope = self.scopes.get(index).cloned().unwrap_or_default();
+            budgets.push(BudgetKey {
+                policy: policy.name.clone(),
+                scope,
+                weight,
+            });
+        }
+        let question = PermitRequest {
+            stream: self.stream.clone(),
+            method: request.method.as_str().to_owned(),
+            url: self.redactor.url(&request.url),
+            budgets,
+        };
+        let answer = tokio::select! {
+            biased;
+            () = settings.cancel.cancelled() => return Err(ReadError::Cancelled),
+            answer = settings.host.permit(&question) => answer,
+        };
+        answer.map_err(|refused| match refused {
+            Refused::Wait { until_hint, reason } => ReadError::Parked { until_hint, reason },
+            Refused::Stop { reason } => ReadError::Stopped { reason },
+        })
+    }
+
+    fn transport_failure(
+        &self,
+        failure: HttpFailure,
+        request: &Built,
+        signals: &mut ResponseSignals,
+    ) -> Try {
+        let (message, status, kind) = match failure {
+            HttpFailure::Transport { message, status } => {
+                let what = if status.is_some() {
+                    "the answer broke off"
+                } else {
+                    "no answer"
+                };
+                (format!("{what}: {message}"), status, ErrorKind::Transient)
+            }
+            HttpFailure::Refused { message } => (message, None, ErrorKind::Permanent),
+            HttpFailure::TooLarge { limit, status } => {
+                let message = format!("the answer has more than {limit} bytes, which is the limit");
+                (message, Some(status), ErrorKind::Permanent)
+            }
+        };
+        signals.status = status.map(|status| status.as_u16());
+        let failure = Failure {
+            message: self.redactor.text(&message),
+            http_status: signals.status,
+            url: Some(self.redactor.url(&request.url)),
+            ..Failure::default()
+        };
+        let retry = kind == ErrorKind::Transient;
+        let failure = Box::new(failure);
+        Try::Bad {
+            kind,
+            retry,
+            wait: Wait::Unstated,
+            hint: None,
+            failure,
+        }
+    }
+
+    fn judge(
+        &self,
+        answer: &HttpAnswer,
+        request: &Built,
+        handler: &ErrorHandler,
+        settings: &ReadSettings,
+        attempt: u32,
+        signals: &mut ResponseSignals,
+    ) -> Result<Try, ReadError> {
+        let status = answer.status;
+        if let Some(location) = redirect_target(answer) {
+            signals.outcome = Outcome::Ok;
+            return Ok(Try::Redirect { status, location });
+        }
+        let no_content = status == StatusCode::NO_CONTENT;
+        let parsed = serde_json::from_slice::<Value>(&answer.body);
+        let readable = parsed.is_ok() || no_content;
+        let parse_error = parsed.as_ref().err().map(ToString::to_string);
+        let body = parsed.unwrap_or_else(|_| Value::Object(Map::new()));
+        let headers = headers_value(&answer.headers);
+        let view = AnswerView {
+            status: status.as_u16(),
+            response: &body,
+            headers: &headers,
+            body: &answer.body,
+            url: request.url.as_str(),
+        };
+        let verdict = handler
+            .judge(&view, &settings.config)
+            .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
+        let bytes = answer.body.len() as u64;
+        let Verdict {
+            action,
+            kind,
+            message,
+        } = verdict;
+        let usable = matches!(action, Action::Success | Action::Ignore);
+        if usable && (readable || action == Action::Ignore) {
+            signals.outcome = Outcome::Ok;
+            // An ignored failure has no records, an ignored good answer has.
+            let ignored = action == Action::Ignore && (status.as_u16() >= 400 || !readable);
+            let received = Received {
+                body,
+                headers,
+                bytes,
+                requests: 0,
+                ignored,
+            };
+            return Ok(Try::Good(Box::new(received)));
+        }
+        let mut failure = Failure {
+            message: String::new(),
+            http_status: Some(status.as_u16()),
+            platform_code: platform_code(&body).map(|code| self.redactor.text(&code)),
+            body_excerpt: Some(self.redactor.excerpt(&answer.body)),
+            url: Some(self.redactor.url(&request.url)),
+        };
+        if usable {
+            // The reference takes such an answer for an empty page and loses the data.
+            let reason = parse_error.unwrap_or_default();
+            failure.message = if answer.body.is_empty() {
+                "the answer is empty where JSON is expected".to_owned()
+            } else {
+                self.redactor
+                    .text(&format!("the answer is no readable JSON: {reason}"))
+            };
+            signals.outcome = Outcome::Transient;
+            let failure = Box::new(failure);
+            let kind = ErrorKind::Transient;
+            return Ok(Try::Bad {
+                kind,
+                retry: true,
+                wait: Wait::Unstated,
+                hint: None,
+                failure,
+            });
+        }
+        let hint = retry_after_header(&answer.headers);
+        let wait = handler
+            .wait(attempt, &answer.headers, &settings.config)
+            .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
+        let text = message.unwrap_or_else(|| error_message(&body, &answer.body));
+        failure.message = self.failure_message(&text, status);
+        signals.outcome = match kind {
+            ErrorKind::RateLimited => Outcome::RateLimited,
+            ErrorKind::Transient => Outcome::Transient,
+            _ => Outcome::Refused,
+        };
+        let told = match wait {
+            Wait::Told(wait) | Wait::TooLong(wait) => Some(wait),
+            // A wait that grows with each try is no wish of the platform.
+            Wait::Stated(_) | Wait::Unstated => hint,
+        };
+        signals.retry_after = told;
+        let retry = action == Action::Retry;
+        Ok(Try::Bad {
+            kind,
+            retry,
+            wait,
+            hint: told,
+            failure: Box::new(failure),
+        })
+    }
+
+    fn failure_message(&self, text: &str, status: StatusCode) -> String {
+        let clean = self.redactor.excerpt(text.as_bytes());
+        let short: String = clean.chars().take(300).collect();
+        if short.trim().is_empty() {
+            let reason = status.canonical_reason().unwrap_or("no reason given");
+            return format!("the platform answered {} {reason}", status.as_u16());
+        }
+        short
+    }
+
+    fn permanent(&self, message: &str, request: &Built, status: Option<StatusCode>) -> ReadError {
+        let failure = Failure {
+            message: self.redactor.text(message),
+            http_status: status.map(|status| status.as_u16()),
+            url: Some(self.redactor.url(&request.url)),
+            ..Failure::default()
+        };
+        ReadError::Permanent {
+            failure: Box::new(failure),
+        }
+    }
+
+    /// The next hop. To another host go neither credentials nor a body.
+    fn redirected(
+        &self,
+        request: &Built,
+        status: StatusCode,
+        location: &str,
+    ) -> Result<Built, ReadError> {
+        let target = request.url.join(location).map_err(|error| {
+            self.permanent(
+                &format!("the redirect cannot be followed: {error}"),
+                request,
+                Some(status),
+            )
+        })?;
+        let mut next = request.clone();
+        let same_origin = url::same_origin(&request.url, &target);
+        if request.url.scheme() == "https" && target.scheme() != "https" {
+            let message = "the redirect leads from https to an unprotected address".to_owned();
+            return Err(self.permanent(&message, request, Some(status)));
+        }
+        let becomes_get = status == StatusCode::SEE_OTHER
+            || (matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND)
+                && request.method == Method::POST);
+        if becomes_get {
+            next.method = Method::GET;
+            next.body = None;
+            next.headers
+                .retain(|(name, _)| name != reqwest::header::CONTENT_TYPE);
+        }
+        if !same_origin {
+            if next.body.is_some() {
+                let message = format!(
+                    "the redirect leads to another host ({}), which is not sent the body",
+                    target.host_str().unwrap_or_default()
+                );
+                return Err(self.permanent(&message, request, Some(status)));
+            }
+            // Any header of the manifest may hold a credential.
+            next.headers
+                .retain(|(name, _)| name == reqwest::header::ACCEPT);
+        }
+        next.url = target;
+        Ok(next)
+    }
+
+    fn headers_of_interest(&self, headers: &HeaderMap) -> Vec<(String, String)> {
+        const PARTS: &[&str] = &["ratelimit", "rate-limit", "usage", "quota"];
+        let mut found = Vec::new();
+        for (name, value) in headers {
+            let name = name.as_str();
+            let named = self.source.budgets.iter().any(|policy| {
+                policy.reset_header.as_deref() == Some(name)
+                    || policy.remaining_header.as_deref() == Some(name)
+            });
+            let known = name == "retry-after" || name == "date";
+            if (named || known || PARTS.iter().any(|part| name.contains(part)))
+                && let Ok(value) = value.to_str()
+            {
+                found.push((name.to_owned(), self.redactor.text(value)));
+            }
+        }
+        found
+    }
+}
+
+fn end(kind: ErrorKind, retry_after: Option<Duration>, failure: Box<Failure>) -> ReadError {
+    match kind {
+        ErrorKind::RateLimited => ReadError::RateLimited {
+            retry_after,
+            failure,
+        },
+        ErrorKind::Transient => ReadError::Transient {
+            retry_after,
+            failure,
+        },
+        ErrorKind::NeedsToken => ReadError::NeedsToken { failure },
+        ErrorKind::NeedsPerson => ReadError::NeedsPerson { failure },
+        ErrorKind::Permanent => ReadError::Permanent { failure },
+    }
+}
+
+fn redirect_target(answer: &HttpAnswer) -> Option<String> {
+    let follows = matches!(answer.status.as_u16(), 301 | 302 | 303 | 307 | 308);
+    let location = answer
+        .headers
+        .get(LOCATION)
+        .and_then(|value| value.to_str().ok());
+    if follows {
+        location.map(str::to_owned)
+    } else {
+        None
+    }
+}
+
+/// Headers for expressions: by the name as sent (HTTP/1.1 servers send any case, reqwest gives lower
+/// case) and by the usual capitals; `link` is parsed into its relations.
+fn headers_value(headers: &HeaderMap) -> Value {
+    let mut members = Map::new();
+    for (name, value) in headers {
+        let Ok(value) = value.to_str() else { continue };
+        let name = name.as_str();
+        let value = if name == "link" {
+            link_relations(value)
+        } else {
+            Value::String(value.to_owned())
+        };
+        let mut capital = true;
+        let usual: String = name
+            .chars()
+            .map(|c| {
+                let shown = if capital { c.to_ascii_uppercase() } else { c };
+                capital = c == '-';
+                shown
+            })
+            .collect();
+        members.insert(usual, value.clone());
+        members.insert(name.to_owned(), value);
+    }
+    Value::Object(members)
+}
+
+/// `<url>; rel="next", ...` as `{"next": {"url": ..., "rel": "next"}}`.
+fn link_relations(header: &str) -> Value {
+    let mut relations = Map::new();
+    for part in header.split(", <").flat_map(|part| part.split(",<")) {
+        let part = part.trim_start_matches('<');
+        let (address, attributes) = part.split_once('>').unwrap_or((part, ""));
+        let mut link = Map::new();
+        link.insert("url".to_owned(), Value::String(address.trim().to_owned()));
+        for attribute in attributes.split(';') {
+            if let Some((name, value)) = attribute.split_once('=') {
+                let clean = |text: &str| text.trim().trim_matches(['"', '\'']).to_owned();
+                link.insert(clean(name), Value::String(clean(value)));
+            }
+        }
+        let relation = link
+            .get("rel")
+            .and_then(Value::as_str)
+            .unwrap_or(address)
+            .to_owned();
+        relations.insert(relation, Value::Object(link));
+    }
+    Value::Object(relations)
+}

@@ -1,0 +1,90 @@
+"""Writes expressions.json: what airbyte-cdk makes of the texts below.
+
+    pip install airbyte-cdk==7.39.1
+    python engine/tests/golden/expressions.py
+
+The result is committed, so that the tests need no Python. Each case: the template, whether it is
+evaluated as a condition, and the value as JSON (with its Python type, for what JSON cannot tell).
+"""
+import json
+import pathlib
+
+from airbyte_cdk.sources.declarative.interpolation.interpolated_boolean import InterpolatedBoolean
+from airbyte_cdk.sources.declarative.interpolation.jinja import JinjaInterpolation
+
+CONFIG = {
+    "id": "client", "email": "a@b.example", "n": 7, "f": 1.5, "s": "Hello World", "e": "", "z": None,
+    "digits": "0012", "num": "12", "list": [1, 2, 3], "words": ["a", "b'c"], "t": True, "no": False,
+    "d": {"a": {"b": "deep"}, "x": None, "list": [{"k": 1}, {"k": 2}]}, "price": "25.10", "url": "a b/c?d=é",
+    "big": 12345678901234567890123,
+}
+LITERALS = [
+    "123", "1.10", "1,2", "1_000", "0x1F", "1e5", " 5 ", "+49123", "-7", "True", "None", "'x'", '"x"', "[1,2]", "{1,2}",
+    "b'x'", "...", "007", "2024-01-01", '{"a": null}', "plain", "", "0", "00", "0_0", "1__0", "_1", "1_", "1.", ".5", "1e", "1e400",
+    "1+2", "1j", "()", "(1)", "(1,)", "1,", "[]", "{}", "{'a': 1}", "{1: 2}", "[1, [2, (3,)]]", "'a' 'b'", "'a", "a'", "nan", "inf",
+    "true", "null", "0b101", "0o17", "0x", "1 2", "12 # c", "# c", "\t5", "\n5", "5\n", "5\n6", "'''a\nb'''", "'\\x41\\n'", "r'\\n'", "u'x'",
+    "f'x'", "set()", "-", "--5", "-'a'", "- 5", "1.5e-7", "1E+2", "100000000000000000000000", "3.14159265358979312345", "[1,", "{'a'}", "[None, True]",
+    "1 if True else 2", "lambda: 1", "[*x]", "'it''s'", "\\n", "12abc", "1.2.3", "10.0", "1e16", "-0.0", "0.1e1", "'\\u00e9'", "'\\q'", "{'a': [1, {'b': None}]}",
+    "a,b", "1;2", "(1, 2", "1\\\n", "'a'\n", "no", "yes", "off", "~5", "not 1", "1 == 1", "b'\\xff'", "rb'a'", "'a' b'b'", "\u00e9", "\uff15",
+]
+EXPRESSIONS = [
+    "{{ config['id'] }}", "{{ config.id }}", "{{ config['nothing'] }}", "{{ config.get('nothing') }}", "{{ config.get('nothing', 'd') }}", "x{{ config['n'] }}y",
+    "{{ config['n'] + 1 }}", "{{ config.n / 2 }}", "{{ config.n // 2 }}", "{{ config.n % 4 }}", "{{ -7 // 2 }}", "{{ -7 % 3 }}", "{{ config.n * 1.5 }}", "{{ config.f }}", "{{ config.n - 10 }}", "{{ 2 * 'ab' }}",
+    "{{ config.id ~ config.n }}", "{{ config.id ~ ':' ~ config.f }}", "{{ 'a' 'b' }}", "{{ config.s.split(' ') }}", "{{ config.s.split(' ')[0] }}", "{{ config.s.split() | length }}", "{{ config.s.lower() }}", "{{ config.s.upper() }}",
+    "{{ config.s.replace('o', '0') }}", "{{ config.s.replace('o', '0', 1) }}", "{{ ' x '.strip() }}", "{{ 'xax'.strip('x') }}", "{{ 'xax'.lstrip('x') }}", "{{ config.s.startswith('Hell') }}", "{{ config.s.endswith('x') }}",
+    "{{ ','.join(config.words) }}", "{{ config.list | join('-') }}", "{{ config.list | join }}", "{{ config.d.items() }}", "{{ config.d.keys() | list }}", "{{ config.d.a.b }}", "{{ config['d']['a']['b'] }}", "{{ config.d.x }}", "{{ config.d.get('list')[1]['k'] }}",
+    "{{ config.list[0] }}", "{{ config.list[-1] }}", "{{ config.list[9] }}", "{{ config.list[1:] }}", "{{ config.list[:-1] }}", "{{ config.list[::-1] }}", "{{ config.s[:5] }}", "{{ config.s[0] }}", "{{ config.s[::2] }}", "{{ config.s[-3:] }}",
+    "{{ config.digits }}", "{{ config.num }}", "{{ config.price }}", "{{ config.num | int + 1 }}", "{{ '5.9' | int }}", "{{ 'x' | int }}", "{{ 'x' | int(3) }}", "{{ 'ff' | int(0, 16) }}", "{{ config.f | int }}", "{{ '2.50' | float }}", "{{ 'x' | float }}", "{{ 3 | float }}",
+    "{{ config.n | string }}", "{{ config.num | string }}", "{{ config.d | string }}", "{{ config.list | string }}", "{{ config.list | length }}", "{{ config.s | length }}", "{{ config.d | length }}", "{{ config.words | first }}", "{{ config.words | last }}", "{{ 'ab' | list }}",
+    "{{ config.nothing | default('dflt') }}", "{{ config.e | default('dflt') }}", "{{ config.e | default('dflt', true) }}", "{{ config.z | d('x') }}", "{{ config.nothing | d('x') }}", "{{ config.s | lower }}", "{{ config.s | upper }}", "{{ 'hello world' | title }}", "{{ 'hELLO' | capitalize }}",
+    "{{ config.s | replace('o', 'x') }}", "{{ ' a ' | trim }}", "{{ config.d | tojson }}", "{{ '<a&>' | tojson }}", "{{ config.url | urlencode }}", "{{ {'a b': 'c/d', 'e': 1} | urlencode }}", "{{ config.s | base64encode }}", "{{ 'SGVsbG8=' | base64decode }}",
+    "{{ config.id | hash }}", "{{ config.id | hash('sha256') }}", "{{ config.id | hash('md5', 'salt') }}", "{{ config.n | hash('sha512') }}", "{{ 'a=12;b' | regex_search('a=(\\\\d+)') }}", "{{ 'abc' | regex_search('b') }}", "{{ -5 | abs }}",
+    "{{ 'yes' if config.t else 'no' }}", "{{ 'yes' if config.no }}", "{{ config.nothing or 'other' }}", "{{ config.id and config.n }}", "{{ not config.e }}", "{{ config.n in [1, 7] }}", "{{ 'ell' in config.s }}", "{{ 'a' in config.d }}", "{{ 'q' not in config.d }}", "{{ 1 in config.nothing }}",
+    "{{ config.n == 7.0 }}", "{{ config.n != '7' }}", "{{ 1 < config.n < 10 }}", "{{ 'a' < 'b' }}", "{{ config.z is none }}", "{{ config.nothing is defined }}", "{{ config.nothing is undefined }}", "{{ config.nothing is none }}", "{{ config.n is number }}", "{{ config.s is string }}", "{{ config.z is not none }}",
+    "{{ config.d is mapping }}", "{{ config.list is sequence }}", "{{ config.n is odd }}", "{{ config.t is true }}", "{{ [1, 'a', none] }}", "{{ {'a': 1, 'b': [true]} }}", "{{ (1, 2) }}", "{{ [] }}", "{{ {} }}", "{{ '' }}", "{{ none }}", "{{ true }}", "{{ 1.0 }}", "{{ 1e16 }}", "{{ 0.1 + 0.2 }}",
+    "{{ max(1, 3, 2) }}", "{{ min([4, 2]) }}", "{{ max(config.list) }}", "{{ config.big }}", "{{ config.big + 1 }}", "{{ config.d }}", "{{ config.words }}", "a {{ config.words }} b", "{{ config.t }}x", "{{ config.n }}, {{ config.n }}", "{{ config.id }}, {{ config.n }}", "'{{ config.num }}'", "\"{{ config.num }}\"",
+    " {{ config.n }} ", "{{ config.n }}\n", "{{ config.nothing.deeper }}", "{{ config.z.deeper }}", "{{ config.z.get('a') }}", "{{ config.nothing.get('a') }}", "{{ config.get('nothing').get('x') }}", "{{ config.n.get('a') }}", "{{ config.nothing ~ 'x' }}", "{{ config.z ~ 'x' }}", "{{ config.nothing + 1 }}", "{{ config['list'] + [4] }}",
+    "{{ config.s.title() }}", "{{ config.s.count('o') }}", "{{ config.s.find('W') }}", "{{ '7'.zfill(3) }}", "{{ 'a,b,c'.rsplit(',', 1) }}", "{{ 'a,b,c'.split(',', 1) }}", "{{ '12'.isdigit() }}", "{{ stream_slice.x }}", "{{ stream_partition }}", "{{ parameters['p'] }}", "{{ parameters.p ~ 1 }}", "{# c #}x", "{{ '{{' }}", "{{ 'it\\'s' }}", "{{ [\"it's\"] }}", "{{ 'é' }}", "{{ ['é\\n'] }}",
+    "{{ config.d.list | length > 1 }}", "{{ config.f // 0.4 }}", "{{ config.num ~ config.num }}", "{{ '0x10' }}", "{{ '1_0' }}", "{{ config.list == [1, 2, 3.0] }}", "{{ config.t + 1 }}", "{{ config.t == 1 }}", "{{ -config.n }}", "{{ not none }}", "{{ 7 is odd and 8 is even }}",
+]
+CONDITIONS = ["", "False", "false", "no", "0", "0.0", "0.00", "[]", "()", "{}", "None", "x", "{{ config.t }}", "{{ config.no }}", "{{ config.nothing }}", "{{ config.nothing.a }}", "{{ config.e }}", "{{ config.z }}", "{{ 0 }}", "{{ [] }}", "{{ 'no' }}", "{{ not config.e }}", "{{ config.n > 5 }}", "{{ {} }}", "{{ 'false' }}", "{{ ' ' }}", "set()"]
+
+
+def plain(value):
+    if isinstance(value, dict):
+        return {str(key): plain(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (set, frozenset)):
+        return sorted((plain(item) for item in value), key=str)
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    if value is ...:
+        return "..."
+    return value
+
+
+def main():
+    cases = []
+    jinja = JinjaInterpolation()
+    for text in LITERALS + EXPRESSIONS:
+        context = {"stream_slice": {}, "parameters": {"p": "param"}}
+        try:
+            value = jinja.eval(text, CONFIG, default=None, **context)
+            kind = type(value).__name__
+        except Exception as error:  # the kind of failure is what matters
+            value, kind = None, "error:" + type(error).__name__
+        case = {"template": text, "type": kind, "value": plain(value)}
+        if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+            case["value"] = None
+        cases.append(case)
+    for text in CONDITIONS:
+        value = InterpolatedBoolean(condition=text, parameters={"p": "param"}).eval(CONFIG)
+        cases.append({"template": text, "type": "condition", "value": value})
+    target = pathlib.Path(__file__).with_name("expressions.json")
+    lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases)
+    target.write_text('{"config": ' + json.dumps(CONFIG, ensure_ascii=False) + ',\n"cases": [\n' + lines + "\n]}\n")
+    print(len(cases), "cases")
+
+
+main()
