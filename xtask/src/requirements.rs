@@ -1,0 +1,92 @@
+//! Programs of the system that the tests need, installed by apt where that is allowed.
+
+use anyhow::bail;
+
+use crate::command::{Run, root};
+use crate::database;
+
+struct Requirement {
+    /// Debian's package.
+    package: &'static str,
+    /// What people on other systems look for.
+    name: &'static str,
+    /// Do the tests of this checkout need it?
+    is_needed: fn() -> bool,
+    is_there: fn() -> bool,
+    /// Is there another way, should it be missing?
+    fallback: Option<&'static str>,
+}
+
+const REQUIREMENTS: [Requirement; 2] = [
+    Requirement {
+        package: "postgresql",
+        name: "the server programs of PostgreSQL 15 or newer",
+        is_needed: || true,
+        is_there: database::is_installed,
+        fallback: Some("the tests will try to download it"),
+    },
+    Requirement {
+        package: "chromium",
+        name: "Chromium or Chrome",
+        is_needed: || root().join("tests/browser").is_dir(),
+        is_there: || {
+            let names = ["chromium", "chromium-browser", "google-chrome"];
+            names
+                .iter()
+                .any(|name| Run::program(name).args(&["--version"]).succeeds())
+        },
+        fallback: None,
+    },
+];
+
+/// Installs what is missing, or says exactly what a person has to install.
+pub(crate) fn provide() -> anyhow::Result<()> {
+    for requirement in &REQUIREMENTS {
+        if !(requirement.is_needed)() || (requirement.is_there)() {
+            continue;
+        }
+        let Requirement { package, name, .. } = requirement;
+        let outcome = install(package);
+        if outcome.is_ok() && (requirement.is_there)() {
+            continue;
+        }
+        let why = match outcome {
+            Ok(()) => format!("the package {package} of this system does not bring it"),
+            Err(error) => format!("{error:#}"),
+        };
+        match requirement.fallback {
+            Some(fallback) => println!("{name} is missing ({why}); {fallback}"),
+            None => bail!(
+                "the tests need {name}, which could not be installed: {why}; install it by hand \
+                 (Debian, Ubuntu: sudo apt-get install {package}) and start again"
+            ),
+        }
+    }
+    Ok(())
+}
+
+fn install(package: &str) -> anyhow::Result<()> {
+    let id = Run::program("id").args(&["-u"]).output()?;
+    let is_root = id == "0";
+    if !Run::program("apt-get").args(&["--version"]).succeeds() {
+        bail!("this system has no apt-get");
+    }
+    if !is_root && !Run::program("sudo").args(&["-n", "true"]).succeeds() {
+        bail!("apt-get needs root, and sudo asks for a password");
+    }
+    println!("installing the package {package}");
+    let apt = |arguments: &[&str]| {
+        let words: &[&str] = if is_root { &[] } else { &["sudo", "-n"] };
+        let front = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"];
+        let all = [words, &front, arguments].concat();
+        let (program, arguments) = all
+            .split_first()
+            .map_or(("true", &[][..]), |(p, a)| (*p, a));
+        Run::program(program).args(arguments).run()
+    };
+    // A list that cannot be brought up to date may still be good enough.
+    if let Err(error) = apt(&["update"]) {
+        println!("{error:#}");
+    }
+    apt(&["install", "--yes", "--no-install-recommends", package])
+}
