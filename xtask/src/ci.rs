@@ -25,7 +25,7 @@ const STEPS: [Step; 8] = [
         ];
         Run::cargo(&front).run()
     }),
-    ("unused dependencies", || Run::cargo(&["shear"]).run()),
+    ("unused dependencies", || Run::cargo(&["machete"]).run()),
     ("lints", || {
         let front = [
             "clippy",
@@ -74,7 +74,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 }
 
 fn install_tools() -> anyhow::Result<()> {
-    for tool in [&tools::NEXTEST, &tools::DENY, &tools::SHEAR, &tools::SQLX] {
+    for tool in [&tools::NEXTEST, &tools::DENY, &tools::MACHETE, &tools::SQLX] {
         tools::need(tool)?;
     }
     Ok(())

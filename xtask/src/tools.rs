@@ -17,9 +17,9 @@ pub(crate) const NEXTEST: Tool = Tool {
     probe: &["nextest", "--version"],
     install: &["cargo-nextest@0.9.143"],
 };
-pub(crate) const SHEAR: Tool = Tool {
-    probe: &["shear", "--version"],
-    install: &["cargo-shear@1.14.0"],
+pub(crate) const MACHETE: Tool = Tool {
+    probe: &["machete", "--version"],
+    install: &["cargo-machete@0.9.2"],
 };
 pub(crate) const DENY: Tool = Tool {
     probe: &["deny", "--version"],

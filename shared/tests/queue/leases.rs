@@ -1,0 +1,143 @@
+//! The lease token is the right to write: who holds an old one changes nothing.
+
+use std::time::Duration;
+
+use serde_json::json;
+use syncline_shared::db::run::{self, Checkpoint, ClaimedRun};
+use syncline_shared::db::{DbError, DbResult, history, process};
+use syncline_shared::run::{AttemptOutcome, Progress, RunState, RunStatus, WaitReason};
+
+use crate::world::World;
+
+async fn checkpoint(world: &World, run: &ClaimedRun, sequence: i64) -> DbResult<()> {
+    let mut progress = Progress::default();
+    progress.stream("products").pages = u64::try_from(sequence).unwrap();
+    let checkpoint = Checkpoint {
+        id: run.id,
+        token: run.token,
+        sequence,
+        position: &json!({"products": {"position": {"page": sequence}}}),
+        progress: &progress,
+    };
+    run::write_checkpoint(&mut *world.db().await, &checkpoint).await
+}
+
+#[tokio::test]
+async fn a_finished_run_is_in_the_history_with_its_attempt() {
+    let world = World::new().await;
+    let one = world.business("acme", 1).await;
+    world.enqueue(&one, Duration::ZERO).await;
+    let run = world.claim(1).await.remove(0);
+    checkpoint(&world, &run, 1).await.unwrap();
+    assert!(world.finish(&run).await);
+    let mut db = world.db().await;
+    let view = history::find_run(&mut db, run.id).await.unwrap().unwrap();
+    assert_eq!((view.status, view.progress.pages(), view.attempt), (RunStatus::Succeeded, 1, 1));
+    let attempts = history::list_attempts(&mut db, run.id).await.unwrap();
+    assert_eq!(attempts[0].outcome, Some(AttemptOutcome::Succeeded));
+}
+
+#[tokio::test]
+async fn finishing_twice_is_success_and_changes_nothing() {
+    let world = World::new().await;
+    let one = world.business("acme", 1).await;
+    world.enqueue(&one, Duration::ZERO).await;
+    let run = world.claim(1).await.remove(0);
+    assert!(world.finish(&run).await);
+    assert!(world.finish(&run).await, "the answer to the first may have been lost");
+}
+
+#[tokio::test]
+async fn a_late_writer_is_refused_everywhere() {
+    let world = World::new().await;
+    let one = world.business("acme", 1).await;
+    world.enqueue(&one, Duration::ZERO).await;
+    let frozen = world.claim(1).await.remove(0);
+    world.release(&frozen, None).await.unwrap();
+    let current = world.claim(1).await.remove(0);
+    assert!(current.token > frozen.token);
+
+    assert!(matches!(checkpoint(&world, &frozen, 1).await, Err(DbError::Stale)));
+    assert!(!world.finish(&frozen).await);
+    let hour = Some((WaitReason::Limit, Duration::from_hours(1)));
+    assert!(matches!(world.release(&frozen, hour).await, Err(DbError::Stale)));
+    assert_eq!(world.state(current.id).await, Some(RunState::Running));
+    checkpoint(&world, &current, 1).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stale_end_does_not_fail_its_neighbours() {
+    let world = World::new().await;
+    let two = world.business("acme", 2).await;
+    world.enqueue(&two, Duration::ZERO).await;
+    let runs = world.claim(2).await;
+    let ends: Vec<_> = runs
+        .iter()
+        .enumerate()
+        .map(|(index, run)| run::Finish {
+            id: run.id,
+            token: run.token - i64::from(index == 0),
+            outcome: syncline_shared::run::Outcome::Succeeded,
+            attempt: AttemptOutcome::Succeeded,
+            failures: 0,
+            error: None,
+            calls: 0,
+        })
+        .collect();
+    let kept = run::finish(&mut *world.db().await, &ends).await.unwrap();
+    assert_eq!(kept, [runs[1].id]);
+    assert_eq!(world.state(runs[0].id).await, Some(RunState::Running));
+}
+
+#[tokio::test]
+async fn a_checkpoint_advances_once_and_forgives_failures() {
+    let world = World::new().await;
+    let one = world.business("acme", 1).await;
+    world.enqueue(&one, Duration::ZERO).await;
+    let run = world.claim(1).await.remove(0);
+    sqlx::query("update syncline.run set failures = 3 where id = $1")
+        .bind(run.id)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    checkpoint(&world, &run, 1).await.unwrap();
+    assert!(matches!(checkpoint(&world, &run, 1).await, Err(DbError::Stale)), "no number twice");
+    let mut db = world.db().await;
+    let found = run::find_checkpoint(&mut db, run.id, run.token).await.unwrap().unwrap();
+    assert_eq!((found.0, found.1.pages()), (1, 1));
+    let failures: i32 = sqlx::query_scalar("select failures from syncline.run where id = $1")
+        .bind(run.id)
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(failures, 0);
+}
+
+#[tokio::test]
+async fn a_rescued_process_cannot_renew() {
+    let world = World::new().await;
+    let mut db = world.db().await;
+    assert!(process::beat(&mut db, world.process).await.unwrap());
+    let lease = Duration::from_secs(30);
+    assert!(!process::mark_rescued(&mut db, world.process, lease).await.unwrap(), "it was heard of");
+    sqlx::query("update syncline.process set seen_at = syncline.now() - interval '1 minute'")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    assert_eq!(process::list_silent_workers(&mut db, lease).await.unwrap(), [world.process]);
+    assert!(process::mark_rescued(&mut db, world.process, lease).await.unwrap());
+    assert!(!process::mark_rescued(&mut db, world.process, lease).await.unwrap(), "only one rescues");
+    assert!(!process::beat(&mut db, world.process).await.unwrap());
+}
+
+#[tokio::test]
+async fn claims_that_run_at_once_share_the_queue() {
+    let world = World::new().await;
+    let targets = world.business("acme", 60).await;
+    world.enqueue(&targets, Duration::ZERO).await;
+    let (first, second, third) = tokio::join!(world.claim(20), world.claim(20), world.claim(20));
+    let mut ids: Vec<_> = first.iter().chain(&second).chain(&third).map(|run| run.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 60);
+}
