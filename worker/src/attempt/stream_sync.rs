@@ -180,7 +180,7 @@ impl StreamSync<'_> {
                 .encode(fetched.iter().flat_map(|fetched| &fetched.page.records)),
             read: u64::try_from(records + rejected).unwrap_or(u64::MAX),
             rejected: u64::try_from(rejected).unwrap_or(u64::MAX),
-            pages: u64::try_from(fetched.len()).unwrap_or(u64::MAX),
+            pages: u64::try_from(with_content).unwrap_or(u64::MAX),
             position: StreamPosition {
                 done,
                 position: next,

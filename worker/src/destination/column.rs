@@ -230,7 +230,9 @@ mod tests {
         );
         assert_eq!(
             render(ColumnType::Json, r#"{"k\u0000": ["\u0000", 1e5000]}"#),
-            Ok(Some("{\"k\u{fffd}\":[\"\u{fffd}\",\"1e+5000\"]}".to_owned()))
+            Ok(Some(
+                "{\"k\u{fffd}\":[\"\u{fffd}\",\"1e+5000\"]}".to_owned()
+            ))
         );
     }
 }

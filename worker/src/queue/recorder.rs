@@ -87,7 +87,9 @@ async fn record_finished(pool: &PgPool, runs: &[Finish], life: &Lifecycle) {
 
 async fn record_release(pool: &PgPool, run: &Release, life: &Lifecycle) {
     loop {
-        let Err(error) = try_release(pool, run).await else { return };
+        let Err(error) = try_release(pool, run).await else {
+            return;
+        };
         if matches!(error, DbError::Stale) {
             return stale(run.id, run.token);
         }

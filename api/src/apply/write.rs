@@ -1,0 +1,328 @@
+//! Compares each object of a plan with what is stored, and writes what differs.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+use sqlx::PgConnection;
+use syncline_shared::db::business::{self, Business};
+use syncline_shared::db::connection::{self, Connection};
+use syncline_shared::db::schedule::{self, Schedule};
+use syncline_shared::schedule::TargetKind;
+use syncline_shared::secret::Cipher;
+
+use super::plan::Plan;
+use super::report::{Change, FieldChange, Kind, ObjectReport};
+use super::{ApplyError, place};
+use crate::error::ApiError;
+use crate::resources::business::BusinessInput;
+use crate::resources::connection::CheckedConnection;
+use crate::resources::fields::escape;
+use crate::resources::lookup::{
+    create_connection, create_schedule, first_tick, resolve_target, stored_secrets,
+};
+use crate::resources::schedule::{ResolvedTarget, ScheduleInput};
+use crate::resources::{Notes, accept, secrets};
+
+/// Writes a plan: businesses first, schedules last, so that whatever is named is there.
+pub(super) async fn write(
+    db: &mut PgConnection,
+    cipher: &Cipher,
+    plan: &Plan,
+) -> Result<Vec<ObjectReport>, ApplyError> {
+    let mut objects = Vec::new();
+    for input in &plan.businesses {
+        let change = write_business(db, input).await?;
+        objects.push(ObjectReport {
+            kind: Kind::Business,
+            key: input.key.clone(),
+            change,
+        });
+    }
+    for checked in &plan.connections {
+        let change = write_connection(db, cipher, checked).await?;
+        objects.push(ObjectReport {
+            kind: Kind::Connection,
+            key: checked.input.key.clone(),
+            change,
+        });
+    }
+    for input in &plan.schedules {
+        let change = write_schedule(db, input).await?;
+        objects.push(ObjectReport {
+            kind: Kind::Schedule,
+            key: input.key.clone(),
+            change,
+        });
+    }
+    Ok(objects)
+}
+
+fn changed(fields: Vec<FieldChange>) -> Change {
+    if fields.is_empty() {
+        Change::Same
+    } else {
+        Change::Changed(fields)
+    }
+}
+
+async fn write_business(
+    db: &mut PgConnection,
+    input: &BusinessInput,
+) -> Result<Change, ApplyError> {
+    let stored = business::find(db, &input.key)
+        .await?
+        .filter(|found| found.key == input.key);
+    let Some(stored) = stored else {
+        business::create(db, &input.key, &input.name).await?;
+        return Ok(Change::Created);
+    };
+    if stored.name == input.name {
+        return Ok(Change::Same);
+    }
+    business::rename(db, stored.id, &input.name).await?;
+    Ok(changed(vec![FieldChange::told(
+        "name",
+        json!(stored.name),
+        json!(input.name),
+    )]))
+}
+
+async fn write_connection(
+    db: &mut PgConnection,
+    cipher: &Cipher,
+    checked: &CheckedConnection,
+) -> Result<Change, ApplyError> {
+    let input = &checked.input;
+    let owner = business::find(db, &input.business).await?;
+    let owner = owner.ok_or_else(|| ApiError::unknown("business", &input.business))?;
+    let stored = connection::find(db, &input.key)
+        .await?
+        .filter(|found| found.key == input.key);
+    let Some(stored) = stored else {
+        create_connection(db, cipher, checked, owner.id).await?;
+        return Ok(Change::Created);
+    };
+    let mut fields = diff(
+        &stored_connection(&stored),
+        &wanted_connection(checked, &owner),
+    );
+    if !fields.is_empty() {
+        connection::update(db, stored.id, &checked.draft(owner.id)).await?;
+    }
+    let known = stored_secrets(db, cipher, &stored).await?;
+    let differing = differing_secrets(&known, &checked.secrets);
+    if !differing.is_empty() {
+        let sealed =
+            secrets::seal(cipher, stored.id.0, &checked.secrets).map_err(ApiError::from)?;
+        connection::set_credentials(db, stored.id, sealed.as_ref()).await?;
+        fields.extend(differing.into_iter().map(FieldChange::secret));
+    }
+    Ok(changed(fields))
+}
+
+fn stored_connection(stored: &Connection) -> Value {
+    json!({
+        "name": stored.name, "business": stored.business_key, "config": stored.config,
+        "base_url": stored.base_url, "streams": stored.streams, "enabled": stored.enabled,
+        "limits": stored.limits,
+    })
+}
+
+fn wanted_connection(checked: &CheckedConnection, owner: &Business) -> Value {
+    let input = &checked.input;
+    json!({
+        "name": input.name, "business": owner.key, "config": checked.config,
+        "base_url": input.base_url, "streams": input.streams, "enabled": input.enabled,
+        "limits": checked.limits,
+    })
+}
+
+fn differing_secrets(stored: &Map<String, Value>, wanted: &Map<String, Value>) -> Vec<String> {
+    let (stored, wanted) = (json!({"config": stored}), json!({"config": wanted}));
+    diff(&stored, &wanted)
+        .into_iter()
+        .map(|change| change.field)
+        .collect()
+}
+
+async fn write_schedule(
+    db: &mut PgConnection,
+    input: &ScheduleInput,
+) -> Result<Change, ApplyError> {
+    let mut notes = Notes::default();
+    let resolved = resolve_target(db, &input.target, "", &mut notes).await?;
+    accept(notes)?;
+    let Some((target, _)) = resolved else {
+        return Ok(Change::Same);
+    };
+    let now = syncline_shared::db::now(db).await?;
+    // Locked before it is read, so that a tick that fires meanwhile is not undone.
+    let stored = if schedule::lock(db, &input.key).await? {
+        schedule::find(db, &input.key).await?
+    } else {
+        None
+    };
+    let Some(stored) = stored else {
+        create_schedule(db, input, &target, now).await?;
+        return Ok(Change::Created);
+    };
+    let mut input = input.clone();
+    if input.when.anchor.is_none() && stored.every_seconds == input.when.every_seconds {
+        input.when.anchor = stored.anchor;
+    }
+    let anchor = input.when.anchor_at(now);
+    let fields = diff(
+        &stored_schedule(&stored),
+        &wanted_schedule(&input, &target, anchor, &stored),
+    );
+    if fields.is_empty() {
+        return Ok(Change::Same);
+    }
+    let moves = ["cron", "zone", "every_seconds", "anchor", "enabled"];
+    let next_at = if fields
+        .iter()
+        .any(|change| moves.contains(&change.field.as_str()))
+    {
+        first_tick(&input, anchor, now)?
+    } else {
+        stored.next_at
+    };
+    schedule::update(db, stored.id, &input.draft(&target, anchor, next_at)).await?;
+    Ok(changed(fields))
+}
+
+fn stored_schedule(stored: &Schedule) -> Value {
+    json!({
+        "name": stored.name, "cron": stored.cron, "zone": stored.zone,
+        "every_seconds": stored.every_seconds, "anchor": stored.anchor,
+        "target": stored_target(stored), "streams": stored.streams, "kind": stored.kind,
+        "priority": stored.priority, "enabled": stored.enabled,
+    })
+}
+
+fn stored_target(stored: &Schedule) -> Value {
+    match stored.target {
+        TargetKind::Connection => json!({"connection": stored.target_key}),
+        TargetKind::Business => json!({"business": stored.target_key}),
+        TargetKind::Platform => json!({"platform": stored.platform}),
+        TargetKind::Everything => json!("everything"),
+    }
+}
+
+fn wanted_schedule(
+    input: &ScheduleInput,
+    target: &ResolvedTarget,
+    anchor: Option<chrono::DateTime<chrono::Utc>>,
+    stored: &Schedule,
+) -> Value {
+    // By what it is, not by how it is written: an id names the same as a key.
+    let same_target = target.kind == stored.target
+        && target.connection == stored.connection_id
+        && target.business == stored.business_id
+        && target.platform == stored.platform;
+    let target = if same_target {
+        stored_target(stored)
+    } else {
+        json!(input.target)
+    };
+    json!({
+        "name": input.name, "cron": input.when.cron, "zone": input.when.zone,
+        "every_seconds": input.when.every_seconds, "anchor": anchor,
+        "target": target, "streams": input.streams, "kind": input.kind,
+        "priority": input.priority, "enabled": input.enabled,
+    })
+}
+
+/// The leaves that differ, in the order of their names.
+fn diff(old: &Value, new: &Value) -> Vec<FieldChange> {
+    let (mut before, mut after) = (BTreeMap::new(), BTreeMap::new());
+    leaves(old, String::new(), &mut before);
+    leaves(new, String::new(), &mut after);
+    let names: std::collections::BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+    let mut changes = Vec::new();
+    for name in names {
+        let value =
+            |of: &BTreeMap<String, &Value>| of.get(name).map_or(Value::Null, |v| (*v).clone());
+        let (old, new) = (value(&before), value(&after));
+        if !equal(&old, &new) {
+            changes.push(FieldChange::told(place(name), old, new));
+        }
+    }
+    changes
+}
+
+fn leaves<'v>(value: &'v Value, pointer: String, found: &mut BTreeMap<String, &'v Value>) {
+    match value {
+        Value::Object(members) if !members.is_empty() => {
+            for (name, member) in members {
+                leaves(member, format!("{pointer}/{}", escape(name)), found);
+            }
+        }
+        // An empty object has nothing to compare.
+        Value::Object(_) | Value::Null => {}
+        leaf => {
+            found.insert(pointer, leaf);
+        }
+    }
+}
+
+/// Numbers are compared by value: the database writes 1e2 as 100.
+fn equal(old: &Value, new: &Value) -> bool {
+    match (old, new) {
+        (Value::Number(one), Value::Number(other)) => {
+            let whole = |number: &serde_json::Number| number.to_string().parse::<i128>().ok();
+            match (whole(one), whole(other)) {
+                (Some(one), Some(other)) => one == other,
+                _ => one.as_f64().is_some() && one.as_f64() == other.as_f64(),
+            }
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| equal(one, other))
+        }
+        _ => old == new,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_leaves_that_differ_are_changes() {
+        let old = json!({"name": "a", "base_url": null, "config": {"x": 1, "y": {"z": [1]}}, "limits": {}});
+        let new = json!({"name": "b", "base_url": "http://h", "config": {"y": {"z": [1]}, "w": 2}, "limits": {}});
+        let changes: Vec<_> = diff(&old, &new).iter().map(ToString::to_string).collect();
+        assert_eq!(
+            changes,
+            [
+                "base_url  unset -> \"http://h\"",
+                "config.w  unset -> 2",
+                "config.x  1 -> unset",
+                "name  \"a\" -> \"b\"",
+            ]
+        );
+    }
+
+    #[test]
+    fn numbers_are_the_same_however_they_are_written() {
+        let old: Value = serde_json::from_str(r#"{"a": 100, "b": [1.50]}"#).unwrap();
+        let new: Value = serde_json::from_str(r#"{"a": 1e2, "b": [1.5]}"#).unwrap();
+        assert_eq!(diff(&old, &new), []);
+        // Two neighbours that are one as 64-bit floats.
+        let (old, new) = (
+            json!({"a": 9_007_199_254_740_992_u64}),
+            json!({"a": 9_007_199_254_740_993_u64}),
+        );
+        assert_eq!(diff(&old, &new).len(), 1);
+    }
+
+    #[test]
+    fn differing_secrets_are_named_without_their_values() {
+        let object = |value: Value| value.as_object().cloned().unwrap();
+        let names = differing_secrets(
+            &object(json!({"a": "1", "deep": {"b": "2"}})),
+            &object(json!({"a": "1", "deep": {"b": "3"}, "c": "4"})),
+        );
+        assert_eq!(names, ["config.c", "config.deep.b"]);
+    }
+}

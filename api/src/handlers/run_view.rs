@@ -1,0 +1,463 @@
+//! A run as clients see it, and why it is not running, in a sentence.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use syncline_shared::db::history::{AttemptView, RunView};
+use syncline_shared::db::run::LogLine;
+use syncline_shared::run::{AttemptOutcome, Progress, RunError, RunOrigin, RunStatus};
+use utoipa::ToSchema;
+
+use super::Named;
+
+/// A run: one execution of a connection's sync.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Run {
+    /// Identity; ordered by time of creation.
+    pub id: uuid::Uuid,
+    /// `queued`, `running`, `waiting`, `retrying`; then `succeeded`, `partial`, `failed` or `cancelled`.
+    #[schema(value_type = String, example = "succeeded")]
+    pub status: RunStatus,
+    /// Why it is not running, and until when; null while it runs and once it has ended.
+    pub why: Option<Why>,
+    /// How many attempts have begun.
+    pub attempt: i32,
+    /// Errors and crashes since a checkpoint last advanced.
+    pub failures: i32,
+    /// What has been done, all streams together.
+    pub progress: Totals,
+    /// The connection it syncs.
+    pub connection: Named,
+    /// That connection's business.
+    pub business: Named,
+    /// The platform.
+    #[schema(example = "g2a")]
+    pub platform: String,
+    /// The schedule that made it; null: somebody asked for it.
+    pub schedule: Option<Named>,
+    /// What asked for it.
+    pub trigger: TriggerView,
+    /// `incremental`, `full` or `page`.
+    #[schema(example = "full")]
+    pub kind: &'static str,
+    /// Only these streams; null: those that the connection has chosen.
+    pub streams: Option<Vec<String>>,
+    /// The page, if the kind is `page`.
+    pub page: Option<i64>,
+    /// When it was enqueued.
+    pub created_at: DateTime<Utc>,
+    /// When its first attempt began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// From its first attempt to its end.
+    pub duration_ms: Option<i64>,
+    /// The error of the latest attempt that had one.
+    pub error: Option<ErrorView>,
+}
+
+/// Why a run is not running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Why {
+    /// `ready`, `delay`, `limit`, `backoff` or `overlap`.
+    #[schema(example = "limit")]
+    pub code: String,
+    /// In words.
+    #[schema(example = "waiting for g2a budget requests until 12:04:10 UTC")]
+    pub text: String,
+    /// Until when, where that is known.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// Counts of records, all streams together or of one.
+#[derive(Debug, Default, Clone, Copy, Serialize, ToSchema)]
+pub(crate) struct Totals {
+    /// Pages read.
+    pub pages: u64,
+    /// Records that the platform sent.
+    pub read: u64,
+    /// Records that were new.
+    pub inserted: u64,
+    /// Records that differed from the stored row.
+    pub updated: u64,
+    /// Records equal to the stored row.
+    pub unchanged: u64,
+    /// Rows marked deleted.
+    pub deleted: u64,
+    /// Records that could not be written.
+    pub failed: u64,
+}
+
+/// What asked for a run.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TriggerView {
+    /// `schedule` or `manual`.
+    #[schema(value_type = String, example = "manual")]
+    pub kind: RunOrigin,
+    /// Who asked for it, if somebody did.
+    pub requested_by: Option<String>,
+    /// The batch it belongs to.
+    pub batch_id: uuid::Uuid,
+}
+
+/// An error of an attempt. It holds no secret.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ErrorView {
+    /// What it asks for: `transient`, `rate_limited`, `needs_token`, `needs_person`, `permanent`, `lost`.
+    #[schema(example = "transient")]
+    pub kind: &'static str,
+    /// What happened, and what can be done.
+    pub message: String,
+    /// The stream it happened in.
+    pub stream: Option<String>,
+    /// The platform's HTTP status.
+    pub http_status: Option<u16>,
+    /// The platform's own code for it.
+    pub platform_code: Option<String>,
+    /// The start of the platform's answer, redacted.
+    pub excerpt: Option<String>,
+}
+
+/// A run with everything that is known of it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RunDetail {
+    /// The run.
+    #[serde(flatten)]
+    pub run: Run,
+    /// The attempts, first to last.
+    pub attempts: Vec<Attempt>,
+    /// What has been done, by stream.
+    pub stream_progress: Vec<StreamView>,
+    /// How many checkpoints it has written.
+    pub checkpoint_sequence: i64,
+    /// Per stream: done, or where the next attempt goes on.
+    #[schema(value_type = Object)]
+    pub checkpoint: Value,
+    /// The last 1,000 log lines, oldest first.
+    pub log: Vec<LogView>,
+}
+
+/// A worker's try at a run.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Attempt {
+    /// First, second, ...
+    pub number: i32,
+    /// The worker's host and process id.
+    pub process: String,
+    /// When it was claimed.
+    pub started_at: DateTime<Utc>,
+    /// When it ended; null: under way.
+    pub ended_at: Option<DateTime<Utc>>,
+    /// `succeeded`, `partial`, `failed`, `cancelled`, `retry`, `limited`, `yielded`, `drained` or `lost`; null: under way.
+    pub outcome: Option<&'static str>,
+    /// Requests it sent.
+    pub calls: i64,
+    /// What went wrong.
+    pub error: Option<ErrorView>,
+}
+
+/// A stream's part of a run.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StreamView {
+    /// The stream.
+    #[schema(example = "products")]
+    pub stream: String,
+    /// `pending`, `reading`, `done` or `failed`.
+    #[schema(example = "done")]
+    pub status: &'static str,
+    /// Its counts.
+    #[serde(flatten)]
+    pub counts: Totals,
+    /// Why it was given up, or the first reason a record was refused.
+    pub problem: Option<String>,
+}
+
+/// A log line.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LogView {
+    /// When, by the worker's clock.
+    pub at: DateTime<Utc>,
+    /// `info`, `warn` or `error`.
+    #[schema(example = "info")]
+    pub level: &'static str,
+    /// The stream it speaks of.
+    pub stream: Option<String>,
+    /// The sentence.
+    pub message: String,
+}
+
+impl From<RunView> for Run {
+    fn from(found: RunView) -> Self {
+        let why = why(&found);
+        let duration = found.started_at.zip(found.finished_at);
+        Self {
+            id: found.id.0,
+            status: found.status,
+            why,
+            attempt: found.attempt,
+            failures: found.failures,
+            progress: totals(&found.progress),
+            connection: Named {
+                id: found.connection_id.0,
+                key: found.connection_key,
+            },
+            business: Named {
+                id: found.business_id.0,
+                key: found.business_key,
+            },
+            platform: found.platform,
+            schedule: found.schedule_id.map(|id| Named {
+                id: id.0,
+                key: found.schedule_key,
+            }),
+            trigger: TriggerView {
+                kind: found.origin,
+                requested_by: found.requested_by,
+                batch_id: found.batch_id.0,
+            },
+            kind: found.kind.as_str(),
+            streams: found.streams,
+            page: found.page,
+            created_at: found.created_at,
+            started_at: found.started_at,
+            finished_at: found.finished_at,
+            duration_ms: duration.map(|(from, to)| (to - from).num_milliseconds()),
+            error: found.last_error.map(|error| error.0.into()),
+        }
+    }
+}
+
+impl From<RunError> for ErrorView {
+    fn from(error: RunError) -> Self {
+        let RunError {
+            kind,
+            message,
+            stream,
+            http_status,
+            platform_code,
+            excerpt,
+        } = error;
+        Self {
+            kind: kind.as_str(),
+            message,
+            stream,
+            http_status,
+            platform_code,
+            excerpt,
+        }
+    }
+}
+
+impl From<AttemptView> for Attempt {
+    fn from(found: AttemptView) -> Self {
+        Self {
+            number: found.number,
+            process: found.process_name,
+            started_at: found.started_at,
+            ended_at: found.ended_at,
+            outcome: found.outcome.map(AttemptOutcome::as_str),
+            calls: found.calls,
+            error: found.error.map(|error| error.0.into()),
+        }
+    }
+}
+
+impl From<LogLine> for LogView {
+    fn from(line: LogLine) -> Self {
+        let LogLine {
+            at,
+            level,
+            stream,
+            message,
+        } = line;
+        Self {
+            at,
+            level: level.as_str(),
+            stream,
+            message,
+        }
+    }
+}
+
+impl RunDetail {
+    /// Puts together what was read of a run.
+    pub(crate) fn new(found: RunView, attempts: Vec<AttemptView>, log: Vec<LogLine>) -> Self {
+        let stream_progress = streams(&found.progress);
+        Self {
+            attempts: attempts.into_iter().map(Attempt::from).collect(),
+            stream_progress,
+            checkpoint_sequence: found.checkpoint_sequence,
+            checkpoint: found.checkpoint.clone(),
+            log: log.into_iter().map(LogView::from).collect(),
+            run: found.into(),
+        }
+    }
+}
+
+fn totals(progress: &Progress) -> Totals {
+    counts(progress.pages(), progress.total())
+}
+
+fn counts(pages: u64, counts: syncline_shared::run::StreamCounts) -> Totals {
+    let syncline_shared::run::StreamCounts {
+        read,
+        inserted,
+        updated,
+        unchanged,
+        deleted,
+        failed,
+        ..
+    } = counts;
+    Totals {
+        pages,
+        read,
+        inserted,
+        updated,
+        unchanged,
+        deleted,
+        failed,
+    }
+}
+
+fn streams(progress: &Progress) -> Vec<StreamView> {
+    let view = |(name, stream): (&String, &syncline_shared::run::StreamProgress)| StreamView {
+        stream: name.clone(),
+        status: stream.status.as_str(),
+        counts: counts(stream.pages, stream.counts),
+        problem: stream.problem.clone(),
+    };
+    progress.0.iter().map(view).collect()
+}
+
+/// Why a run is not running; `None` while it runs and once it has ended.
+fn why(run: &RunView) -> Option<Why> {
+    if run.status == RunStatus::Running || run.status.is_terminal() {
+        return None;
+    }
+    let until = run.waiting_until;
+    let code = run.waiting_for.as_deref().unwrap_or("ready");
+    let text = match code {
+        "ready" => "ready: the next free worker slot takes it".to_owned(),
+        "overlap" => "waits for another run of this connection".to_owned(),
+        "delay" => sentence("asked for later: due", " at ", until),
+        "backoff" => {
+            let error = run.last_error.as_ref().map(|error| error.message.as_str());
+            let failed = match error.or(run.wait_detail.as_deref()) {
+                Some(error) => format!("failed ({error}), tried again"),
+                None => "failed, tried again".to_owned(),
+            };
+            sentence(&failed, " at ", until)
+        }
+        _ => {
+            let detail = run.wait_detail.as_deref();
+            let detail = detail.unwrap_or("waiting for the platform's limit");
+            sentence(detail, " until ", until)
+        }
+    };
+    Some(Why {
+        code: code.to_owned(),
+        text,
+        until,
+    })
+}
+
+fn sentence(start: &str, link: &str, until: Option<DateTime<Utc>>) -> String {
+    match until {
+        // A worker's own detail may name the moment already.
+        Some(until) if !start.contains(link) => {
+            let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
+            format!("{start}{link}{until}")
+        }
+        _ => start.to_owned(),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use syncline_shared::ids::{BatchId, BusinessId, ConnectionId, RunId};
+    use syncline_shared::run::{FailureKind, RunKind};
+    use uuid::Uuid;
+
+    fn run(status: RunStatus, waiting_for: Option<&str>) -> RunView {
+        let at = "2026-01-01T12:00:00Z".parse().unwrap();
+        RunView {
+            id: RunId(Uuid::nil()),
+            status,
+            batch_id: BatchId(Uuid::nil()),
+            schedule_id: None,
+            schedule_key: None,
+            connection_id: ConnectionId(Uuid::nil()),
+            connection_key: Some("acme-g2a".to_owned()),
+            business_id: BusinessId(Uuid::nil()),
+            business_key: None,
+            platform: "g2a".to_owned(),
+            origin: RunOrigin::Manual,
+            requested_by: None,
+            kind: RunKind::Full,
+            streams: None,
+            page: None,
+            priority: 10,
+            attempt: 1,
+            failures: 1,
+            waiting_for: waiting_for.map(str::to_owned),
+            wait_detail: None,
+            waiting_until: waiting_for
+                .filter(|reason| *reason != "overlap")
+                .map(|_| "2026-01-01T12:04:10Z".parse().unwrap()),
+            created_at: at,
+            started_at: Some(at),
+            finished_at: None,
+            checkpoint_sequence: 0,
+            checkpoint: Value::Null,
+            progress: sqlx::types::Json(Progress::default()),
+            last_error: None,
+        }
+    }
+
+    fn text(run: &RunView) -> String {
+        why(run).expect("a reason").text
+    }
+
+    #[test]
+    fn every_run_that_is_not_running_says_why() {
+        for status in RunStatus::ALL {
+            let expected = *status != RunStatus::Running && !status.is_terminal();
+            assert_eq!(why(&run(*status, None)).is_some(), expected, "{status}");
+        }
+    }
+
+    #[test]
+    fn reasons_are_sentences_with_their_moment() {
+        assert!(text(&run(RunStatus::Queued, None)).starts_with("ready: "));
+        assert_eq!(
+            text(&run(RunStatus::Waiting, Some("overlap"))),
+            "waits for another run of this connection"
+        );
+        assert_eq!(
+            text(&run(RunStatus::Waiting, Some("delay"))),
+            "asked for later: due at 2026-01-01T12:04:10Z"
+        );
+        let mut limited = run(RunStatus::Waiting, Some("limit"));
+        limited.wait_detail = Some("waiting for g2a budget requests".to_owned());
+        assert_eq!(
+            text(&limited),
+            "waiting for g2a budget requests until 2026-01-01T12:04:10Z"
+        );
+        let mut retrying = run(RunStatus::Retrying, Some("backoff"));
+        let error = RunError::new(FailureKind::Transient, "HTTP 503");
+        retrying.last_error = Some(sqlx::types::Json(error));
+        assert_eq!(
+            text(&retrying),
+            "failed (HTTP 503), tried again at 2026-01-01T12:04:10Z"
+        );
+    }
+
+    #[test]
+    fn only_ended_runs_have_a_duration() {
+        let mut found = run(RunStatus::Succeeded, None);
+        assert_eq!(Run::from(found.clone()).duration_ms, None);
+        found.finished_at = Some("2026-01-01T12:00:02.5Z".parse().unwrap());
+        assert_eq!(Run::from(found).duration_ms, Some(2500));
+    }
+}

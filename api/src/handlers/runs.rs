@@ -1,0 +1,383 @@
+//! Runs: asked for, listed, shown.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use serde_json::Value;
+use sqlx::PgConnection;
+use syncline_engine::Connector;
+use syncline_shared::db::batch::{self, NewBatch};
+use syncline_shared::db::connection::{self, Connection};
+use syncline_shared::db::history::{self, RunFilter, RunView};
+use syncline_shared::db::run::{NewRun, enqueue};
+use syncline_shared::db::{business, schedule};
+use syncline_shared::ids::RunId;
+use syncline_shared::run::{PRIORITY_MANUAL, RunKind, RunOrigin, SYNC_QUEUE};
+use tokio::time::Instant;
+use utoipa::{IntoParams, ToSchema};
+
+use super::run_view::{Run, RunDetail};
+use crate::auth::{Operator, Viewer};
+use crate::error::{ApiError, ApiResult, FieldProblem, Problem};
+use crate::extract::{Body, Params};
+use crate::page::{Page, PageRequest};
+use crate::resources::{Fields, Notes, accept, check_streams, read_streams};
+use crate::state::AppState;
+
+/// A caller may wait so long for a run to end.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_mins(1);
+const LONGEST_WAIT_SECONDS: i64 = 60;
+/// A run may be asked for so far ahead: 31 days.
+const LONGEST_DELAY_SECONDS: i64 = 31 * 24 * 3600;
+/// How often a wait looks.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Log lines shown with a run.
+const LOG_LINES: i64 = 1000;
+
+/// A run to be enqueued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({"connection": "acme-g2a", "wait": 30}))]
+pub(crate) struct RunInput {
+    /// The connection: id or key.
+    pub connection: String,
+    /// Only these streams; those that the connection has chosen, if it is left out.
+    pub streams: Option<Vec<String>>,
+    /// Reads this one page of one stream, and nothing else.
+    #[schema(minimum = 0)]
+    pub page: Option<i64>,
+    /// `incremental`: from each stream's state; `full`: from the start. Not with `page`.
+    #[schema(value_type = Option<String>, example = "full")]
+    pub kind: Option<RunKind>,
+    /// Due in so many seconds.
+    #[schema(required = false, minimum = 0, maximum = 2_678_400)]
+    pub delay_seconds: i64,
+    /// Answer when the run has ended, but after so many seconds at the latest. Also as a query parameter.
+    #[schema(required = false, minimum = 0, maximum = 60)]
+    pub wait: i64,
+}
+
+/// Which runs a page of the list shows. Filters are combined by AND, the values of one by OR.
+#[derive(Debug, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the query; `read_filter` reads it")]
+pub(crate) struct RunQuery {
+    /// Only these statuses, separated by commas
+    #[param(example = "waiting,failed")]
+    status: Option<String>,
+    /// Only this platform
+    platform: Option<String>,
+    /// Only this business: id or key
+    business: Option<String>,
+    /// Only this connection: id or key
+    connection: Option<String>,
+    /// Only this schedule: id or key
+    schedule: Option<String>,
+    /// Only runs created at this instant or later
+    created_after: Option<DateTime<Utc>>,
+    /// Only runs created before this instant
+    created_before: Option<DateTime<Utc>>,
+    /// Entries of a page; 50
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before
+    cursor: Option<String>,
+}
+
+impl RunInput {
+    /// Reads the request for a run.
+    pub(crate) fn read(value: &Value, notes: &mut Notes) -> Option<Self> {
+        let mut fields = Fields::of(value, "", notes)?;
+        let connection = fields.required_text("connection", notes);
+        let streams = read_streams(&mut fields, notes);
+        let page = fields.integer("page", 0, i64::from(i32::MAX), notes);
+        let kind = fields.word("kind", notes);
+        if kind == Some(RunKind::Page) || (page.is_some() && kind.is_some()) {
+            let detail = "kind is incremental or full, and is left out where page is given";
+            notes.refuse("/kind", "kind", detail);
+        }
+        let delay_seconds = fields.integer("delay_seconds", 0, LONGEST_DELAY_SECONDS, notes);
+        let wait = fields.integer("wait", 0, LONGEST_WAIT_SECONDS, notes);
+        fields.finish(notes);
+        let (delay_seconds, wait) = (delay_seconds.unwrap_or(0), wait.unwrap_or(0));
+        Some(Self {
+            connection,
+            streams,
+            page,
+            kind,
+            delay_seconds,
+            wait,
+        })
+    }
+
+    /// Checks it against its connection and connector, and fills in the stream of a page where there is no choice.
+    fn check(&mut self, connection: &Connection, connector: Option<&Connector>, notes: &mut Notes) {
+        let Some(connector) = connector else {
+            let detail = format!(
+                "there is no connector for the connection's platform {:?} any more",
+                connection.platform
+            );
+            notes.refuse("/connection", "unknown-platform", detail);
+            return;
+        };
+        if !connection.enabled {
+            let detail = format!(
+                "the connection {:?} is disabled; enable it first",
+                connection.key
+            );
+            notes.refuse("/connection", "disabled", detail);
+        }
+        check_streams(self.streams.as_deref(), connector, "/streams", notes);
+        if self.page.is_some() && notes.is_empty() {
+            self.check_page(connector, notes);
+        }
+    }
+
+    fn check_page(&mut self, connector: &Connector, notes: &mut Notes) {
+        let pageable: Vec<&str> = connector
+            .streams()
+            .iter()
+            .filter(|stream| stream.supports_page)
+            .map(|stream| stream.name.as_str())
+            .collect();
+        let allowed = if pageable.is_empty() {
+            "none of them".to_owned()
+        } else {
+            pageable.join(", ")
+        };
+        match (self.streams.as_deref(), pageable.as_slice()) {
+            (Some([stream]), _) if pageable.contains(&stream.as_str()) => {}
+            (None, [only]) => self.streams = Some(vec![(*only).to_owned()]),
+            (Some([stream]), _) => notes.refuse(
+                "/streams/0",
+                "no-page",
+                format!("no single page of {stream:?} can be asked for; it can be of: {allowed}"),
+            ),
+            _ => notes.refuse(
+                "/streams",
+                "one-stream",
+                format!("a page belongs to exactly one stream; name one of: {allowed}"),
+            ),
+        }
+    }
+}
+
+/// Start a run
+///
+/// Enqueues one run of a connection. With `wait`, the answer comes when it has ended: 200 with its counts; or 202 when the
+/// time was up first.
+#[utoipa::path(
+    post, path = "/api/v1/runs", tag = "Runs", operation_id = "createRun",
+    params(("wait" = Option<u32>, Query, minimum = 0, maximum = 60, description = "As in the body")),
+    request_body = RunInput,
+    responses(
+        (status = 200, description = "It has ended", body = Run, headers(("Location" = String))),
+        (status = 202, description = "It is enqueued", body = Run, headers(("Location" = String))),
+        (status = 400, description = "An unknown or unreadable parameter", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such connection", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Fields that cannot be accepted, all of them", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn create(
+    Operator(caller): Operator,
+    State(state): State<AppState>,
+    mut params: Params,
+    Body(body): Body,
+) -> ApiResult<Response> {
+    let wait = params.integer("wait", 0, 60);
+    params.finish()?;
+    let mut notes = Notes::default();
+    let input = RunInput::read(&body, &mut notes);
+    accept(notes)?;
+    let Some(mut input) = input else {
+        return Err(ApiError::Invalid(Vec::new()));
+    };
+
+    let mut db = state.pool.begin().await?;
+    let found = connection::find(&mut db, &input.connection).await?;
+    let found = found.ok_or_else(|| ApiError::unknown("connection", &input.connection))?;
+    let mut notes = Notes::default();
+    input.check(&found, state.catalog.find(&found.platform), &mut notes);
+    accept(notes)?;
+    let id = enqueue_run(&mut db, &input, &found, &caller.name).await?;
+    db.commit().await?;
+    state.runs_queued.wake();
+
+    let wait = wait.and_then(|wait| u64::try_from(wait).ok());
+    let wait = wait.unwrap_or_else(|| input.wait.unsigned_abs());
+    let run = wait_for(&state, id, Duration::from_secs(wait)).await?;
+    let status = if run.status.is_terminal() {
+        StatusCode::OK
+    } else {
+        StatusCode::ACCEPTED
+    };
+    let location = format!("/api/v1/runs/{id}");
+    Ok((status, [(header::LOCATION, location)], Json(Run::from(run))).into_response())
+}
+
+async fn enqueue_run(
+    db: &mut PgConnection,
+    input: &RunInput,
+    connection: &Connection,
+    requested_by: &str,
+) -> ApiResult<RunId> {
+    let batch = NewBatch {
+        origin: RunOrigin::Manual,
+        schedule_id: None,
+        nominal_at: None,
+        requested_by: Some(requested_by),
+        runs: 1,
+        left_out: &[],
+    };
+    let batch_id = batch::create(db, &batch).await?;
+    let kind = match (input.page, input.kind) {
+        (Some(_), _) => RunKind::Page,
+        (None, kind) => kind.unwrap_or(RunKind::Incremental),
+    };
+    let new = NewRun {
+        queue: SYNC_QUEUE,
+        batch_id,
+        schedule_id: None,
+        origin: RunOrigin::Manual,
+        requested_by: Some(requested_by),
+        kind,
+        streams: input.streams.as_deref(),
+        page: input.page,
+        priority: PRIORITY_MANUAL,
+        delay: Duration::from_secs(input.delay_seconds.unsigned_abs()),
+    };
+    let target = (
+        connection.id,
+        connection.business_id,
+        connection.platform.clone(),
+    );
+    let enqueued = enqueue(db, &new, &[target]).await?;
+    let first = enqueued.first().map(|run| run.id);
+    first.ok_or_else(|| ApiError::Internal(anyhow::anyhow!("the enqueue answered no run")))
+}
+
+/// The run when it has ended, or as it is when the time is up or the process drains.
+async fn wait_for(state: &AppState, id: RunId, wait: Duration) -> ApiResult<RunView> {
+    let deadline = Instant::now() + wait;
+    loop {
+        let run = find(state, id).await?;
+        let up = Instant::now() >= deadline || state.life.draining().is_cancelled();
+        if run.status.is_terminal() || up {
+            return Ok(run);
+        }
+        tokio::select! {
+            () = tokio::time::sleep_until(deadline.min(Instant::now() + LOOK_EVERY)) => {}
+            () = state.life.draining().cancelled() => {}
+        }
+    }
+}
+
+async fn find(state: &AppState, id: RunId) -> ApiResult<RunView> {
+    let mut db = state.pool.acquire().await?;
+    let found = history::find_run(&mut db, id).await?;
+    found.ok_or_else(|| ApiError::NotFound(format!("there is no run with the id {id}")))
+}
+
+/// List runs
+///
+/// The newest first, finished or not.
+#[utoipa::path(
+    get, path = "/api/v1/runs", tag = "Runs", operation_id = "listRuns",
+    params(RunQuery),
+    responses(
+        (status = 200, description = "A page of runs", body = Page<Run>),
+        (status = 400, description = "An unknown or unreadable parameter", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such business, connection or schedule", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn list(
+    _: Viewer,
+    State(state): State<AppState>,
+    mut params: Params,
+) -> ApiResult<Json<Page<Run>>> {
+    let mut filter = RunFilter {
+        statuses: params.words("status"),
+        platform: params.text("platform"),
+        created_from: params.instant("created_after"),
+        created_before: params.instant("created_before"),
+        ..RunFilter::default()
+    };
+    let names = ["business", "connection", "schedule"].map(|name| params.text(name));
+    let page = PageRequest::read(&mut params);
+    if let Some(after) = &page.after {
+        match after.parse() {
+            Ok(id) => filter.before = Some(id),
+            Err(_) => params.refuse(FieldProblem::new(
+                "cursor",
+                "cursor",
+                "the cursor is not one that this list gave out",
+            )),
+        }
+    }
+    params.finish()?;
+    let mut db = state.pool.acquire().await?;
+    resolve_names(&mut db, &mut filter, names).await?;
+    let found = history::list_runs(&mut db, &filter, page.fetch()).await?;
+    Ok(Json(page.page(found, |run| run.id.to_string(), Run::from)))
+}
+
+async fn resolve_names(
+    db: &mut PgConnection,
+    filter: &mut RunFilter,
+    [of_business, of_connection, of_schedule]: [Option<String>; 3],
+) -> ApiResult<()> {
+    if let Some(name) = of_business {
+        let found = business::find(db, &name).await?;
+        filter.business = Some(
+            found
+                .ok_or_else(|| ApiError::unknown("business", &name))?
+                .id,
+        );
+    }
+    if let Some(name) = of_connection {
+        let found = connection::find(db, &name).await?;
+        filter.connection = Some(
+            found
+                .ok_or_else(|| ApiError::unknown("connection", &name))?
+                .id,
+        );
+    }
+    if let Some(name) = of_schedule {
+        let found = schedule::find(db, &name).await?;
+        filter.schedule = Some(
+            found
+                .ok_or_else(|| ApiError::unknown("schedule", &name))?
+                .id,
+        );
+    }
+    Ok(())
+}
+
+/// Show a run
+///
+/// With its attempts, progress by stream, checkpoint and the last 1,000 log lines.
+#[utoipa::path(
+    get, path = "/api/v1/runs/{id}", tag = "Runs", operation_id = "getRun",
+    params(("id" = String, Path, description = "The run's id")),
+    responses(
+        (status = 200, description = "The run", body = RunDetail),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn show(
+    _: Viewer,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> ApiResult<Json<RunDetail>> {
+    let unknown = || ApiError::NotFound(format!("there is no run with the id {id:?}"));
+    let id: RunId = id.parse().map_err(|_| unknown())?;
+    let mut db = state.pool.acquire().await?;
+    let found = history::find_run(&mut db, id).await?.ok_or_else(unknown)?;
+    let attempts = history::list_attempts(&mut db, id).await?;
+    let log = history::list_log(&mut db, id, LOG_LINES).await?;
+    Ok(Json(RunDetail::new(found, attempts, log)))
+}

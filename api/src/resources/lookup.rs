@@ -1,0 +1,130 @@
+//! Finds what an input names in the database, and saves what was checked. Joins the caller's transaction.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use syncline_shared::db::connection::{self, Connection};
+use syncline_shared::db::{DbResult, business, schedule};
+use syncline_shared::ids::{BusinessId, ConnectionId, ScheduleId};
+use syncline_shared::schedule::TargetKind;
+use syncline_shared::secret::Cipher;
+
+use super::connection::CheckedConnection;
+use super::schedule::{ResolvedTarget, ScheduleInput, TargetInput};
+use super::{Notes, secrets};
+use crate::error::{ApiError, ApiResult};
+
+/// Notes that a field names something that does not exist.
+pub fn refuse_unknown(noun: &str, name: &str, pointer: String, notes: &mut Notes) {
+    let detail = format!("there is no {noun} with the id or key {name:?}; create it first");
+    notes.refuse(pointer, format!("unknown-{noun}"), detail);
+}
+
+/// Looks up a target, and the platform whose streams it has, where that is one platform.
+pub async fn resolve_target(
+    db: &mut PgConnection,
+    target: &TargetInput,
+    pointer: &str,
+    notes: &mut Notes,
+) -> DbResult<Option<(ResolvedTarget, Option<String>)>> {
+    let mut resolved = ResolvedTarget {
+        kind: TargetKind::Everything,
+        connection: None,
+        business: None,
+        platform: None,
+    };
+    let mut platform = None;
+    match target {
+        TargetInput::Connection(name) => {
+            let Some(found) = connection::find(db, name).await? else {
+                refuse_unknown(
+                    "connection",
+                    name,
+                    format!("{pointer}/target/connection"),
+                    notes,
+                );
+                return Ok(None);
+            };
+            resolved.kind = TargetKind::Connection;
+            resolved.connection = Some(found.id);
+            platform = Some(found.platform);
+        }
+        TargetInput::Business(name) => {
+            let Some(found) = business::find(db, name).await? else {
+                refuse_unknown(
+                    "business",
+                    name,
+                    format!("{pointer}/target/business"),
+                    notes,
+                );
+                return Ok(None);
+            };
+            resolved.kind = TargetKind::Business;
+            resolved.business = Some(found.id);
+        }
+        TargetInput::Platform(name) => {
+            resolved.kind = TargetKind::Platform;
+            resolved.platform = Some(name.clone());
+            platform = Some(name.clone());
+        }
+        TargetInput::Everything => {}
+    }
+    Ok(Some((resolved, platform)))
+}
+
+/// Saves a new connection with its secrets.
+pub async fn create_connection(
+    db: &mut PgConnection,
+    cipher: &Cipher,
+    checked: &CheckedConnection,
+    business: BusinessId,
+) -> ApiResult<ConnectionId> {
+    let created = connection::create(db, &checked.draft(business)).await;
+    let id = created.map_err(|error| match error.constraint() {
+        Some("connection_key_unique") => ApiError::taken("connection", &checked.input.key),
+        _ => error.into(),
+    })?;
+    if let Some(sealed) = secrets::seal(cipher, id.0, &checked.secrets)? {
+        connection::set_credentials(db, id, Some(&sealed)).await?;
+    }
+    Ok(id)
+}
+
+/// Saves a new schedule, due first at its first moment after now.
+pub async fn create_schedule(
+    db: &mut PgConnection,
+    input: &ScheduleInput,
+    target: &ResolvedTarget,
+    now: DateTime<Utc>,
+) -> ApiResult<ScheduleId> {
+    let anchor = input.when.anchor_at(now);
+    let next_at = first_tick(input, anchor, now)?;
+    let created = schedule::create(db, &input.draft(target, anchor, next_at)).await;
+    created.map_err(|error| match error.constraint() {
+        Some("schedule_key_unique") => ApiError::taken("schedule", &input.key),
+        _ => error.into(),
+    })
+}
+
+/// The first moment after now; `None` if it is not enabled.
+pub fn first_tick(
+    input: &ScheduleInput,
+    anchor: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> ApiResult<Option<DateTime<Utc>>> {
+    // Reading the input has checked the trigger, so this error is ours.
+    let trigger = input
+        .when
+        .trigger(anchor.unwrap_or(now))
+        .map_err(|error| ApiError::Internal(error.into()))?;
+    Ok(input.enabled.then(|| trigger.next_after(now)).flatten())
+}
+
+/// The stored secrets of a connection.
+pub async fn stored_secrets(
+    db: &mut PgConnection,
+    cipher: &Cipher,
+    connection: &Connection,
+) -> ApiResult<serde_json::Map<String, serde_json::Value>> {
+    let sealed = connection::find_credentials(db, connection.id).await?;
+    Ok(secrets::open(cipher, connection.id.0, sealed.as_ref())?)
+}

@@ -1,0 +1,64 @@
+//! All of HTTP on one page: a line an endpoint. What an endpoint asks of its caller is its handler's extractor.
+
+use axum::extract::DefaultBodyLimit;
+use axum::{Router, middleware};
+use utoipa::OpenApi as _;
+use utoipa::openapi::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::docs::{self, ApiDoc};
+use crate::error::ApiError;
+use crate::extract::MAX_BODY;
+use crate::handlers::{auth, businesses, connections, health, runs, scheduler, schedules, tokens};
+use crate::observe::observe;
+use crate::state::AppState;
+
+/// The endpoints, with their description.
+#[rustfmt::skip]
+fn endpoints() -> OpenApiRouter<AppState> {
+    OpenApiRouter::with_openapi(ApiDoc::openapi())
+        .routes(routes!(runs::list, runs::create))
+        .routes(routes!(runs::show))
+        .routes(routes!(businesses::list, businesses::create))
+        .routes(routes!(businesses::show))
+        .routes(routes!(connections::list, connections::create))
+        .routes(routes!(connections::show))
+        .routes(routes!(schedules::list, schedules::create))
+        .routes(routes!(schedules::preview))
+        .routes(routes!(schedules::show))
+        .routes(routes!(scheduler::status))
+        .routes(routes!(auth::sign_in))
+        .routes(routes!(auth::sign_out))
+        .routes(routes!(auth::me))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::delete))
+        .routes(routes!(docs::document))
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+}
+
+/// Everything that is served.
+pub fn router(state: AppState) -> Router {
+    let (api, _) = endpoints().split_for_parts();
+    api.merge(docs::page())
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn_with_state(state.clone(), observe))
+        .with_state(state)
+}
+
+/// The description of all endpoints (OpenAPI 3.1).
+pub fn openapi() -> OpenApi {
+    endpoints().into_openapi()
+}
+
+async fn nothing_here() -> ApiError {
+    ApiError::NotFound("there is nothing at this address; see /docs".to_owned())
+}
+
+async fn wrong_method() -> ApiError {
+    ApiError::MethodNotAllowed
+}

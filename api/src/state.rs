@@ -1,0 +1,87 @@
+//! What every handler can reach.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use sqlx::PgPool;
+use syncline_shared::clock::Clock;
+use syncline_shared::db::notify::{RUN_QUEUED, SCHEDULE_CHANGED, Waker};
+use syncline_shared::lifecycle::Lifecycle;
+use syncline_shared::secret::Cipher;
+
+use crate::auth::{PasswordHasher, SessionKeys};
+use crate::config::ApiConfig;
+use crate::connectors::Catalog;
+use crate::metrics::Metrics;
+
+/// Shared by all requests. Cheap to clone.
+#[derive(Clone)]
+pub struct AppState {
+    /// The control tables.
+    pub pool: PgPool,
+    /// Seals and opens credentials.
+    pub cipher: Cipher,
+    /// The platforms.
+    pub catalog: Catalog,
+    /// Tells the time, for sessions.
+    pub clock: Arc<dyn Clock>,
+    /// Signs sessions.
+    pub sessions: SessionKeys,
+    /// Hashes passwords.
+    pub passwords: PasswordHasher,
+    /// Wakes workers after an enqueue.
+    pub runs_queued: Waker,
+    /// Wakes schedulers after a change.
+    pub schedules_changed: Waker,
+    /// Ends waits when the process drains.
+    pub life: Lifecycle,
+    /// A process that was heard of within this time is up.
+    pub lease: Duration,
+    /// What this process counts.
+    pub metrics: Arc<Metrics>,
+}
+
+impl std::fmt::Debug for AppState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AppState")
+            .field("catalog", &self.catalog)
+            .finish_non_exhaustive()
+    }
+}
+
+impl AppState {
+    /// Checks the secrets, loads the manifests and starts the tasks that send wake-ups.
+    pub fn new(
+        config: &ApiConfig,
+        pool: PgPool,
+        life: &Lifecycle,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        let catalog = Catalog::load(&config.connectors.connectors_dir)?;
+        Self::with_catalog(config, catalog, pool, life, clock)
+    }
+
+    /// The same with connectors that are loaded already.
+    pub fn with_catalog(
+        config: &ApiConfig,
+        catalog: Catalog,
+        pool: PgPool,
+        life: &Lifecycle,
+        clock: Arc<dyn Clock>,
+    ) -> anyhow::Result<Self> {
+        Ok(Self {
+            cipher: Cipher::new(&config.secret.secret_key)?,
+            catalog,
+            clock,
+            sessions: SessionKeys::new(config.sessions.checked()?),
+            passwords: PasswordHasher::new().context("passwords cannot be hashed")?,
+            runs_queued: Waker::start(pool.clone(), RUN_QUEUED, life),
+            schedules_changed: Waker::start(pool.clone(), SCHEDULE_CHANGED, life),
+            life: life.clone(),
+            lease: config.lease.lease(),
+            metrics: Arc::default(),
+            pool,
+        })
+    }
+}

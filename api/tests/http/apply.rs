@@ -1,0 +1,288 @@
+//! Config as code, against a real database.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use syncline_api::apply::{ApplyError, ApplyOptions, Change, Document, Report, Sources, apply};
+
+use crate::support::App;
+
+const DOCUMENT: &str = r#"
+businesses:
+  - {key: acme, name: Acme Ltd}
+connections:
+  - key: acme-shop
+    business: acme
+    platform: shop
+    config: {client_id: abc, client_secret: "${env:SECRET}", page_limit: "${env:LIMIT:-20}"}
+    streams: [products]
+    limits: {requests: {limit: 100, per_seconds: 1}}
+schedules:
+  - {key: daily, cron: "0 2 * * *", zone: Europe/Berlin, target: {connection: acme-shop}}
+  - {key: often, every_seconds: 60, target: everything, enabled: "${env:ON:-true}"}
+"#;
+
+async fn run(
+    app: &App,
+    text: &str,
+    secret: &str,
+    options: ApplyOptions,
+) -> Result<Report, ApplyError> {
+    let env = |name: &str| (name == "SECRET").then(|| secret.to_owned());
+    let document = Document::parse(
+        text,
+        Sources {
+            env: &env,
+            folder: Path::new(""),
+        },
+    )?;
+    apply(
+        &app.pool,
+        &app.state.cipher,
+        &app.state.catalog,
+        &document,
+        options,
+    )
+    .await
+}
+
+async fn apply_text(app: &App, text: &str) -> Report {
+    run(app, text, "hunter2", ApplyOptions::default())
+        .await
+        .unwrap()
+}
+
+fn changes(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    for object in &report.objects {
+        match &object.change {
+            Change::Created => lines.push(format!("+ {}", object.key)),
+            Change::Changed(fields) => {
+                lines.extend(
+                    fields
+                        .iter()
+                        .map(|field| format!("~ {} {field}", object.key)),
+                );
+            }
+            Change::Same => {}
+        }
+    }
+    lines
+}
+
+async fn counts(app: &App) -> (i64, i64, i64) {
+    sqlx::query_as(
+        "select (select count(*) from syncline.business), (select count(*) from syncline.connection),
+                (select count(*) from syncline.schedule)",
+    )
+    .fetch_one(&app.pool)
+    .await
+    .unwrap()
+}
+
+async fn rows(app: &App) -> Vec<Value> {
+    let query = "select to_jsonb(b) from syncline.business b union all select to_jsonb(c) from syncline.connection c
+                 union all select to_jsonb(s) from syncline.schedule s";
+    sqlx::query_scalar(query)
+        .fetch_all(&app.pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_second_run_of_the_same_document_changes_nothing() {
+    let app = App::start().await;
+    let first = apply_text(&app, DOCUMENT).await;
+    assert_eq!(
+        changes(&first),
+        ["+ acme", "+ acme-shop", "+ daily", "+ often"]
+    );
+    let before = rows(&app).await;
+    let second = apply_text(&app, DOCUMENT).await;
+    assert!(second.is_same(), "{second}");
+    assert_eq!(rows(&app).await, before);
+
+    let shown = app.get("/api/v1/connections/acme-shop").await.expect(200);
+    assert_eq!(shown["config"]["client_secret"]["set"], true);
+    assert_eq!(shown["config"]["page_limit"], 20);
+    assert_eq!(
+        shown["limits"],
+        json!({"requests": {"limit": 100, "per_seconds": 1}})
+    );
+    let due: i64 =
+        sqlx::query_scalar("select count(*) from syncline.schedule where next_at > now()")
+            .fetch_one(&app.pool)
+            .await
+            .unwrap();
+    assert_eq!(due, 2);
+}
+
+#[tokio::test]
+async fn changes_are_told_field_by_field_and_secrets_without_values() {
+    let app = App::start().await;
+    apply_text(&app, DOCUMENT).await;
+    let text = DOCUMENT
+        .replace("Acme Ltd", "Acme Inc")
+        .replace("client_id: abc", "client_id: xyz")
+        .replace("    streams: [products]\n", "")
+        .replace("0 2 * * *", "0 3 * * *");
+    let report = run(&app, &text, "hunter3", ApplyOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        changes(&report),
+        [
+            "~ acme name  \"Acme Ltd\" -> \"Acme Inc\"",
+            "~ acme-shop config.client_id  \"abc\" -> \"xyz\"",
+            "~ acme-shop streams  [\"products\"] -> unset",
+            "~ acme-shop config.client_secret  changed (secret)",
+            "~ daily cron  \"0 2 * * *\" -> \"0 3 * * *\"",
+        ]
+    );
+    assert!(!report.to_string().contains("hunter"));
+    let hour: String = sqlx::query_scalar(
+        "select to_char(next_at at time zone 'Europe/Berlin', 'HH24:MI') from syncline.schedule where key = 'daily'",
+    )
+    .fetch_one(&app.pool)
+    .await
+    .unwrap();
+    assert_eq!(hour, "03:00");
+    assert!(
+        run(&app, &text, "hunter3", ApplyOptions::default())
+            .await
+            .unwrap()
+            .is_same()
+    );
+}
+
+#[tokio::test]
+async fn a_change_that_moves_no_tick_keeps_the_next_one() {
+    let app = App::start().await;
+    apply_text(&app, DOCUMENT).await;
+    let set = "update syncline.schedule set next_at = '2020-01-01T00:00:00Z' where key = 'daily'";
+    sqlx::query(set).execute(&app.pool).await.unwrap();
+    let text = DOCUMENT.replace("{key: daily,", "{key: daily, priority: 5,");
+    assert_eq!(
+        changes(&apply_text(&app, &text).await),
+        ["~ daily priority  50 -> 5"]
+    );
+    let kept: bool = sqlx::query_scalar(
+        "select next_at = '2020-01-01T00:00:00Z' from syncline.schedule where key = 'daily'",
+    )
+    .fetch_one(&app.pool)
+    .await
+    .unwrap();
+    assert!(kept, "an overdue tick was lost");
+    let text = text.replace("{key: daily,", "{key: daily, enabled: false,");
+    apply_text(&app, &text).await;
+    let shown = app.get("/api/v1/schedules/daily").await.expect(200);
+    assert_eq!(
+        (&shown["enabled"], &shown["next_at"]),
+        (&json!(false), &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_and_writes_nothing() {
+    let app = App::start().await;
+    let options = ApplyOptions {
+        dry_run: true,
+        ..ApplyOptions::default()
+    };
+    let report = run(&app, DOCUMENT, "hunter2", options).await.unwrap();
+    assert!(
+        report
+            .to_string()
+            .ends_with("4 to add, 0 to change, 0 same"),
+        "{report}"
+    );
+    assert_eq!(counts(&app).await, (0, 0, 0));
+}
+
+#[tokio::test]
+async fn all_problems_are_told_with_their_places_and_nothing_is_written() {
+    let app = App::start().await;
+    let text = r#"
+businesses:
+  - {key: acme}
+connections:
+  - {key: one, business: acme, platform: shop, config: {client_id: "", client_secret: 5}}
+  - {key: two, business: nobody, platform: myspace, colour: red}
+schedules:
+  - {key: a, cron: "61 * * * *", zone: Mars/Olympus, target: {connection: one}, streams: [carts]}
+  - {key: b, every_seconds: 5, target: {connection: nowhere}}
+teams: []
+"#;
+    let error = run(&app, text, "x", ApplyOptions::default())
+        .await
+        .unwrap_err()
+        .to_string();
+    for place in [
+        "connections[0].config.client_id:",
+        "connections[0].config.client_secret:",
+        "connections[1].business:",
+        "connections[1].platform: there is no platform \"myspace\"; known: shop",
+        "connections[1].colour:",
+        "schedules[0].zone:",
+        "schedules[0].cron:",
+        "schedules[0].streams[0]:",
+        "schedules[1].target.connection:",
+        "teams:",
+    ] {
+        assert!(
+            error.contains(&format!("\n  {place}")),
+            "{place} is missing in {error}"
+        );
+    }
+    assert_eq!(counts(&app).await, (0, 0, 0));
+}
+
+#[tokio::test]
+async fn an_unset_variable_is_named_with_its_place() {
+    let app = App::start().await;
+    let text = DOCUMENT.replace("${env:SECRET}", "${env:NOT_SET}");
+    let error = run(&app, &text, "x", ApplyOptions::default())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("connections[0].config.client_secret") && error.contains("NOT_SET"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn the_platform_of_a_connection_stays_and_prune_is_refused() {
+    let app = App::start().await;
+    apply_text(&app, DOCUMENT).await;
+    sqlx::query("update syncline.connection set platform = 'other'")
+        .execute(&app.pool)
+        .await
+        .unwrap();
+    let error = run(&app, DOCUMENT, "hunter2", ApplyOptions::default())
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("connections[0].platform") && error.contains("cannot change"),
+        "{error}"
+    );
+    let options = ApplyOptions {
+        prune: true,
+        ..ApplyOptions::default()
+    };
+    assert!(matches!(
+        run(&app, DOCUMENT, "x", options).await,
+        Err(ApplyError::Unsupported(_))
+    ));
+}
+
+#[tokio::test]
+async fn two_documents_at_once_are_applied_one_after_the_other() {
+    let app = App::start().await;
+    let (one, other) = tokio::join!(apply_text(&app, DOCUMENT), apply_text(&app, DOCUMENT));
+    let mut created = [changes(&one).len(), changes(&other).len()];
+    created.sort_unstable();
+    assert_eq!(created, [0, 4]);
+    assert_eq!(counts(&app).await, (1, 1, 2));
+}
