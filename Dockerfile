@@ -8,8 +8,8 @@ COPY . .
 # program is taken out of the target folder in the same step.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
-    SQLX_OFFLINE=true cargo build --locked --release --bin syncline \
-    && install -D target/release/syncline /out/syncline
+    SQLX_OFFLINE=true cargo build --locked --profile dist --bin syncline \
+    && install -D target/dist/syncline /out/syncline
 
 FROM debian:bookworm-slim
 # The platforms' certificates are checked against the system's list.

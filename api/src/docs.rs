@@ -8,7 +8,9 @@ use std::sync::LazyLock;
 use axum::Router;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use utoipa::openapi::schema::{ObjectBuilder, OneOfBuilder, Schema, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -56,6 +58,64 @@ impl Modify for Schemes {
             "Set by signing in; for the web page",
         ));
         components.add_security_scheme("session", SecurityScheme::ApiKey(cookie));
+    }
+}
+
+/// One of a list of words.
+fn words(words: &[&str]) -> Schema {
+    let values = words.iter().map(|word| (*word).to_owned());
+    ObjectBuilder::new()
+        .schema_type(Type::String)
+        .enum_values(Some(values))
+        .into()
+}
+
+pub(crate) fn kind_schema() -> Schema {
+    words(&["incremental", "full"])
+}
+
+pub(crate) fn role_schema() -> Schema {
+    words(&["admin", "operator", "viewer"])
+}
+
+/// A target names one thing, or says `everything`.
+pub(crate) fn target_schema() -> Schema {
+    let mut choices = OneOfBuilder::new();
+    for kind in ["connection", "business", "platform"] {
+        let name = ObjectBuilder::new().schema_type(Type::String);
+        choices = choices.item(ObjectBuilder::new().property(kind, name).required(kind));
+    }
+    choices
+        .item(words(&["everything"]))
+        .examples([serde_json::json!({"connection": "acme-g2a"})])
+        .into()
+}
+
+/// Adds what every endpoint may answer: 401 where a caller is asked for, and problems in general.
+pub(crate) fn complete(document: &mut utoipa::openapi::OpenApi) {
+    let problem = |description: &str| -> RefOr<utoipa::openapi::Response> {
+        let content = Content::new(Some(Ref::from_schema_name("Problem")));
+        ResponseBuilder::new()
+            .description(description)
+            .content("application/problem+json", content)
+            .build()
+            .into()
+    };
+    for item in document.paths.paths.values_mut() {
+        let operations = [&mut item.get, &mut item.post, &mut item.delete];
+        for operation in operations.into_iter().flatten() {
+            let is_open = operation.security.as_ref().is_some_and(Vec::is_empty);
+            let responses = &mut operation.responses.responses;
+            if !is_open {
+                let unknown = "No token, an unknown one, or an expired one";
+                responses
+                    .entry("401".to_owned())
+                    .or_insert_with(|| problem(unknown));
+            }
+            responses
+                .entry("default".to_owned())
+                .or_insert_with(|| problem("Any other problem"));
+        }
     }
 }
 

@@ -256,11 +256,26 @@ impl IntoResponse for ApiError {
 
 impl From<DbError> for ApiError {
     fn from(error: DbError) -> Self {
+        if is_unstorable(&error) {
+            return Self::BadRequest(
+                "a text holds the character U+0000, which cannot be stored".to_owned(),
+            );
+        }
         if error.is_transient() {
             tracing::warn!(%error, "the database did not answer: {error}");
             return Self::Unavailable("the database does not answer; try again in a moment");
         }
         Self::Internal(error.into())
+    }
+}
+
+/// JSON and addresses may hold U+0000, Postgres may not (Appendix A: 22021 in text, 22P05 in jsonb).
+fn is_unstorable(error: &DbError) -> bool {
+    match error {
+        DbError::Sqlx(sqlx::Error::Database(error)) => error
+            .code()
+            .is_some_and(|code| matches!(&*code, "22021" | "22P05")),
+        _ => false,
     }
 }
 

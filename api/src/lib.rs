@@ -6,7 +6,6 @@
 pub mod apply;
 pub mod auth;
 mod config;
-pub mod connectors;
 mod docs;
 mod error;
 mod extract;
@@ -14,6 +13,7 @@ mod handlers;
 mod metrics;
 mod observe;
 mod page;
+mod pages;
 pub mod resources;
 mod routes;
 mod serve;

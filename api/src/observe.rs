@@ -161,6 +161,83 @@ fn write_headers(response: &mut Response, id: &str, path: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+
+    use axum::body::to_bytes;
+    use axum::routing::{get, post};
+    use axum::{Router, middleware};
+    use clap::Parser;
+    use sqlx::PgPool;
+    use syncline_shared::clock::SystemClock;
+    use syncline_shared::lifecycle::Lifecycle;
+    use tower::ServiceExt;
+
+    use crate::config::ApiConfig;
+    use syncline_engine::Catalog;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        api: ApiConfig,
+    }
+
+    /// Nothing here asks the database, so the pool never connects.
+    fn app() -> Router {
+        let secret = "s".repeat(40);
+        let flags = Flags::parse_from(["api", "--secret-key", &secret, "--jwt-secret", &secret]);
+        let pool = PgPool::connect_lazy("postgres://localhost/none").unwrap();
+        let life = Lifecycle::new(Duration::ZERO);
+        let clock = Arc::new(SystemClock);
+        let state =
+            AppState::with_catalog(&flags.api, Catalog::default(), pool, &life, clock).unwrap();
+        let forever = std::future::pending::<&'static str>;
+        #[expect(clippy::panic, reason = "what is under test")]
+        let broken = async || -> &'static str { panic!("the secret is hunter2") };
+        Router::new()
+            .route("/broken", get(broken))
+            .route("/slow", get(forever))
+            .route("/api/v1/runs", post(forever))
+            .layer(middleware::from_fn_with_state(state.clone(), observe))
+            .with_state(state)
+    }
+
+    async fn ask(method: Method, path: &str) -> (u16, String) {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(Body::empty())
+            .unwrap();
+        let response = app().oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_problem_that_tells_nothing() {
+        let (status, body) = ask(Method::GET, "/broken").await;
+        assert_eq!(status, 500);
+        assert!(
+            body.contains("request_id") && !body.contains("hunter2"),
+            "{body}"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_takes_too_long_is_given_up_but_waits_have_their_time() {
+        for (method, path, seconds) in [
+            (Method::GET, "/slow", 30),
+            (Method::POST, "/api/v1/runs", 90),
+        ] {
+            let began = tokio::time::Instant::now();
+            let (status, body) = ask(method, path).await;
+            assert_eq!(
+                (status, began.elapsed().as_secs()),
+                (504, seconds),
+                "{body}"
+            );
+        }
+    }
 
     #[test]
     fn a_callers_request_id_is_kept_only_if_it_is_plain() {

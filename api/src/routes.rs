@@ -12,6 +12,7 @@ use crate::error::ApiError;
 use crate::extract::MAX_BODY;
 use crate::handlers::{auth, businesses, connections, health, runs, scheduler, schedules, tokens};
 use crate::observe::observe;
+use crate::pages;
 use crate::state::AppState;
 
 /// The endpoints, with their description.
@@ -43,16 +44,20 @@ fn endpoints() -> OpenApiRouter<AppState> {
 pub fn router(state: AppState) -> Router {
     let (api, _) = endpoints().split_for_parts();
     api.merge(docs::page())
+        .merge(pages::router())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MAX_BODY))
         .layer(middleware::from_fn_with_state(state.clone(), observe))
+        .layer(middleware::from_fn(pages::show_problems))
         .with_state(state)
 }
 
 /// The description of all endpoints (OpenAPI 3.1).
 pub fn openapi() -> OpenApi {
-    endpoints().into_openapi()
+    let mut document = endpoints().into_openapi();
+    docs::complete(&mut document);
+    document
 }
 
 async fn nothing_here() -> ApiError {

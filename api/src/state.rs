@@ -12,7 +12,7 @@ use syncline_shared::secret::Cipher;
 
 use crate::auth::{PasswordHasher, SessionKeys};
 use crate::config::ApiConfig;
-use crate::connectors::Catalog;
+use syncline_engine::Catalog;
 use crate::metrics::Metrics;
 
 /// Shared by all requests. Cheap to clone.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use syncline_api::apply::{ApplyOptions, Document, apply};
-use syncline_api::connectors::Catalog;
+use syncline_engine::Catalog;
 use syncline_shared::config::ConnectorsConfig;
 use syncline_shared::db;
 use syncline_shared::secret::Cipher;

@@ -18,6 +18,10 @@ use args::{Cli, Command};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    // The HTTP client names no provider of its own; that one is installed already is no error.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .ok();
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -46,7 +50,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Simulator(command) => roles::simulator(command).await?,
         Command::Apply(command) => apply::run(command).await?,
         Command::Token(command) => token::run(command).await?,
-        Command::Connector(command) => return connector::run(&command),
+        Command::Connector(command) => return Ok(connector::run(&command)),
         Command::Healthcheck(command) => health::check(&command).await?,
         Command::Bench(command) => bench::run(command).await?,
     }

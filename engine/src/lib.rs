@@ -14,6 +14,7 @@
 
 mod auth;
 mod budget;
+mod catalog;
 mod config;
 mod connector;
 mod error;
@@ -30,6 +31,7 @@ mod redact;
 mod request;
 
 pub use budget::{BudgetPolicy, BudgetWindow, RequestMatcher, WindowKind};
+pub use catalog::{Catalog, CatalogError};
 pub use connector::{Connector, StreamInfo};
 pub use error::{ConfigProblem, Failure, LoadErrors, LoadProblem, ReadError};
 pub use host::{BudgetKey, Host, Outcome, Permit, PermitRequest, Refused, ResponseSignals};

@@ -105,7 +105,7 @@ async fn reset_referee(State(referee): State<Arc<Referee>>) -> Json<Value> {
 
 /// A query in the form in which bodies come, so that both are checked by the same rules. A key stays text even when
 /// it is all digits.
-fn query_as_json(query: &str) -> Value {
+pub(crate) fn query_as_json(query: &str) -> Value {
     let mut fields = Map::new();
     for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
         let number = value.parse::<u64>().ok().filter(|_| name != "key");

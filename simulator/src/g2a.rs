@@ -39,7 +39,7 @@ use crate::wire::{Wire, send_json};
 pub struct G2aConfig {
     /// Products in stock: what a read without filters sees. The default fills 771 pages of 20.
     pub products: u32,
-    /// Products that only `includeOutOfStock` shows.
+    /// Products besides these that only `includeOutOfStock` shows; none by default, so that both reads see the same.
     pub out_of_stock: u32,
     /// Rows a page; clients cannot choose it.
     pub page_size: u32,
@@ -55,7 +55,7 @@ impl Default for G2aConfig {
     fn default() -> Self {
         Self {
             products: 15_420,
-            out_of_stock: 580,
+            out_of_stock: 0,
             page_size: 20,
             accounts: vec![G2aAccount::sandbox()],
             limit: None,

@@ -7,7 +7,6 @@
 
 mod attempt;
 mod config;
-mod connectors;
 mod destination;
 mod queue;
 
@@ -15,7 +14,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use sqlx::PgPool;
-use syncline_engine::{HttpClient, HttpSettings};
+use syncline_engine::{Catalog, HttpClient, HttpSettings};
 use syncline_shared::clock::SystemClock;
 use syncline_shared::ids::ProcessId;
 use syncline_shared::lifecycle::Lifecycle;
@@ -30,7 +29,7 @@ use queue::Leases;
 
 /// Runs a worker until its life ends: then it has handed back what it did not finish.
 pub async fn run(config: WorkerConfig, pool: PgPool, life: Lifecycle) -> anyhow::Result<()> {
-    let connectors = connectors::load(&config.connectors.connectors_dir)?;
+    let connectors = Catalog::load(&config.connectors.connectors_dir)?;
     let cipher = Cipher::new(&config.secret.secret_key)?;
     let http = HttpClient::new(HttpSettings {
         addresses: config.address_policy()?,

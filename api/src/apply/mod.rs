@@ -19,7 +19,7 @@ use syncline_shared::secret::Cipher;
 pub use document::{Document, Sources};
 pub use report::{Change, FieldChange, Kind, ObjectReport, Report};
 
-use crate::connectors::Catalog;
+use syncline_engine::Catalog;
 use crate::error::{ApiError, FieldProblem};
 
 /// How a document is applied.

@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use syncline_shared::db::{business, connection};
 
 use super::{ApplyError, Document};
-use crate::connectors::Catalog;
+use syncline_engine::Catalog;
 use crate::resources::business::BusinessInput;
 use crate::resources::connection::{CheckedConnection, ConnectionInput};
 use crate::resources::lookup::{refuse_unknown, resolve_target};

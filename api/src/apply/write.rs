@@ -109,7 +109,14 @@ async fn write_connection(
     if !fields.is_empty() {
         connection::update(db, stored.id, &checked.draft(owner.id)).await?;
     }
-    let known = stored_secrets(db, cipher, &stored).await?;
+    let known = stored_secrets(db, cipher, &stored)
+        .await
+        .map_err(|error| match error {
+            ApiError::Internal(error) => ApplyError::Failed(
+                error.context(format!("the credentials of connection {:?}", stored.key)),
+            ),
+            other => other.into(),
+        })?;
     let differing = differing_secrets(&known, &checked.secrets);
     if !differing.is_empty() {
         let sealed =

@@ -10,6 +10,7 @@ mod password;
 mod session;
 mod token;
 
+pub(crate) use caller::cookie;
 pub use caller::{Admin, Caller, Operator, Viewer};
 pub use password::{PasswordError, PasswordHasher};
 pub use session::{SESSION_COOKIE, SESSION_HOURS, Session, SessionKeys};

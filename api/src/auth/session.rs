@@ -3,11 +3,14 @@
 //! Nothing is stored, so a session ends by time, by a new password (its fingerprint is in the token), by a new
 //! `SYNCLINE_JWT_SECRET`, or with the account. The role is not in the token: it is read from the account each time.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Duration, Utc};
+use hmac::{Hmac, KeyInit, Mac};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 
 use super::hs256;
 
@@ -21,6 +24,7 @@ pub const SESSION_COOKIE: &str = "syncline_session";
 pub struct SessionKeys {
     sign: EncodingKey,
     check: DecodingKey,
+    forms: Hmac<Sha256>,
 }
 
 /// What a session says.
@@ -68,10 +72,32 @@ impl SessionKeys {
     pub fn new(secret: &SecretString) -> Self {
         hs256::install();
         let secret = secret.expose_secret().as_bytes();
+        // A key of its own for forms, so that no form token can ever serve as a signature of a session.
+        let form_key = Sha512::new()
+            .chain_update(b"syncline forms\0")
+            .chain_update(secret)
+            .finalize();
         Self {
             sign: EncodingKey::from_secret(secret),
             check: DecodingKey::from_secret(secret),
+            forms: Hmac::new(&form_key),
         }
+    }
+
+    /// What every form of a page carries, so that no other site can make one that counts: bound to the cookie that is sent
+    /// with the form, which other sites can neither read nor set.
+    pub fn form_token(&self, cookie: &str) -> String {
+        URL_SAFE_NO_PAD.encode(self.form_mac(cookie).finalize().into_bytes())
+    }
+
+    /// True if the token was made for this cookie. Takes as long whichever byte differs.
+    pub fn check_form_token(&self, cookie: &str, token: &str) -> bool {
+        let token = URL_SAFE_NO_PAD.decode(token).unwrap_or_default();
+        self.form_mac(cookie).verify_slice(&token).is_ok()
+    }
+
+    fn form_mac(&self, cookie: &str) -> Hmac<Sha256> {
+        self.forms.clone().chain_update(cookie)
     }
 
     /// The token of a session.
@@ -138,6 +164,17 @@ mod tests {
         assert_eq!(keys("a").check(&forged, noon()), None);
         let unsigned = format!("eyJhbGciOiJub25lIn0.{}.", parts[1]);
         assert_eq!(keys("a").check(&unsigned, noon()), None);
+    }
+
+    #[test]
+    fn a_form_token_counts_with_its_cookie_only() {
+        let token = keys("a").form_token("cookie-1");
+        assert!(keys("a").check_form_token("cookie-1", &token));
+        assert!(!keys("a").check_form_token("cookie-2", &token));
+        assert!(!keys("b").check_form_token("cookie-1", &token));
+        for wrong in ["", "!", &token[1..]] {
+            assert!(!keys("a").check_form_token("cookie-1", wrong), "{wrong}");
+        }
     }
 
     #[test]

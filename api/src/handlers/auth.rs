@@ -59,27 +59,8 @@ pub(crate) async fn sign_in(
         fields.finish(&mut notes);
     }
     accept(notes)?;
-    // The connection goes back before the slow part.
-    let account = {
-        let mut db = state.pool.acquire().await?;
-        access::find_user(&mut db, &name).await?
-    };
-    let hash = account
-        .as_ref()
-        .map(|account| account.password_hash.clone());
-    let fits = state
-        .passwords
-        .verify(password, hash)
-        .await
-        .map_err(ApiError::Internal)?;
-    let Some(account) = account.filter(|_| fits) else {
-        tracing::warn!(user = name, "a sign-in as {name:?} was refused");
-        return Err(ApiError::Unauthenticated("name or password is wrong"));
-    };
-    let session = Session::open(&account.name, &account.password_hash, state.clock.now());
-    let token = state.sessions.sign(&session).map_err(ApiError::Internal)?;
-    let expires_at = DateTime::from_timestamp(session.ends_at, 0).unwrap_or_default();
-    let cookie = cookie(&token, SESSION_HOURS * 3600, is_https(&headers))?;
+    let (token, expires_at) = open_session(&state, &name, password).await?;
+    let cookie = session_cookie(&token, &headers)?;
     Ok((
         [(header::SET_COOKIE, cookie)],
         Json(SignedIn { token, expires_at }),
@@ -95,7 +76,7 @@ pub(crate) async fn sign_in(
     responses((status = 204, description = "Signed out"))
 )]
 pub(crate) async fn sign_out(_: Viewer, headers: HeaderMap) -> ApiResult<Response> {
-    let cookie = cookie("", 0, is_https(&headers))?;
+    let cookie = ended_session_cookie(&headers)?;
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
 }
 
@@ -111,11 +92,62 @@ pub(crate) async fn me(Viewer(caller): Viewer) -> Json<Caller> {
     Json(caller)
 }
 
-fn cookie(token: &str, seconds: i64, https: bool) -> ApiResult<HeaderValue> {
-    let secure = if https { "; Secure" } else { "" };
-    let text = format!(
-        "{SESSION_COOKIE}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}"
-    );
+/// The token of a new session, and when it ends. Fails with 401 if name or password is wrong.
+pub(crate) async fn open_session(
+    state: &AppState,
+    name: &str,
+    password: String,
+) -> ApiResult<(String, DateTime<Utc>)> {
+    // The connection goes back before the slow part.
+    let account = {
+        let mut db = state.pool.acquire().await?;
+        access::find_user(&mut db, name).await?
+    };
+    let hash = account
+        .as_ref()
+        .map(|account| account.password_hash.clone());
+    let fits = state
+        .passwords
+        .verify(password, hash)
+        .await
+        .map_err(ApiError::Internal)?;
+    let known = account.as_ref().map(|account| account.name.clone());
+    let Some(account) = account.filter(|_| fits) else {
+        // Of an unknown name nothing is logged: people type passwords into the wrong field.
+        if let Some(name) = known {
+            tracing::warn!(
+                user = name,
+                "a sign-in as {name:?} was refused: wrong password"
+            );
+        }
+        return Err(ApiError::Unauthenticated("name or password is wrong"));
+    };
+    let session = Session::open(&account.name, &account.password_hash, state.clock.now());
+    let token = state.sessions.sign(&session).map_err(ApiError::Internal)?;
+    let expires_at = DateTime::from_timestamp(session.ends_at, 0).unwrap_or_default();
+    Ok((token, expires_at))
+}
+
+/// Keeps a session in the browser.
+pub(crate) fn session_cookie(token: &str, headers: &HeaderMap) -> ApiResult<HeaderValue> {
+    cookie(SESSION_COOKIE, token, SESSION_HOURS * 3600, headers)
+}
+
+/// Removes the session from the browser.
+pub(crate) fn ended_session_cookie(headers: &HeaderMap) -> ApiResult<HeaderValue> {
+    cookie(SESSION_COOKIE, "", 0, headers)
+}
+
+/// A cookie that scripts cannot read and other sites' requests do not carry. `headers` are those of the request.
+pub(crate) fn cookie(
+    name: &str,
+    value: &str,
+    seconds: i64,
+    headers: &HeaderMap,
+) -> ApiResult<HeaderValue> {
+    let secure = if is_https(headers) { "; Secure" } else { "" };
+    let text =
+        format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict{secure}");
     HeaderValue::from_str(&text).map_err(|error| ApiError::Internal(error.into()))
 }
 

@@ -1,5 +1,6 @@
 //! Runs: asked for, listed, shown.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use axum::Json;
@@ -51,7 +52,7 @@ pub(crate) struct RunInput {
     #[schema(minimum = 0)]
     pub page: Option<i64>,
     /// `incremental`: from each stream's state; `full`: from the start. Not with `page`.
-    #[schema(value_type = Option<String>, example = "full")]
+    #[schema(required = false, schema_with = crate::docs::kind_schema)]
     pub kind: Option<RunKind>,
     /// Due in so many seconds.
     #[schema(required = false, minimum = 0, maximum = 2_678_400)]
@@ -302,8 +303,8 @@ pub(crate) async fn list(
     let mut filter = RunFilter {
         statuses: params.words("status"),
         platform: params.text("platform"),
-        created_from: params.instant("created_after"),
-        created_before: params.instant("created_before"),
+        created_from: params.instant("created_after").map(since_1970),
+        created_before: params.instant("created_before").map(since_1970),
         ..RunFilter::default()
     };
     let names = ["business", "connection", "schedule"].map(|name| params.text(name));
@@ -331,30 +332,30 @@ async fn resolve_names(
     [of_business, of_connection, of_schedule]: [Option<String>; 3],
 ) -> ApiResult<()> {
     if let Some(name) = of_business {
-        let found = business::find(db, &name).await?;
-        filter.business = Some(
-            found
-                .ok_or_else(|| ApiError::unknown("business", &name))?
-                .id,
-        );
+        let found = business::find(db, &name).await?.map(|found| found.id);
+        filter.business = Some(known_or_id(found, "business", &name)?);
     }
     if let Some(name) = of_connection {
-        let found = connection::find(db, &name).await?;
-        filter.connection = Some(
-            found
-                .ok_or_else(|| ApiError::unknown("connection", &name))?
-                .id,
-        );
+        let found = connection::find(db, &name).await?.map(|found| found.id);
+        filter.connection = Some(known_or_id(found, "connection", &name)?);
     }
     if let Some(name) = of_schedule {
-        let found = schedule::find(db, &name).await?;
-        filter.schedule = Some(
-            found
-                .ok_or_else(|| ApiError::unknown("schedule", &name))?
-                .id,
-        );
+        let found = schedule::find(db, &name).await?.map(|found| found.id);
+        filter.schedule = Some(known_or_id(found, "schedule", &name)?);
     }
     Ok(())
+}
+
+/// What was found, or the id as it was given: runs outlive what they were made for.
+fn known_or_id<T: FromStr>(found: Option<T>, noun: &str, name: &str) -> ApiResult<T> {
+    found
+        .or_else(|| name.parse().ok())
+        .ok_or_else(|| ApiError::unknown(noun, name))
+}
+
+/// Run ids count milliseconds since 1970; no run is older.
+fn since_1970(instant: DateTime<Utc>) -> DateTime<Utc> {
+    instant.max(DateTime::UNIX_EPOCH)
 }
 
 /// Show a run

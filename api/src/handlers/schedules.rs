@@ -50,7 +50,7 @@ pub(crate) struct ScheduleView {
     /// The moment the interval is counted from.
     pub anchor: Option<DateTime<Utc>>,
     /// What it syncs.
-    #[schema(value_type = Object, example = json!({"connection": "acme-g2a"}))]
+    #[schema(schema_with = crate::docs::target_schema)]
     pub target: Value,
     /// Only these streams; null: those that the connection has chosen.
     pub streams: Option<Vec<String>>,

@@ -60,7 +60,7 @@ pub(crate) struct TokenInput {
     /// Names it, also in what it did.
     pub name: String,
     /// `admin`, `operator` or `viewer`.
-    #[schema(value_type = String)]
+    #[schema(required = true, schema_with = crate::docs::role_schema)]
     pub role: Role,
     /// Until when it works; until it is deleted, if it is left out.
     pub expires_at: Option<DateTime<Utc>>,

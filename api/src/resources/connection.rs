@@ -1,5 +1,7 @@
 //! A connection as people write it, checked against its connector.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 use syncline_engine::Connector;
@@ -8,11 +10,11 @@ use syncline_shared::ids::BusinessId;
 use url::Url;
 use utoipa::ToSchema;
 
-use super::limits::{self, Limits};
+use super::limits::{self, Limit, Limits};
 use super::{
     Fields, Notes, check_streams, read_key, read_name, read_streams, refuse_platform, secrets,
 };
-use crate::connectors::Catalog;
+use syncline_engine::Catalog;
 
 /// A connection to be saved.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -43,7 +45,7 @@ pub struct ConnectionInput {
     pub enabled: bool,
     /// Overrides of the platform's budgets, by name.
     #[schema(required = false)]
-    pub limits: Limits,
+    pub limits: BTreeMap<String, Limit>,
 }
 
 /// A connection that fits its connector, with its secrets apart.

@@ -103,7 +103,7 @@ pub(crate) fn check_streams(
 /// Notes a platform that there is no connector for.
 fn refuse_platform(
     platform: &str,
-    catalog: &crate::connectors::Catalog,
+    catalog: &syncline_engine::Catalog,
     at: String,
     notes: &mut Notes,
 ) {

@@ -12,7 +12,10 @@ use syncline_shared::schedule::{
 use utoipa::ToSchema;
 
 use super::{Fields, Notes, check_streams, read_key, read_name, read_streams, refuse_platform};
-use crate::connectors::Catalog;
+use syncline_engine::Catalog;
+
+/// Longest cron expression: the parser's work grows with it.
+const MAX_CRON: usize = 256;
 
 /// What a schedule, or a run, syncs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -59,12 +62,12 @@ pub struct ScheduleInput {
     #[serde(flatten)]
     pub when: WhenInput,
     /// What it syncs: `{"connection": key}`, `{"business": key}`, `{"platform": name}` or `"everything"`.
-    #[schema(value_type = Object, example = json!({"connection": "acme-g2a"}))]
+    #[schema(schema_with = crate::docs::target_schema)]
     pub target: TargetInput,
     /// Only these streams; those that the connection has chosen, if it is left out.
     pub streams: Option<Vec<String>>,
     /// `incremental`: from each stream's state; `full`: from the start.
-    #[schema(required = false, value_type = String, default = "incremental")]
+    #[schema(required = false, schema_with = crate::docs::kind_schema)]
     pub kind: RunKind,
     /// Priority of its runs, 0 to 100; the smaller, the sooner.
     #[schema(required = false, minimum = 0, maximum = 100, default = 50)]
@@ -93,7 +96,10 @@ impl WhenInput {
         let cron = fields.text("cron", notes);
         let zone = fields.text("zone", notes);
         let every_seconds = fields.integer("every_seconds", 1, MAX_INTERVAL_SECONDS, notes);
-        let anchor = fields.instant("anchor", notes);
+        // The database keeps microseconds; what is compared with it must do the same.
+        let anchor = fields
+            .instant("anchor", notes)
+            .map(|anchor| anchor.trunc_subsecs(6));
         let has_every = fields.value("every_seconds").is_some();
         if cron.is_some() && has_every {
             let detail = "a schedule has either cron or every_seconds, not both";
@@ -113,10 +119,13 @@ impl WhenInput {
             refuse_trigger(&error, fields, notes);
         }
         // The zone's own problem is told above.
-        if let Some(cron) = &cron
-            && let Err(error) = Trigger::cron(cron, "UTC")
-        {
-            refuse_trigger(&error, fields, notes);
+        if let Some(cron) = &cron {
+            if cron.len() > MAX_CRON {
+                let detail = format!("the expression is longer than {MAX_CRON} characters");
+                notes.refuse(fields.at("cron"), "length", detail);
+            } else if let Err(error) = Trigger::cron(cron, "UTC") {
+                refuse_trigger(&error, fields, notes);
+            }
         }
         Self {
             cron,
@@ -136,7 +145,6 @@ impl WhenInput {
 
     /// The moment an interval is counted from: the given one, else this second. `None` for cron fields.
     pub fn anchor_at(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        // The database keeps microseconds and people like whole seconds.
         self.every_seconds
             .map(|_| self.anchor.unwrap_or(now.trunc_subsecs(0)))
     }

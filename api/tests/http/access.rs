@@ -8,7 +8,7 @@ use syncline_shared::db::access::{Role, save_user};
 
 use crate::support::{Answer, App, PASSWORD};
 
-const OPEN: [&str; 5] = [
+pub(crate) const OPEN: [&str; 5] = [
     "/healthz",
     "/readyz",
     "/metrics",

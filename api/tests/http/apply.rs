@@ -1,6 +1,7 @@
 //! Config as code, against a real database.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use syncline_api::apply::{ApplyError, ApplyOptions, Change, Document, Report, Sources, apply};
@@ -278,11 +279,34 @@ async fn the_platform_of_a_connection_stays_and_prune_is_refused() {
 }
 
 #[tokio::test]
-async fn two_documents_at_once_are_applied_one_after_the_other() {
+async fn a_document_waits_for_another_that_is_being_applied() {
     let app = App::start().await;
-    let (one, other) = tokio::join!(apply_text(&app, DOCUMENT), apply_text(&app, DOCUMENT));
-    let mut created = [changes(&one).len(), changes(&other).len()];
-    created.sort_unstable();
-    assert_eq!(created, [0, 4]);
+    let mut other = app.pool.begin().await.unwrap();
+    syncline_shared::db::status::lock_apply(&mut other)
+        .await
+        .unwrap();
+    syncline_shared::db::business::create(&mut other, "acme", "Acme Ltd")
+        .await
+        .unwrap();
+    let commit = async {
+        // Waiting for the turn, not for the row: that would end in a conflict.
+        let query =
+            "select exists (select from pg_locks where locktype = 'advisory' and not granted)";
+        let look = async {
+            while !sqlx::query_scalar::<_, bool>(query)
+                .fetch_one(&app.pool)
+                .await
+                .unwrap()
+            {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_mins(1), look)
+            .await
+            .expect("it never waited");
+        other.commit().await.unwrap();
+    };
+    let (report, ()) = tokio::join!(apply_text(&app, DOCUMENT), commit);
+    assert_eq!(changes(&report), ["+ acme-shop", "+ daily", "+ often"]);
     assert_eq!(counts(&app).await, (1, 1, 2));
 }

@@ -56,6 +56,18 @@ fn the_document_is_complete() {
                 responses.keys().any(|status| status.starts_with('2')),
                 "{place}"
             );
+            assert!(responses.contains_key("default"), "{place}");
+            let is_open = operation["security"] == json!([]);
+            assert_eq!(
+                is_open,
+                crate::access::OPEN.contains(&path.as_str()),
+                "{place}"
+            );
+            assert_eq!(
+                !is_open || path.ends_with("sign-in"),
+                responses.contains_key("401"),
+                "{place}"
+            );
         }
     }
 }
@@ -90,6 +102,12 @@ async fn the_docs_page_needs_nothing_from_elsewhere() {
     assert!(
         page.header("content-security-policy")
             .contains("script-src 'self';")
+    );
+    let scripts = page.text.matches("<script").count();
+    assert_eq!(
+        page.text.matches("<script src=\"./").count(),
+        scripts,
+        "an inline script would not run"
     );
     for file in [
         "swagger-ui-bundle.js",
@@ -163,6 +181,24 @@ async fn bodies_that_cannot_be_read_are_refused_by_their_fault() {
         .await
         .problems(422);
     assert_eq!(problems, [("/key".to_owned(), "required".to_owned())]);
+}
+
+#[tokio::test]
+async fn text_that_the_database_cannot_hold_is_the_callers_fault() {
+    let app = App::with_connection().await;
+    app.post(
+        "/api/v1/businesses",
+        &json!({"key": "nul", "name": "a\u{0}b"}),
+    )
+    .await
+    .problems(400);
+    let mut connection = crate::support::connection("nul");
+    connection["config"]["client_id"] = json!("a\u{0}b");
+    app.post("/api/v1/connections", &connection)
+        .await
+        .problems(400);
+    app.get("/api/v1/businesses/%00").await.problems(400);
+    app.get("/api/v1/runs?platform=%00").await.problems(400);
 }
 
 #[tokio::test]

@@ -9,4 +9,5 @@ mod apply;
 mod contract;
 mod resources;
 mod runs;
+mod serve;
 mod support;

@@ -293,6 +293,16 @@ async fn runs_are_filtered_and_paged_newest_first() {
     );
     assert_eq!(list("created_after=2020-01-01T00:00:00Z").await.len(), 4);
 
+    assert_eq!(list("created_after=1960-01-01T00:00:00Z").await.len(), 4);
+    assert_eq!(list("created_before=1960-01-01T00:00:00Z").await.len(), 0);
+    // A schedule that has been deleted since.
+    assert_eq!(
+        list("schedule=00000000-0000-4000-8000-000000000000")
+            .await
+            .len(),
+        0
+    );
+
     let first = app.get("/api/v1/runs?limit=3").await.expect(200);
     let cursor = first["next_cursor"].as_str().unwrap();
     let second = app

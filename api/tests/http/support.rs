@@ -13,11 +13,12 @@ use clap::Parser;
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use syncline_api::auth::{NewToken, PasswordHasher};
-use syncline_api::connectors::Catalog;
+use syncline_engine::Catalog;
 use syncline_api::{ApiConfig, AppState, router};
 use syncline_engine::Connector;
 use syncline_postgres::testing::{TestDatabase, database};
 use syncline_shared::clock::Clock;
+use syncline_shared::config::DatabaseConfig;
 use syncline_shared::db::access::{Role, save_token, save_user};
 use syncline_shared::lifecycle::Lifecycle;
 use tower::ServiceExt;
@@ -55,6 +56,19 @@ impl TestClock {
 struct Flags {
     #[command(flatten)]
     api: ApiConfig,
+}
+
+/// What the command line would make of these flags; sound secrets unless they are among them.
+pub(crate) fn config(flags: &[&str]) -> ApiConfig {
+    let secret = "s".repeat(40);
+    let mut all = vec!["api"];
+    for name in ["--secret-key", "--jwt-secret"] {
+        if !flags.contains(&name) {
+            all.extend([name, &secret]);
+        }
+    }
+    all.extend(flags);
+    Flags::parse_from(all).api
 }
 
 pub(crate) struct Answer {
@@ -112,16 +126,21 @@ impl App {
     pub(crate) async fn start() -> Self {
         let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
         let database = database(&migrations).await.unwrap();
-        let pool = PgPool::connect(&database.url()).await.unwrap();
+        let to = DatabaseConfig {
+            database_url: database.url().into(),
+            database_connections: 8,
+        };
+        let pool = syncline_shared::db::connect(&to, "api under test")
+            .await
+            .unwrap();
         let life = Lifecycle::new(Duration::from_secs(5));
-        let secret = "s".repeat(40);
-        let flags = Flags::parse_from(["api", "--secret-key", &secret, "--jwt-secret", &secret]);
+        let config = config(&[]);
         let catalog = Catalog::of([Connector::load("shop", SHOP).unwrap()]);
         let clock = Arc::new(TestClock(Mutex::new(
             "2026-08-01T12:00:00Z".parse().unwrap(),
         )));
-        let state = AppState::with_catalog(&flags.api, catalog, pool.clone(), &life, clock.clone())
-            .unwrap();
+        let state =
+            AppState::with_catalog(&config, catalog, pool.clone(), &life, clock.clone()).unwrap();
         let mut tokens = BTreeMap::new();
         let mut db = pool.acquire().await.unwrap();
         for role in Role::ALL {

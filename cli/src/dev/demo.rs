@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 use sqlx::PgPool;
 use syncline_api::apply::{ApplyOptions, Document, Sources, apply};
-use syncline_api::connectors::Catalog;
+use syncline_engine::Catalog;
 use syncline_shared::config::{ConnectorsConfig, SecretConfig};
 use syncline_shared::db::connection::{self, Connection, ConnectionDraft};
 use syncline_shared::db::{self, schedule};

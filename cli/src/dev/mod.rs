@@ -137,10 +137,11 @@ async fn run_on(
     if !command.no_demo {
         demo::set_up(&pool, &secret, &command.connectors, &simulator_url).await?;
     }
+    let web = format!("http://{}", api_listener.local_addr()?);
     start_roles(command, &pool, &secret, &secrets, api_listener, life)?;
     life.spawn("progress", progress::show(pool.clone(), life.clone()));
     progress::greet(&progress::Greeting {
-        web: format!("http://{}", command.listen),
+        web,
         user: ADMIN,
         password: secrets.admin_password(),
         token: secrets.token(),

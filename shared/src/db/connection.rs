@@ -164,7 +164,15 @@ pub async fn list_credentials(
     .await?;
     Ok(rows
         .into_iter()
-        .map(|row| (row.id, Sealed { bytes: row.bytes, key_id: row.key_id }))
+        .map(|row| {
+            (
+                row.id,
+                Sealed {
+                    bytes: row.bytes,
+                    key_id: row.key_id,
+                },
+            )
+        })
         .collect())
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use secrecy::ExposeSecret;
-use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Executor, PgPool};
 
 use crate::config::DatabaseConfig;
 
@@ -30,11 +30,21 @@ pub async fn connect(config: &DatabaseConfig, application: &str) -> anyhow::Resu
             ("idle_in_transaction_session_timeout", "20s"),
             ("tcp_user_timeout", "20s"),
             ("jit", "off"),
+            // The roll-back of nothing, below, is no news.
+            ("client_min_messages", "error"),
         ]);
     let (host, port) = (options.get_host().to_owned(), options.get_port());
     PgPoolOptions::new()
         .max_connections(config.database_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A task may be cancelled while its BEGIN is under way. sqlx 0.9 then takes the connection for one without a
+        // transaction, and whoever got it next would work inside a transaction that nobody commits.
+        .after_release(|connection, _| {
+            Box::pin(async move {
+                connection.execute("rollback").await?;
+                Ok(true)
+            })
+        })
         .connect_with(options)
         .await
         .with_context(|| {

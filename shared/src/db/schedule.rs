@@ -235,9 +235,12 @@ pub async fn list_upcoming(db: &mut PgConnection, limit: i64) -> DbResult<Vec<Sc
 
 /// Locks a schedule until the transaction ends, so that no scheduler moves it meanwhile. False: there is none of that key.
 pub async fn lock(db: &mut PgConnection, key: &str) -> DbResult<bool> {
-    let locked = sqlx::query_scalar!("select id from syncline.schedule where key = $1 for update", key)
-        .fetch_optional(db)
-        .await?;
+    let locked = sqlx::query_scalar!(
+        "select id from syncline.schedule where key = $1 for update",
+        key
+    )
+    .fetch_optional(db)
+    .await?;
     Ok(locked.is_some())
 }
 

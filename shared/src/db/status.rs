@@ -38,6 +38,8 @@ pub async fn count_queue(db: &mut PgConnection) -> DbResult<QueueCounts> {
 /// applied at once are applied one after the other.
 pub async fn lock_apply(db: &mut PgConnection) -> DbResult<()> {
     // The number is this purpose's own among Syncline's advisory locks.
-    sqlx::query!("select pg_advisory_xact_lock(7291002)").execute(db).await?;
+    sqlx::query!("select pg_advisory_xact_lock(7291002)")
+        .execute(db)
+        .await?;
     Ok(())
 }

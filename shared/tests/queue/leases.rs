@@ -32,7 +32,10 @@ async fn a_finished_run_is_in_the_history_with_its_attempt() {
     assert!(world.finish(&run).await);
     let mut db = world.db().await;
     let view = history::find_run(&mut db, run.id).await.unwrap().unwrap();
-    assert_eq!((view.status, view.progress.pages(), view.attempt), (RunStatus::Succeeded, 1, 1));
+    assert_eq!(
+        (view.status, view.progress.pages(), view.attempt),
+        (RunStatus::Succeeded, 1, 1)
+    );
     let attempts = history::list_attempts(&mut db, run.id).await.unwrap();
     assert_eq!(attempts[0].outcome, Some(AttemptOutcome::Succeeded));
 }
@@ -44,7 +47,10 @@ async fn finishing_twice_is_success_and_changes_nothing() {
     world.enqueue(&one, Duration::ZERO).await;
     let run = world.claim(1).await.remove(0);
     assert!(world.finish(&run).await);
-    assert!(world.finish(&run).await, "the answer to the first may have been lost");
+    assert!(
+        world.finish(&run).await,
+        "the answer to the first may have been lost"
+    );
 }
 
 #[tokio::test]
@@ -57,10 +63,16 @@ async fn a_late_writer_is_refused_everywhere() {
     let current = world.claim(1).await.remove(0);
     assert!(current.token > frozen.token);
 
-    assert!(matches!(checkpoint(&world, &frozen, 1).await, Err(DbError::Stale)));
+    assert!(matches!(
+        checkpoint(&world, &frozen, 1).await,
+        Err(DbError::Stale)
+    ));
     assert!(!world.finish(&frozen).await);
     let hour = Some((WaitReason::Limit, Duration::from_hours(1)));
-    assert!(matches!(world.release(&frozen, hour).await, Err(DbError::Stale)));
+    assert!(matches!(
+        world.release(&frozen, hour).await,
+        Err(DbError::Stale)
+    ));
     assert_eq!(world.state(current.id).await, Some(RunState::Running));
     checkpoint(&world, &current, 1).await.unwrap();
 }
@@ -101,9 +113,15 @@ async fn a_checkpoint_advances_once_and_forgives_failures() {
         .await
         .unwrap();
     checkpoint(&world, &run, 1).await.unwrap();
-    assert!(matches!(checkpoint(&world, &run, 1).await, Err(DbError::Stale)), "no number twice");
+    assert!(
+        matches!(checkpoint(&world, &run, 1).await, Err(DbError::Stale)),
+        "no number twice"
+    );
     let mut db = world.db().await;
-    let found = run::find_checkpoint(&mut db, run.id, run.token).await.unwrap().unwrap();
+    let found = run::find_checkpoint(&mut db, run.id, run.token)
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((found.0, found.1.pages()), (1, 1));
     let failures: i32 = sqlx::query_scalar("select failures from syncline.run where id = $1")
         .bind(run.id)
@@ -119,14 +137,31 @@ async fn a_rescued_process_cannot_renew() {
     let mut db = world.db().await;
     assert!(process::beat(&mut db, world.process).await.unwrap());
     let lease = Duration::from_secs(30);
-    assert!(!process::mark_rescued(&mut db, world.process, lease).await.unwrap(), "it was heard of");
+    assert!(
+        !process::mark_rescued(&mut db, world.process, lease)
+            .await
+            .unwrap(),
+        "it was heard of"
+    );
     sqlx::query("update syncline.process set seen_at = syncline.now() - interval '1 minute'")
         .execute(&world.pool)
         .await
         .unwrap();
-    assert_eq!(process::list_silent_workers(&mut db, lease).await.unwrap(), [world.process]);
-    assert!(process::mark_rescued(&mut db, world.process, lease).await.unwrap());
-    assert!(!process::mark_rescued(&mut db, world.process, lease).await.unwrap(), "only one rescues");
+    assert_eq!(
+        process::list_silent_workers(&mut db, lease).await.unwrap(),
+        [world.process]
+    );
+    assert!(
+        process::mark_rescued(&mut db, world.process, lease)
+            .await
+            .unwrap()
+    );
+    assert!(
+        !process::mark_rescued(&mut db, world.process, lease)
+            .await
+            .unwrap(),
+        "only one rescues"
+    );
     assert!(!process::beat(&mut db, world.process).await.unwrap());
 }
 
@@ -136,7 +171,12 @@ async fn claims_that_run_at_once_share_the_queue() {
     let targets = world.business("acme", 60).await;
     world.enqueue(&targets, Duration::ZERO).await;
     let (first, second, third) = tokio::join!(world.claim(20), world.claim(20), world.claim(20));
-    let mut ids: Vec<_> = first.iter().chain(&second).chain(&third).map(|run| run.id).collect();
+    let mut ids: Vec<_> = first
+        .iter()
+        .chain(&second)
+        .chain(&third)
+        .map(|run| run.id)
+        .collect();
     ids.sort_unstable();
     ids.dedup();
     assert_eq!(ids.len(), 60);

@@ -11,8 +11,16 @@ async fn a_late_comer_with_one_run_goes_before_the_rest_of_a_crowd() {
     let single = world.business("single", 1).await;
     world.enqueue(&crowd, Duration::ZERO).await;
     world.enqueue(&single, Duration::ZERO).await;
-    let first: Vec<_> = world.claim(2).await.iter().map(|run| run.business_id).collect();
-    assert!(first.contains(&single[0].1), "the single run is among the first two");
+    let first: Vec<_> = world
+        .claim(2)
+        .await
+        .iter()
+        .map(|run| run.business_id)
+        .collect();
+    assert!(
+        first.contains(&single[0].1),
+        "the single run is among the first two"
+    );
 }
 
 #[tokio::test]
@@ -23,8 +31,16 @@ async fn runs_of_two_businesses_alternate() {
     world.enqueue(&left, Duration::ZERO).await;
     world.enqueue(&right, Duration::ZERO).await;
     for _ in 0..10 {
-        let pair: Vec<_> = world.claim(2).await.iter().map(|run| run.business_id).collect();
-        assert!(pair.contains(&left[0].1) && pair.contains(&right[0].1), "one of each: {pair:?}");
+        let pair: Vec<_> = world
+            .claim(2)
+            .await
+            .iter()
+            .map(|run| run.business_id)
+            .collect();
+        assert!(
+            pair.contains(&left[0].1) && pair.contains(&right[0].1),
+            "one of each: {pair:?}"
+        );
     }
 }
 
@@ -39,7 +55,18 @@ async fn an_idle_business_does_not_save_up_turns() {
     }
     world.enqueue(&busy, Duration::ZERO).await;
     world.enqueue(&idle, Duration::ZERO).await;
-    let firsts: Vec<_> = world.claim(10).await.iter().map(|run| run.business_id).collect();
-    let of_busy = firsts.iter().filter(|business| **business == busy[0].1).count();
-    assert!((4..=6).contains(&of_busy), "half of the first ten each, not {of_busy}");
+    let firsts: Vec<_> = world
+        .claim(10)
+        .await
+        .iter()
+        .map(|run| run.business_id)
+        .collect();
+    let of_busy = firsts
+        .iter()
+        .filter(|business| **business == busy[0].1)
+        .count();
+    assert!(
+        (4..=6).contains(&of_busy),
+        "half of the first ten each, not {of_busy}"
+    );
 }

@@ -38,9 +38,15 @@ impl World {
         };
         let pool = db::connect(&config, "queue tests").await.unwrap();
         let process = ProcessId::random();
-        let world = Self { pool, process, _database: database };
+        let world = Self {
+            pool,
+            process,
+            _database: database,
+        };
         let mut db = world.db().await;
-        process::register(&mut db, process, ProcessRole::Worker, "test:1", Some(8)).await.unwrap();
+        process::register(&mut db, process, ProcessRole::Worker, "test:1", Some(8))
+            .await
+            .unwrap();
         world
     }
 
@@ -100,7 +106,15 @@ impl World {
     }
 
     pub(crate) async fn claim(&self, limit: i64) -> Vec<ClaimedRun> {
-        run::claim(&mut *self.db().await, SYNC_QUEUE, limit, self.process, "test:1").await.unwrap()
+        run::claim(
+            &mut *self.db().await,
+            SYNC_QUEUE,
+            limit,
+            self.process,
+            "test:1",
+        )
+        .await
+        .unwrap()
     }
 
     /// Ends a run well; true if the end was accepted.
@@ -114,7 +128,10 @@ impl World {
             error: None,
             calls: 1,
         };
-        run::finish(&mut *self.db().await, &[end]).await.unwrap().contains(&run.id)
+        run::finish(&mut *self.db().await, &[end])
+            .await
+            .unwrap()
+            .contains(&run.id)
     }
 
     pub(crate) async fn release(
@@ -125,7 +142,11 @@ impl World {
         let back = Release {
             id: run.id,
             token: run.token,
-            attempt: if wait.is_some() { AttemptOutcome::Limited } else { AttemptOutcome::Drained },
+            attempt: if wait.is_some() {
+                AttemptOutcome::Limited
+            } else {
+                AttemptOutcome::Drained
+            },
             wait,
             detail: None,
             failures: run.failures,

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, PoisonError};
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use super::G2a;
 use super::accounts::{G2aAccount, Limits};
 use super::catalogue::{Catalogue, Change, MOST_PRODUCTS};
-use crate::control::Endpoint;
+use super::query::Filter;
 use crate::control::input::{Fields, InputError, parse_body};
+use crate::control::{Endpoint, query_as_json};
 use crate::faults::FaultSettings;
 use crate::limits::CallLimit;
 
@@ -28,7 +29,7 @@ pub(crate) const ENDPOINTS: [Endpoint; 12] = [
     Endpoint::new(
         "GET",
         "/_control/g2a/truth",
-        "every product in stock, in id order, a JSON line each",
+        "every product in stock, in id order, a JSON line each; ?out_of_stock=true adds the others",
     ),
     Endpoint::new(
         "POST",
@@ -96,28 +97,46 @@ pub(crate) fn control_routes(g2a: Arc<G2a>) -> Router {
         .with_state(g2a)
 }
 
-async fn show_truth(State(g2a): State<Arc<G2a>>) -> Response {
-    let catalogue = g2a.catalogue();
-    let lines = stream::unfold((catalogue, 0), |(catalogue, position)| async move {
-        let lines = truth_lines(&catalogue, position);
+async fn show_truth(
+    State(g2a): State<Arc<G2a>>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, InputError> {
+    let asked = query_as_json(&query.unwrap_or_default());
+    let mut fields = Fields::of(&asked, "")?;
+    let hidden_too = match fields.text("out_of_stock")?.as_deref() {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(other) => {
+            return Err(InputError::not_allowed(
+                "out_of_stock",
+                json!(other),
+                "true or false",
+            ));
+        }
+    };
+    fields.finish()?;
+    let filter = Filter {
+        include_out_of_stock: hidden_too,
+        ..Filter::default()
+    };
+    let start = (g2a.catalogue(), filter, 0);
+    let lines = stream::unfold(start, |(catalogue, filter, position)| async move {
+        let lines = truth_lines(&catalogue, &filter, position);
         if lines.is_empty() {
             return None;
         }
         Some((
             Ok::<_, Infallible>(lines),
-            (catalogue, position + TRUTH_CHUNK),
+            (catalogue, filter, position + TRUTH_CHUNK),
         ))
     });
-    (
-        [(CONTENT_TYPE, "application/x-ndjson")],
-        Body::from_stream(lines),
-    )
-        .into_response()
+    let head = [(CONTENT_TYPE, "application/x-ndjson")];
+    Ok((head, Body::from_stream(lines)).into_response())
 }
 
-fn truth_lines(catalogue: &Catalogue, position: usize) -> Bytes {
+fn truth_lines(catalogue: &Catalogue, filter: &Filter, position: usize) -> Bytes {
     let mut lines = Vec::new();
-    for product in catalogue.visible_from(position).take(TRUTH_CHUNK) {
+    for product in catalogue.select(filter, position, TRUTH_CHUNK).rows {
         if let Err(error) = product.render(catalogue.seed, &mut lines) {
             tracing::error!(%error, "product {} cannot be rendered: {error}", product.id);
         }

@@ -60,6 +60,10 @@ async fn hidden_products_show_only_when_asked_for() {
         (&all["total"], all["docs"].as_array().unwrap().len()),
         (&json!(100), 20)
     );
+    let everything = simulator.url("/_control/g2a/truth?out_of_stock=true");
+    let everything = simulator.client.get(everything).send().await.unwrap();
+    assert_eq!(everything.text().await.unwrap().lines().count(), 100);
+    assert_eq!(simulator.truth().await.len(), 95);
     let some_id = all["docs"][3]["id"].as_str().unwrap().to_owned();
     let one = simulator
         .page(&format!("includeOutOfStock=true&id={some_id}"))

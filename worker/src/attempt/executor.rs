@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use sqlx::PgPool;
-use syncline_engine::{HttpClient, StreamInfo};
+use syncline_engine::{Catalog, HttpClient, StreamInfo};
 use syncline_shared::clock::Clock;
 use syncline_shared::db::run::{ClaimedRun, LogLevel};
 use syncline_shared::run::RunError;
@@ -21,14 +21,13 @@ use super::permits::Permits;
 use super::prepare::{Prepared, prepare};
 use super::stream_sync::{StreamEnd, StreamSync};
 use super::writer::{RunProgress, Writer};
-use crate::connectors::Connectors;
 use crate::destination::{Destination, forget_seen};
 use crate::queue::{AttemptEnd, Held, Leases};
 
 /// Executes attempts. Shared by all of them.
 pub(crate) struct Executor {
     pub(crate) pool: PgPool,
-    pub(crate) connectors: Connectors,
+    pub(crate) connectors: Catalog,
     pub(crate) cipher: Cipher,
     pub(crate) http: HttpClient,
     pub(crate) destination: Arc<Destination>,
@@ -54,7 +53,14 @@ impl Executor {
         let run = Arc::new(run);
         tokio::select! {
             end = self.attempt(run.clone(), held).instrument(span) => end,
-            () = lost.cancelled() => AttemptEnd::Lost(run.id, run.token),
+            () = lost.cancelled() => {
+                tracing::warn!(
+                    run.id = %run.id,
+                    "run {} attempt {} lost its lease: what it had not committed is dropped",
+                    run.id, run.attempt
+                );
+                AttemptEnd::Lost(run.id, run.token)
+            }
         }
     }
 

@@ -2,13 +2,11 @@
 
 use serde_json::Value;
 use sqlx::PgPool;
-use syncline_engine::{Connector, StreamInfo};
+use syncline_engine::{Catalog, Connector, StreamInfo};
 use syncline_shared::db::connection::{self, Connection};
 use syncline_shared::db::run::ClaimedRun;
 use syncline_shared::run::{FailureKind, RunError};
 use syncline_shared::secret::Cipher;
-
-use crate::connectors::Connectors;
 
 /// Everything that is known before the first request.
 pub(super) struct Prepared {
@@ -23,7 +21,7 @@ pub(super) struct Prepared {
 /// Gathers it; the error says whose turn it is.
 pub(super) async fn prepare(
     pool: &PgPool,
-    connectors: &Connectors,
+    connectors: &Catalog,
     cipher: &Cipher,
     run: &ClaimedRun,
 ) -> Result<Prepared, RunError> {
@@ -39,7 +37,7 @@ pub(super) async fn prepare(
         .map_err(|error| database(&error))?;
     drop(db);
 
-    let connector = connectors.get(&connection.platform).cloned().ok_or_else(|| {
+    let connector = connectors.find(&connection.platform).cloned().ok_or_else(|| {
         RunError::new(
             FailureKind::NeedsPerson,
             format!(

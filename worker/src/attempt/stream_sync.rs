@@ -153,6 +153,13 @@ impl StreamSync<'_> {
             .iter()
             .map(|fetched| fetched.page.records.len())
             .sum();
+        // An empty page only says that the one before was the last.
+        let with_content = fetched
+            .iter()
+            .filter(|fetched| {
+                !(fetched.page.records.is_empty() && fetched.page.rejected.is_empty())
+            })
+            .count();
         for refused in fetched
             .iter()
             .flat_map(|fetched| &fetched.page.rejected)

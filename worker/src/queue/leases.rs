@@ -32,6 +32,8 @@ pub(crate) struct Leases {
 #[derive(Debug)]
 struct State {
     process: ProcessId,
+    /// False between the loss of one id and the registration of the next: what is claimed then would never be rescued.
+    registered: bool,
     held: HashMap<(RunId, i64), CancellationToken>,
 }
 
@@ -69,6 +71,7 @@ impl Leases {
             config,
             state: Mutex::new(State {
                 process,
+                registered: false,
                 held: HashMap::new(),
             }),
             trusted_until: watch::Sender::new(Instant::now()),
@@ -89,7 +92,9 @@ impl Leases {
             slots,
         )
         .await?;
+        self.state().registered = true;
         self.renewed(sent);
+        self.place_free.notify_one();
         Ok(())
     }
 
@@ -122,8 +127,7 @@ impl Leases {
             token.cancel();
         }
         state.process = ProcessId::random();
-        drop(state);
-        self.place_free.notify_one();
+        state.registered = false;
         lost
     }
 
@@ -168,7 +172,11 @@ impl Leases {
 
     /// How many more runs can be claimed.
     pub(crate) fn free_places(&self) -> usize {
-        usize::from(self.slots).saturating_sub(self.state().held.len())
+        let state = self.state();
+        if !state.registered {
+            return 0;
+        }
+        usize::from(self.slots).saturating_sub(state.held.len())
     }
 
     /// Returns when a place has become free since the last call.

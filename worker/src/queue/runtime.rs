@@ -12,6 +12,7 @@ use apalis_core::worker::builder::WorkerBuilder;
 use apalis_core::worker::context::WorkerContext;
 use apalis_core::worker::ext::parallelize::ParallelizeExt;
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use syncline_shared::db::notify::{self, Waker};
 use syncline_shared::db::process;
 use syncline_shared::db::run::ClaimedRun;
@@ -42,9 +43,13 @@ pub(crate) async fn run(
     // The recorder and the heartbeat outlive the drain: they have a life of their own, which ends below.
     let upkeep = Lifecycle::new(Duration::from_secs(5));
     let wake = Waker::start(pool.clone(), notify::RUN_QUEUED, &upkeep);
+    // A connection of its own: attempts that use up the pool must not cost the process its leases.
+    let heartbeats = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_lazy_with((*pool.connect_options()).clone());
     upkeep.spawn(
         "heartbeat",
-        heartbeat::beat_on(pool.clone(), leases.clone(), upkeep.clone()),
+        heartbeat::beat_on(heartbeats, leases.clone(), upkeep.clone()),
     );
     let recorder = tokio::spawn(recorder::record_on(
         pool.clone(),

@@ -1,14 +1,15 @@
-//! The catalog: every connector of the manifests' folder, loaded and checked once, at the start.
+//! The connectors of a folder: every manifest loaded and checked once, at the start of a process.
 //!
-//! A folder with one broken manifest is refused as a whole, naming each file and each problem: a platform that is silently
-//! missing would look like a connection's mistake later.
+//! A folder with one broken manifest is refused as a whole, naming each file and each problem: a
+//! platform that is silently missing would look like a connection's mistake later.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
-use syncline_engine::Connector;
+use thiserror::Error;
+
+use crate::Connector;
 
 /// The platforms that can be synced. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -16,9 +17,28 @@ pub struct Catalog {
     connectors: Arc<BTreeMap<String, Connector>>,
 }
 
+/// Why a folder of manifests cannot be used.
+#[derive(Debug, Error)]
+pub enum CatalogError {
+    /// The folder is missing or may not be read.
+    #[error(
+        "the connectors' folder {} cannot be read: {source}; set SYNCLINE_CONNECTORS_DIR to the folder of manifests",
+        folder.display()
+    )]
+    Unreadable {
+        /// The folder.
+        folder: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// Manifests have problems: a line each, with file and path.
+    #[error("the connectors have problems:\n{}", .0.join("\n"))]
+    Problems(Vec<String>),
+}
+
 impl Catalog {
     /// Loads every `<platform>.yaml` of a folder.
-    pub fn load(folder: &Path) -> anyhow::Result<Self> {
+    pub fn load(folder: &Path) -> Result<Catalog, CatalogError> {
         let mut loaded = Vec::new();
         let mut problems = Vec::new();
         for file in manifests(folder)? {
@@ -32,17 +52,17 @@ impl Catalog {
             }
         }
         if !problems.is_empty() {
-            bail!("the connectors have problems:\n{}", problems.join("\n"));
+            return Err(CatalogError::Problems(problems));
         }
-        Ok(Self::of(loaded))
+        Ok(Catalog::of(loaded))
     }
 
     /// A catalog of these connectors.
-    pub fn of(connectors: impl IntoIterator<Item = Connector>) -> Self {
+    pub fn of(connectors: impl IntoIterator<Item = Connector>) -> Catalog {
         let by_platform = connectors
             .into_iter()
             .map(|connector| (connector.platform().to_owned(), connector));
-        Self {
+        Catalog {
             connectors: Arc::new(by_platform.collect()),
         }
     }
@@ -70,25 +90,25 @@ impl Catalog {
     }
 }
 
-fn manifests(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let unreadable = || {
-        format!(
-            "the connectors' folder {} cannot be read; set SYNCLINE_CONNECTORS_DIR to the folder of manifests",
-            folder.display()
-        )
-    };
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(folder).with_context(unreadable)? {
-        let path = entry.with_context(unreadable)?.path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "yaml")
-        {
-            files.push(path);
+fn manifests(folder: &Path) -> Result<Vec<PathBuf>, CatalogError> {
+    let read = || -> std::io::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "yaml")
+            {
+                files.push(path);
+            }
         }
-    }
-    files.sort();
-    Ok(files)
+        files.sort();
+        Ok(files)
+    };
+    read().map_err(|source| CatalogError::Unreadable {
+        folder: folder.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -97,8 +117,9 @@ mod tests {
 
     #[test]
     fn a_missing_folder_is_named_with_its_setting() {
-        let error = Catalog::load(Path::new("no-such-folder")).expect_err("refused");
-        let text = format!("{error:#}");
+        let text = Catalog::load(Path::new("no-such-folder"))
+            .expect_err("refused")
+            .to_string();
         assert!(
             text.contains("no-such-folder") && text.contains("SYNCLINE_CONNECTORS_DIR"),
             "{text}"
@@ -111,7 +132,9 @@ mod tests {
         std::fs::write(folder.path().join("one.yaml"), "version: [").unwrap();
         std::fs::write(folder.path().join("two.yaml"), "type: Unknown").unwrap();
         std::fs::write(folder.path().join("notes.txt"), "not a manifest").unwrap();
-        let text = format!("{:#}", Catalog::load(folder.path()).expect_err("refused"));
+        let text = Catalog::load(folder.path())
+            .expect_err("refused")
+            .to_string();
         assert!(
             text.contains("one.yaml") && text.contains("two.yaml"),
             "{text}"

@@ -1,0 +1,16 @@
+//! The web page over HTTP, against a real database: each test has one of its own.
+#![expect(
+    clippy::unwrap_used,
+    reason = "tests and their helpers may fail loudly"
+)]
+
+mod browser;
+mod forms;
+mod sign_in;
+#[expect(
+    dead_code,
+    reason = "shared with the tests of the API, which use the rest of it"
+)]
+#[path = "../http/support.rs"]
+mod support;
+mod views;

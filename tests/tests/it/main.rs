@@ -1,0 +1,17 @@
+//! One binary for all integration tests: a file a subject.
+//!
+//! The program under test is looked for in `SYNCLINE_BIN`, else beside this binary: `cargo build --bin syncline` makes it,
+//! `cargo xtask test` does so by itself. Tests named `proof_...` are ignored here and run by `cargo xtask proof`.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail loudly, too")]
+
+mod api;
+mod bad_input;
+mod dev;
+mod drain;
+mod faults;
+mod first_sync;
+mod killed_worker;
+mod limits;
+mod proof_third_party;
+mod scheduler;
