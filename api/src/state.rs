@@ -12,8 +12,8 @@ use syncline_shared::secret::Cipher;
 
 use crate::auth::{PasswordHasher, SessionKeys};
 use crate::config::ApiConfig;
-use syncline_engine::Catalog;
 use crate::metrics::Metrics;
+use syncline_engine::Catalog;
 
 /// Shared by all requests. Cheap to clone.
 #[derive(Clone)]

@@ -19,8 +19,8 @@ use syncline_shared::secret::Cipher;
 pub use document::{Document, Sources};
 pub use report::{Change, FieldChange, Kind, ObjectReport, Report};
 
-use syncline_engine::Catalog;
 use crate::error::{ApiError, FieldProblem};
+use syncline_engine::Catalog;
 
 /// How a document is applied.
 #[derive(Debug, Clone, Copy, Default)]

@@ -7,12 +7,12 @@ use sqlx::PgConnection;
 use syncline_shared::db::{business, connection};
 
 use super::{ApplyError, Document};
-use syncline_engine::Catalog;
 use crate::resources::business::BusinessInput;
 use crate::resources::connection::{CheckedConnection, ConnectionInput};
 use crate::resources::lookup::{refuse_unknown, resolve_target};
 use crate::resources::schedule::{ScheduleInput, TargetInput};
 use crate::resources::{Fields, Notes};
+use syncline_engine::Catalog;
 
 /// A document without problems.
 #[derive(Debug)]

@@ -10,7 +10,6 @@ use syncline_shared::ids::ConnectionId;
 use syncline_shared::run::RunStatus;
 
 use super::badge::{Badge, DISABLED, NEEDS_YOU, NEW, SYNCING, UP_TO_DATE};
-use super::facts::{self, ConnectionState};
 use super::format::list as list_words;
 use super::moment::Moment;
 use super::visitor::{Frame, Visitor};
@@ -18,6 +17,7 @@ use crate::error::ApiResult;
 use crate::extract::Params;
 use crate::page::PageRequest;
 use crate::state::AppState;
+use syncline_shared::db::overview::{self, ConnectionState};
 
 #[derive(Debug, Template)]
 #[template(path = "connections.html")]
@@ -78,7 +78,7 @@ pub(super) async fn list(
         |connection| connection,
     );
     let ids: Vec<ConnectionId> = shown.data.iter().map(|connection| connection.id).collect();
-    let states = facts::list_connection_states(&mut db, &ids).await?;
+    let states = overview::list_connection_states(&mut db, &ids).await?;
     let line = |connection: Connection| {
         let found = states
             .iter()

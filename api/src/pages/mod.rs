@@ -13,7 +13,6 @@ mod assets;
 mod badge;
 mod connections;
 mod cron_words;
-mod facts;
 mod form;
 mod format;
 mod moment;

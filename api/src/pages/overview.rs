@@ -13,7 +13,6 @@ use syncline_shared::db::{self, DbResult};
 use syncline_shared::run::RunStatus;
 
 use super::badge::{Badge, UP};
-use super::facts::{self, Health};
 use super::format::{count, duration};
 use super::moment::Moment;
 use super::run_row::{RunRow, StartedBy};
@@ -21,6 +20,7 @@ use super::trouble::{self, Troubles};
 use super::visitor::{Frame, Visitor};
 use crate::error::ApiResult;
 use crate::state::AppState;
+use syncline_shared::db::overview::{self, Health};
 
 /// Lines of what is under way, and of what waits.
 const UNDER_WAY: i64 = 8;
@@ -82,7 +82,7 @@ struct ProcessLine {
 pub(super) async fn show(visitor: Visitor, State(state): State<AppState>) -> ApiResult<Response> {
     let mut db = state.pool.acquire().await?;
     let now = db::now(&mut db).await?;
-    let health = facts::count_health(&mut db).await?;
+    let health = overview::count_health(&mut db).await?;
     let counts = status::count_queue(&mut db).await?;
     let up = process::list_up(&mut db, state.lease).await?;
     let troubles = trouble::read(&mut db, now).await?;

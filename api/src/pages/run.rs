@@ -14,7 +14,6 @@ use syncline_shared::run::{
 };
 
 use super::badge::{BEGUN, Badge};
-use super::facts;
 use super::format::{count, counted, duration, list};
 use super::moment::{Moment, Sentence};
 use super::run_row::{StartedBy, changes, elapsed, started_by, why};
@@ -22,6 +21,7 @@ use super::visitor::{Frame, Visitor};
 use crate::error::{ApiError, ApiResult};
 use crate::handlers::run_view::Run;
 use crate::state::AppState;
+use syncline_shared::db::overview;
 
 /// Log lines of the page.
 const LOG_LINES: i64 = 1000;
@@ -115,7 +115,7 @@ pub(super) async fn show(
         .ok_or_else(unknown)?;
     let attempts = history::list_attempts(&mut db, run_id).await?;
     let log = history::list_log(&mut db, run_id, LOG_LINES).await?;
-    let nominal_at = facts::find_nominal_at(&mut db, found.batch_id).await?;
+    let nominal_at = overview::find_nominal_at(&mut db, found.batch_id).await?;
     let mut page = page(visitor, found, now);
     page.tick = nominal_at.map(|at| Moment::new(at, now));
     page.attempts = attempts

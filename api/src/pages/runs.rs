@@ -11,12 +11,12 @@ use syncline_shared::run::RunStatus;
 use url::form_urlencoded;
 
 use super::badge::Badge;
-use super::facts;
 use super::run_row::{RunRow, StartedBy};
 use super::visitor::{Frame, Visitor};
 use crate::error::{ApiError, ApiResult};
 use crate::extract::Params;
 use crate::state::AppState;
+use syncline_shared::db::overview;
 
 /// Runs of a page.
 const PAGE: i64 = 50;
@@ -155,7 +155,7 @@ async fn turn_to(db: &mut PgConnection, turn: Turn, filter: &mut RunFilter) -> A
         }
         Turn::NewerThan(id) => {
             // The run after the page's newest one bounds it; if there is none, the page is the first.
-            let newer = facts::list_newer_ids(db, filter, id, PAGE + 1).await?;
+            let newer = overview::list_newer_ids(db, filter, id, PAGE + 1).await?;
             let bound = usize::try_from(PAGE).ok().and_then(|at| newer.get(at));
             filter.before = bound.copied();
             Ok(bound.is_some())

@@ -11,7 +11,6 @@ use syncline_shared::schedule::TargetKind;
 
 use super::badge::{Badge, DISABLED, ENABLED};
 use super::cron_words;
-use super::facts::{self, ScheduleTick};
 use super::format::count;
 use super::moment::Moment;
 use super::visitor::{Frame, Visitor};
@@ -19,6 +18,7 @@ use crate::error::ApiResult;
 use crate::extract::Params;
 use crate::page::PageRequest;
 use crate::state::AppState;
+use syncline_shared::db::overview::{self, ScheduleTick};
 
 /// Ticks shown of each schedule.
 const TICKS: i64 = 5;
@@ -79,7 +79,7 @@ pub(super) async fn list(
     };
     let shown = page.page(found, |schedule| schedule.key.clone(), |schedule| schedule);
     let ids: Vec<ScheduleId> = shown.data.iter().map(|schedule| schedule.id).collect();
-    let ticks = facts::list_latest_ticks(&mut db, &ids, TICKS).await?;
+    let ticks = overview::list_latest_ticks(&mut db, &ids, TICKS).await?;
     let page = SchedulesPage {
         frame: visitor.frame("Schedules", "schedules", now),
         only,

@@ -11,6 +11,7 @@ mod error;
 pub mod history;
 mod migrate;
 pub mod notify;
+pub mod overview;
 mod pool;
 pub mod process;
 pub mod run;

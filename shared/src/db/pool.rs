@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use secrecy::ExposeSecret;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Executor, PgPool};
+use sqlx::{Connection, Executor, PgConnection, PgPool};
 
 use crate::config::DatabaseConfig;
 
@@ -34,6 +34,18 @@ pub async fn connect(config: &DatabaseConfig, application: &str) -> anyhow::Resu
             ("client_min_messages", "error"),
         ]);
     let (host, port) = (options.get_host().to_owned(), options.get_port());
+    let cannot_be_reached = || {
+        format!(
+            "the database at {host}:{port} cannot be reached; check DATABASE_URL and that Postgres is running"
+        )
+    };
+    // A pool tries for as long as a connection may take, and then tells of the time that has passed, not of the cause.
+    let probe = tokio::time::timeout(ACQUIRE_TIMEOUT, PgConnection::connect_with(&options)).await;
+    let probe = probe
+        .with_context(|| format!("no answer within {} s", ACQUIRE_TIMEOUT.as_secs()))
+        .with_context(cannot_be_reached)?
+        .with_context(cannot_be_reached)?;
+    probe.close().await.ok();
     PgPoolOptions::new()
         .max_connections(config.database_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -47,9 +59,5 @@ pub async fn connect(config: &DatabaseConfig, application: &str) -> anyhow::Resu
         })
         .connect_with(options)
         .await
-        .with_context(|| {
-            format!(
-                "the database at {host}:{port} cannot be reached; check DATABASE_URL and that Postgres is running"
-            )
-        })
+        .with_context(cannot_be_reached)
 }

@@ -1,18 +1,19 @@
-//! The questions that only pages ask, one function each; each takes a connection.
+//! The questions that only pages ask: how things stand, in numbers and lists.
 //!
 //! None counts the history: what is asked of it is the head of an index, per connection or schedule.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
-use syncline_shared::db::DbResult;
-use syncline_shared::db::history::RunFilter;
-use syncline_shared::ids::{BatchId, ConnectionId, RunId, ScheduleId};
-use syncline_shared::run::{FailureKind, RunStatus};
-use syncline_shared::schedule::TickOutcome;
+
+use super::DbResult;
+use super::history::RunFilter;
+use crate::ids::{BatchId, ConnectionId, RunId, ScheduleId};
+use crate::run::{FailureKind, RunStatus};
+use crate::schedule::TickOutcome;
 
 /// How the enabled connections are doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Health {
+pub struct Health {
     /// Enabled connections.
     pub connections: i64,
     /// Those whose latest complete sync succeeded.
@@ -25,7 +26,7 @@ pub(super) struct Health {
 
 /// What a connection is doing, and how it did last.
 #[derive(Debug, Clone)]
-pub(super) struct ConnectionState {
+pub struct ConnectionState {
     /// The connection.
     pub connection_id: ConnectionId,
     /// Its first unfinished run: the one that runs, else the oldest.
@@ -48,7 +49,7 @@ pub(super) struct ConnectionState {
 
 /// A tick of one of several schedules.
 #[derive(Debug, Clone)]
-pub(super) struct ScheduleTick {
+pub struct ScheduleTick {
     /// The schedule.
     pub schedule_id: ScheduleId,
     /// The due moment; of a gap, the first.
@@ -63,14 +64,14 @@ pub(super) struct ScheduleTick {
 
 impl ConnectionState {
     /// True if the last error asks for a person.
-    pub(super) fn needs_person(&self) -> bool {
+    pub fn needs_person(&self) -> bool {
         self.last == Some(RunStatus::Failed)
             && self.last_kind.as_deref() == Some(FailureKind::NeedsPerson.as_str())
     }
 }
 
 /// Counts the enabled connections by how their latest complete sync ended. Cancelled ones and single pages say nothing.
-pub(super) async fn count_health(db: &mut PgConnection) -> DbResult<Health> {
+pub async fn count_health(db: &mut PgConnection) -> DbResult<Health> {
     Ok(sqlx::query_as!(
         Health,
         r#"select count(*) as "connections!",
@@ -90,7 +91,7 @@ pub(super) async fn count_health(db: &mut PgConnection) -> DbResult<Health> {
 }
 
 /// The state of each of these connections, in no order.
-pub(super) async fn list_connection_states(
+pub async fn list_connection_states(
     db: &mut PgConnection,
     ids: &[ConnectionId],
 ) -> DbResult<Vec<ConnectionState>> {
@@ -128,7 +129,7 @@ pub(super) async fn list_connection_states(
 }
 
 /// The latest ticks of each of these schedules, newest first.
-pub(super) async fn list_latest_ticks(
+pub async fn list_latest_ticks(
     db: &mut PgConnection,
     ids: &[ScheduleId],
     of_each: i64,
@@ -151,7 +152,7 @@ pub(super) async fn list_latest_ticks(
 }
 
 /// The due moment that made a batch, if a schedule did.
-pub(super) async fn find_nominal_at(
+pub async fn find_nominal_at(
     db: &mut PgConnection,
     id: BatchId,
 ) -> DbResult<Option<DateTime<Utc>>> {
@@ -162,7 +163,7 @@ pub(super) async fn find_nominal_at(
 }
 
 /// The ids of the `limit` runs of a filter that come next after `id`, oldest first.
-pub(super) async fn list_newer_ids(
+pub async fn list_newer_ids(
     db: &mut PgConnection,
     filter: &RunFilter,
     id: RunId,
