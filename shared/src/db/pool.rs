@@ -30,8 +30,6 @@ pub async fn connect(config: &DatabaseConfig, application: &str) -> anyhow::Resu
             ("idle_in_transaction_session_timeout", "20s"),
             ("tcp_user_timeout", "20s"),
             ("jit", "off"),
-            // The roll-back of nothing, below, is no news.
-            ("client_min_messages", "error"),
         ]);
     let (host, port) = (options.get_host().to_owned(), options.get_port());
     let cannot_be_reached = || {
@@ -53,7 +51,8 @@ pub async fn connect(config: &DatabaseConfig, application: &str) -> anyhow::Resu
         // transaction, and whoever got it next would work inside a transaction that nobody commits.
         .after_release(|connection, _| {
             Box::pin(async move {
-                connection.execute("rollback").await?;
+                // The begin keeps the server from noting at every release that there was nothing to roll back.
+                connection.execute("begin; rollback").await?;
                 Ok(true)
             })
         })
