@@ -3,8 +3,8 @@
 //! Any number of schedulers run at once; none is a leader. Each due schedule is locked by the one that decides its tick, each
 //! housekeeping step is safe to be done twice.
 //!
-//! - [`tick`]: one due schedule becomes a tick, a batch and its runs, in one transaction.
-//! - [`services`]: rescue, due-mover, partitions, pruning.
+//! - `tick`: one due schedule becomes a tick, a batch and its runs, in one transaction.
+//! - `services`: rescue, due-mover, partitions, pruning.
 
 mod services;
 mod tick;

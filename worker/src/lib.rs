@@ -1,9 +1,9 @@
 //! The worker: claims runs under leases, reads them through the connector engine, writes their records into Postgres.
 //!
-//! - [`queue`]: from the database to a handler and back. `queue/backend.rs` and `queue/runtime.rs` are the only files that
+//! - `queue`: from the database to a handler and back. `queue/backend.rs` and `queue/runtime.rs` are the only files that
 //!   know apalis.
-//! - [`attempt`]: the life of one attempt.
-//! - [`destination`]: the tables of schema `synced`.
+//! - `attempt`: the life of one attempt.
+//! - `destination`: the tables of schema `synced`.
 
 mod attempt;
 mod config;

@@ -5,7 +5,7 @@
 //!   gone ([`super::DbError::Stale`]).
 //! - Whatever takes a run out of `running` raises the token.
 //! - Whatever frees a connection's gate promotes the connection's next blocked run in the same statement. A run that was
-//!   enqueued at that very moment may be overlooked; the sweep in [`promote`] finds it.
+//!   enqueued at that very moment may be overlooked; the sweep in `promote.rs` finds it.
 //! - Rows are taken by ctid where many are taken at once: the planner has no other plan to choose then.
 
 mod checkpoint;
