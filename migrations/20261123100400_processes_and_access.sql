@@ -53,7 +53,8 @@ comment on column syncline.budget.updated_at is 'When a permit was last given or
 -- Gives up to `want` permits, or says how long to wait for the first one.
 --
 -- The generic cell rate algorithm with burst b and spacing e lets at most b - 1 + ceil(W / e) permits into a half-open
--- window W. With b = max(1, L / 10) and e = W / (L - b + 1) that is L, never more. The clock is read after the row is
+-- window W. With b = max(1, L / 10) and e = W / (L - b + 1) that is L, never more; W is taken 5 % longer, for the time
+-- that requests take to leave and to arrive. The clock is read after the row is
 -- locked and never goes back behind what it last read, so a clock set back cannot grant a window twice.
 create function syncline.take_permits(
     budget_key text, platform_name text, budget_name text, max_calls integer, per_ms bigint, want integer,
@@ -63,7 +64,7 @@ declare
     b syncline.budget;
     at timestamptz;
     burst integer := greatest(1, max_calls / 10);
-    spacing interval := make_interval(secs => per_ms / 1000.0 / (max_calls - burst + 1));
+    spacing interval := make_interval(secs => 1.05 * per_ms / 1000.0 / (max_calls - burst + 1));
     free_at timestamptz;
 begin
     insert into syncline.budget (key, platform, name, call_limit, window_ms, next_free_at, updated_at)

@@ -44,6 +44,6 @@ pub(crate) async fn run(command: ApplyCommand) -> anyhow::Result<()> {
         prune: command.prune,
     };
     let report = apply(&pool, &cipher, &catalog, &document, options).await?;
-    print!("{report}");
+    println!("{report}");
     Ok(())
 }

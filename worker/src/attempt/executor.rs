@@ -39,7 +39,9 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    /// Executes one attempt and says how it ended.
+    /// Executes one attempt and says how it ended. When its lease is lost it is not cut off but ends by itself: its requests are
+    /// cancelled, and what it is about to write fails at the fence. Cut off in mid-statement it could leave a connection that
+    /// others get in the middle of an answer.
     pub(crate) async fn execute(&self, run: ClaimedRun) -> AttemptEnd {
         let span = tracing::info_span!(
             "run.attempt",
@@ -49,19 +51,7 @@ impl Executor {
             connection.id = %run.connection_id
         );
         let held = self.leases.watch(run.id, run.token);
-        let lost = held.lost.clone();
-        let run = Arc::new(run);
-        tokio::select! {
-            end = self.attempt(run.clone(), held).instrument(span) => end,
-            () = lost.cancelled() => {
-                tracing::warn!(
-                    run.id = %run.id,
-                    "run {} attempt {} lost its lease: what it had not committed is dropped",
-                    run.id, run.attempt
-                );
-                AttemptEnd::Lost(run.id, run.token)
-            }
-        }
+        self.attempt(Arc::new(run), held).instrument(span).await
     }
 
     async fn attempt(&self, run: Arc<ClaimedRun>, held: Held) -> AttemptEnd {
@@ -94,7 +84,7 @@ impl Executor {
                 stopped(&run, writer.state.failures, calls, stop, rand::random())
             }
         };
-        Self::tell(&run, &writer, &end, began);
+        Self::tell(&run, &mut writer, &end, began);
         writer.flush_log().await;
         if matches!(end, AttemptEnd::Finish(_)) {
             self.forget_keys(&run).await;
@@ -128,12 +118,26 @@ impl Executor {
         for stream in &prepared.streams {
             writer.state.progress.stream(&stream.name);
         }
+        let names: Vec<_> = prepared
+            .streams
+            .iter()
+            .map(|stream| stream.name.as_str())
+            .collect();
+        let line = format!(
+            "attempt {} begins on {}; streams: {}",
+            run.attempt,
+            self.leases.name(),
+            names.join(", ")
+        );
+        writer.log.add(LogLevel::Info, None, line);
         for stream in &prepared.streams {
             if writer.state.position.stream(&stream.name).done {
                 continue;
             }
             match self.sync_stream(&prepared, stream, &host, writer).await {
-                Ok(()) => {}
+                Ok(()) => writer
+                    .log
+                    .add(LogLevel::Info, Some(&stream.name), "read to its end"),
                 Err(StreamEnd::Stop(stop)) => return Err(stop),
                 Err(StreamEnd::GivenUp(error)) => {
                     writer
@@ -174,8 +178,8 @@ impl Executor {
         sync.sync(writer).await
     }
 
-    /// One line in the process's log.
-    fn tell(run: &ClaimedRun, writer: &Writer, end: &AttemptEnd, began: Instant) {
+    /// How the attempt ended, in the process's log and in the run's.
+    fn tell(run: &ClaimedRun, writer: &mut Writer, end: &AttemptEnd, began: Instant) {
         let total = writer.state.progress.total();
         let seconds = began.elapsed().as_secs_f64();
         let what = match end {
@@ -183,13 +187,20 @@ impl Executor {
             AttemptEnd::Release(release) => release.attempt.as_str(),
             AttemptEnd::Lost(..) => "lost its lease",
         };
+        let summary = format!(
+            "{what}: {} read, {} inserted, {} updated, {} unchanged, {} deleted, {} failed in {seconds:.2}s",
+            total.read, total.inserted, total.updated, total.unchanged, total.deleted, total.failed
+        );
         tracing::info!(
             run.id = %run.id,
             outcome = what,
             duration_ms = began.elapsed().as_millis(),
-            "run {} attempt {} {what}: {} read, {} inserted, {} updated, {} unchanged, {} deleted, {} failed in {seconds:.2}s",
-            run.id, run.attempt, total.read, total.inserted, total.updated, total.unchanged, total.deleted, total.failed
+            "run {} attempt {} {summary}",
+            run.id,
+            run.attempt
         );
+        let line = format!("attempt {} {summary}", run.attempt);
+        writer.log.add(LogLevel::Info, None, line);
     }
 
     /// A run that has ended needs the keys it met no more. What is missed here is swept by housekeeping.

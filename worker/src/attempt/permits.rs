@@ -9,8 +9,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use sqlx::PgPool;
 use syncline_engine::{BudgetKey, BudgetPolicy};
-use syncline_shared::db::DbResult;
 use syncline_shared::db::budget::{self, Grant};
+use syncline_shared::db::{DbError, DbResult};
 
 /// Before a database that did not answer is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
@@ -113,7 +113,7 @@ impl Permits {
     /// database does not answer, nobody gets a permit.
     pub(super) async fn ask(&self, budgets: &Budgets) -> Answer {
         loop {
-            match self.try_ask(budgets).await {
+            match self.ask_to_the_end(budgets).await {
                 Ok(answer) => return answer,
                 Err(error) => {
                     tracing::warn!(%error, "a permit could not be had, trying again: {error}");
@@ -121,6 +121,15 @@ impl Permits {
                 }
             }
         }
+    }
+
+    /// In a task of its own: a caller that is cancelled must not leave a connection in the middle of an answer.
+    async fn ask_to_the_end(&self, budgets: &Budgets) -> DbResult<Answer> {
+        let (permits, budgets) = (self.clone(), budgets.clone());
+        let asked = tokio::spawn(async move { permits.try_ask(&budgets).await });
+        asked
+            .await
+            .unwrap_or(Err(DbError::Sqlx(sqlx::Error::WorkerCrashed)))
     }
 
     async fn try_ask(&self, budgets: &Budgets) -> DbResult<Answer> {

@@ -84,6 +84,10 @@ impl Table {
             table = self.qualified(),
             key = self.key_text("t.")
         );
+        // Keys just written have no statistics yet: taken for few, they would be gone through once for every row.
+        sqlx::query("set local enable_nestloop = off")
+            .execute(&mut *db)
+            .await?;
         let marked = sqlx::query(AssertSqlSafe(statement))
             .bind(target.connection.0)
             .bind(target.run.0)

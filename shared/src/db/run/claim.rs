@@ -48,10 +48,16 @@ pub async fn claim(
     process: ProcessId,
     process_name: &str,
 ) -> DbResult<Vec<ClaimedRun>> {
+    // The process's row is locked until the claim has committed: whoever is to rescue this process waits for that, and then
+    // finds the runs, or has been quicker, and nothing is claimed.
+    //
     // Reads the head of run_claim. Rows that another claim holds are passed over, so claims never wait for each other.
     Ok(sqlx::query_as!(
         ClaimedRun,
-        r#"with taken as (
+        r#"with alive as materialized (
+               select id from syncline.process where id = $3 and rescued_at is null for share
+           ),
+           taken as (
                update syncline.run r set
                    state = 'running', attempt = r.attempt + 1, lease_token = r.lease_token + 1,
                    lease_process = $3, attempt_started_at = syncline.now(),
@@ -62,6 +68,7 @@ pub async fn claim(
                    order by c.priority, c.fair_turn, c.due_at
                    limit $2
                    for update skip locked))
+                 and exists (select from alive)
                returning r.*
            ),
            opened as (
