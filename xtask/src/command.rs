@@ -29,6 +29,8 @@ impl Run {
     pub(crate) fn program(name: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(name);
         command.current_dir(root());
+        // Set because cargo runs this program; cargo-machete takes it for a sign that it was not called by cargo.
+        command.env_remove("CARGO_PKG_NAME");
         Self(command)
     }
 
