@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use syncline_shared::db::process::{ProcessRole, register};
 use syncline_shared::db::run::{ClaimedRun, Finish, LogLevel, LogLine, append_log, claim, finish};
 use syncline_shared::ids::ProcessId;
 use syncline_shared::run::{AttemptOutcome, FailureKind, Outcome, Progress, RunError, SYNC_QUEUE};
@@ -13,11 +14,20 @@ async fn start(app: &App, body: Value) -> Value {
     app.post("/api/v1/runs", &body).await.expect(202)
 }
 
-async fn claim_one(app: &App) -> ClaimedRun {
+/// A worker that is up; only such a one can claim.
+async fn worker(app: &App) -> ProcessId {
+    let id = ProcessId::random();
     let mut db = app.pool.acquire().await.unwrap();
-    let mut claimed = claim(&mut db, SYNC_QUEUE, 1, ProcessId::random(), "w:1")
+    register(&mut db, id, ProcessRole::Worker, "w:1", Some(1))
         .await
         .unwrap();
+    id
+}
+
+async fn claim_one(app: &App) -> ClaimedRun {
+    let process = worker(app).await;
+    let mut db = app.pool.acquire().await.unwrap();
+    let mut claimed = claim(&mut db, SYNC_QUEUE, 1, process, "w:1").await.unwrap();
     assert_eq!(claimed.len(), 1);
     claimed.remove(0)
 }
@@ -93,10 +103,11 @@ async fn a_run_is_enqueued_with_its_batch_and_says_why_it_is_not_running() {
 async fn a_caller_who_waits_gets_the_counts_when_the_run_has_ended() {
     let app = App::with_connection().await;
     let worker = async {
+        let process = worker(&app).await;
         let mut run = None;
         while run.is_none() {
             let mut db = app.pool.acquire().await.unwrap();
-            run = claim(&mut db, SYNC_QUEUE, 1, ProcessId::random(), "w:1")
+            run = claim(&mut db, SYNC_QUEUE, 1, process, "w:1")
                 .await
                 .unwrap()
                 .pop();

@@ -40,7 +40,8 @@ pub struct ClaimedRun {
     pub progress: sqlx::types::Json<Progress>,
 }
 
-/// Claims up to `limit` runs for a process, most urgent first.
+/// Claims up to `limit` runs for a process, most urgent first. A process that is not registered, or whose runs were given to
+/// others, claims nothing.
 pub async fn claim(
     db: &mut PgConnection,
     queue: &str,
