@@ -233,12 +233,19 @@ mod tests {
         process.wait_for_log("began").await;
         process.kill_9();
         assert_eq!(process.bury(), Vec::<String>::new());
-        let left = marked("SYNCLINE_TEST_CLUSTER=unit-tests-of-process");
-        assert!(
-            left.iter()
-                .any(|(_, command)| command.contains("sleep 600")),
-            "{left:?}"
-        );
+        // For a moment after its exec a process shows no environment.
+        let left = until("the survivor to show its mark", async || {
+            let left = marked("SYNCLINE_TEST_CLUSTER=unit-tests-of-process");
+            let found = left
+                .iter()
+                .any(|(_, command)| command.contains("sleep 600"));
+            if found {
+                Look::Done(left)
+            } else {
+                Look::NotYet(format!("{left:?}"))
+            }
+        })
+        .await;
         end_all(&left);
     }
 
