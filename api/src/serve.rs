@@ -10,6 +10,7 @@ use syncline_shared::db::DbResult;
 use syncline_shared::db::process::{self, ProcessRole};
 use syncline_shared::ids::ProcessId;
 use syncline_shared::lifecycle::Lifecycle;
+use syncline_shared::telemetry::process_name;
 use tokio::net::TcpListener;
 
 use crate::config::ApiConfig;
@@ -51,14 +52,7 @@ pub async fn run(
 
 async fn register(pool: &PgPool, id: ProcessId) -> DbResult<()> {
     let mut db = pool.acquire().await?;
-    process::register(&mut db, id, ProcessRole::Api, &name(), None).await
-}
-
-/// Host and process id.
-fn name() -> String {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    let host = host.as_deref().map_or("host", str::trim);
-    format!("{host}:{}", std::process::id())
+    process::register(&mut db, id, ProcessRole::Api, &process_name(), None).await
 }
 
 async fn beat(pool: PgPool, id: ProcessId, every: Duration, life: Lifecycle) -> anyhow::Result<()> {
