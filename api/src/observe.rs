@@ -162,12 +162,13 @@ fn write_headers(response: &mut Response, id: &str, path: &str) {
 mod tests {
     use super::*;
     use std::sync::Arc;
+    use syncline_shared::config::DatabaseConfig;
+    use syncline_shared::db::Database;
 
     use axum::body::to_bytes;
     use axum::routing::{get, post};
     use axum::{Router, middleware};
     use clap::Parser;
-    use sqlx::PgPool;
     use syncline_shared::clock::SystemClock;
     use syncline_shared::lifecycle::Lifecycle;
     use tower::ServiceExt;
@@ -181,15 +182,16 @@ mod tests {
         api: ApiConfig,
     }
 
-    /// Nothing here asks the database, so the pool never connects.
+    /// Nothing here asks the database, so the database never connects.
     fn app() -> Router {
         let secret = "s".repeat(40);
         let flags = Flags::parse_from(["api", "--secret-key", &secret, "--jwt-secret", &secret]);
-        let pool = PgPool::connect_lazy("postgres://localhost/none").unwrap();
+        let to = DatabaseConfig::direct("postgres://localhost/none", 2);
+        let database = Database::lazy(&to, "tests").unwrap();
         let life = Lifecycle::new(Duration::ZERO);
         let clock = Arc::new(SystemClock);
         let state =
-            AppState::with_catalog(&flags.api, Catalog::default(), pool, &life, clock).unwrap();
+            AppState::with_catalog(&flags.api, Catalog::default(), database, &life, clock).unwrap();
         let forever = std::future::pending::<&'static str>;
         #[expect(clippy::panic, reason = "what is under test")]
         let broken = async || -> &'static str { panic!("the secret is hunter2") };

@@ -4,10 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use sqlx::PgPool;
 use syncline_shared::clock::SystemClock;
-use syncline_shared::db::DbResult;
 use syncline_shared::db::process::{self, ProcessRole};
+use syncline_shared::db::{Database, DbResult, answered};
 use syncline_shared::ids::ProcessId;
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::telemetry::process_name;
@@ -24,17 +23,20 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// a manifest has problems, or the database does not answer at the start.
 pub async fn run(
     config: ApiConfig,
-    pool: PgPool,
+    database: Database,
     life: Lifecycle,
     listener: TcpListener,
 ) -> anyhow::Result<()> {
-    let state = AppState::new(&config, pool.clone(), &life, Arc::new(SystemClock))?;
+    let state = AppState::new(&config, database.clone(), &life, Arc::new(SystemClock))?;
     let id = ProcessId::random();
-    register(&pool, id)
+    register(&database, id)
         .await
         .context("the API could not register itself in the database")?;
     let every = config.lease.heartbeat_every();
-    life.spawn("API heartbeat", beat(pool.clone(), id, every, life.clone()));
+    life.spawn(
+        "API heartbeat",
+        beat(database.clone(), id, every, life.clone()),
+    );
 
     let address = listener
         .local_addr()
@@ -50,23 +52,37 @@ pub async fn run(
     Ok(())
 }
 
-async fn register(pool: &PgPool, id: ProcessId) -> DbResult<()> {
-    let mut db = pool.acquire().await?;
-    process::register(&mut db, id, ProcessRole::Api, &process_name(), None).await
+async fn register(database: &Database, id: ProcessId) -> DbResult<()> {
+    let mut db = database.session().await?;
+    process::register(&mut db, id, ProcessRole::Api, &process_name(), None).await?;
+    db.end().await
 }
 
-async fn beat(pool: PgPool, id: ProcessId, every: Duration, life: Lifecycle) -> anyhow::Result<()> {
+async fn beat(
+    database: Database,
+    id: ProcessId,
+    every: Duration,
+    life: Lifecycle,
+) -> anyhow::Result<()> {
     loop {
         tokio::select! {
             () = tokio::time::sleep(every) => {}
             () = life.draining().cancelled() => break,
         }
-        let beaten = async { process::beat(&mut *pool.acquire().await?, id).await };
-        if let Err(error) = beaten.await {
+        let beaten = async {
+            let mut db = database.session().await?;
+            process::beat(&mut db, id).await?;
+            db.end().await
+        };
+        if let Err(error) = answered(beaten).await {
             tracing::warn!(%error, "a heartbeat of the API was not written: {error}");
         }
     }
-    let goodbye = async { process::stop(&mut *pool.acquire().await?, id).await };
+    let goodbye = async {
+        let mut db = database.session().await?;
+        process::stop(&mut db, id).await?;
+        db.end().await
+    };
     match tokio::time::timeout(GOODBYE, goodbye).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "the API could not say goodbye: {error}"),

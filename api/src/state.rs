@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use sqlx::PgPool;
 use syncline_shared::clock::Clock;
+use syncline_shared::db::Database;
 use syncline_shared::db::notify::{RUN_QUEUED, SCHEDULE_CHANGED, Waker};
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::secret::Cipher;
@@ -19,7 +19,7 @@ use syncline_engine::Catalog;
 #[derive(Clone)]
 pub struct AppState {
     /// The control tables.
-    pub pool: PgPool,
+    pub database: Database,
     /// Seals and opens credentials.
     pub cipher: Cipher,
     /// The platforms.
@@ -54,19 +54,19 @@ impl AppState {
     /// Checks the secrets, loads the manifests and starts the tasks that send wake-ups.
     pub fn new(
         config: &ApiConfig,
-        pool: PgPool,
+        database: Database,
         life: &Lifecycle,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
         let catalog = Catalog::load(&config.connectors.connectors_dir)?;
-        Self::with_catalog(config, catalog, pool, life, clock)
+        Self::with_catalog(config, catalog, database, life, clock)
     }
 
     /// The same with connectors that are loaded already.
     pub fn with_catalog(
         config: &ApiConfig,
         catalog: Catalog,
-        pool: PgPool,
+        database: Database,
         life: &Lifecycle,
         clock: Arc<dyn Clock>,
     ) -> anyhow::Result<Self> {
@@ -76,12 +76,12 @@ impl AppState {
             clock,
             sessions: SessionKeys::new(config.sessions.checked()?),
             passwords: PasswordHasher::new().context("passwords cannot be hashed")?,
-            runs_queued: Waker::start(pool.clone(), RUN_QUEUED, life),
-            schedules_changed: Waker::start(pool.clone(), SCHEDULE_CHANGED, life),
+            runs_queued: Waker::start(database.clone(), RUN_QUEUED, life),
+            schedules_changed: Waker::start(database.clone(), SCHEDULE_CHANGED, life),
             life: life.clone(),
             lease: config.lease.lease(),
             metrics: Arc::default(),
-            pool,
+            database,
         })
     }
 }

@@ -7,6 +7,7 @@ use syncline_api::apply::{ApplyOptions, Document, apply};
 use syncline_engine::Catalog;
 use syncline_shared::config::ConnectorsConfig;
 use syncline_shared::db;
+use syncline_shared::db::Database;
 use syncline_shared::secret::Cipher;
 
 use crate::dev::{ClientDatabase, ClientSecret};
@@ -37,13 +38,13 @@ pub(crate) async fn run(command: ApplyCommand) -> anyhow::Result<()> {
     let document = Document::load(&command.file)?;
     let catalog = Catalog::load(&command.connectors.connectors_dir)?;
     let cipher = Cipher::new(&command.database.secret(&command.secret)?.secret_key)?;
-    let pool = db::connect(&command.database.config()?, "syncline apply").await?;
-    db::check_schema(&pool).await?;
+    let database = Database::connect(&command.database.config()?, "syncline apply").await?;
+    db::check_schema(&database).await?;
     let options = ApplyOptions {
         dry_run: command.dry_run,
         prune: command.prune,
     };
-    let report = apply(&pool, &cipher, &catalog, &document, options).await?;
+    let report = apply(&database, &cipher, &catalog, &document, options).await?;
     println!("{report}");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Health of roles that serve no API, and the command that asks for it.
+//! Health and metrics of roles that serve no API, and the command that asks for it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -9,8 +9,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::get;
 use clap::Args;
-use sqlx::PgPool;
+use syncline_shared::db::Database;
 use syncline_shared::lifecycle::Lifecycle;
+use syncline_shared::telemetry::metrics_text;
 
 use crate::roles::listen;
 
@@ -27,14 +28,15 @@ pub(crate) struct HealthcheckCommand {
 
 #[derive(Clone)]
 struct Health {
-    pool: PgPool,
+    database: Database,
     life: Lifecycle,
 }
 
-/// Serves `/healthz` (the process answers) and `/readyz` (it takes on work, and the database answers), if an address is given.
+/// Serves `/healthz` (the process answers), `/readyz` (it takes on work, and the database answers) and `/metrics`, if an address
+/// is given.
 pub(crate) async fn serve_if_asked(
     address: Option<SocketAddr>,
-    pool: &PgPool,
+    database: &Database,
     life: &Lifecycle,
 ) -> anyhow::Result<()> {
     let Some(address) = address else {
@@ -43,12 +45,13 @@ pub(crate) async fn serve_if_asked(
     let listener = listen(address).await?;
     tracing::info!("health is served on http://{}", listener.local_addr()?);
     let health = Health {
-        pool: pool.clone(),
+        database: database.clone(),
         life: life.clone(),
     };
     let router = Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ready))
+        .route("/metrics", get(|| async { metrics_text() }))
         .with_state(health);
     let stopping = life.stopping().clone();
     let draining = life.draining().clone();
@@ -68,7 +71,7 @@ async fn ready(State(health): State<Health>) -> (StatusCode, &'static str) {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining");
     }
     let asked = async {
-        let mut db = health.pool.acquire().await?;
+        let mut db = health.database.session().await?;
         syncline_shared::db::now(&mut db).await
     };
     match tokio::time::timeout(READY_WITHIN, asked).await {

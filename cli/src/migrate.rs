@@ -2,6 +2,7 @@
 
 use clap::Args;
 use syncline_shared::config::{DatabaseConfig, LogConfig};
+use syncline_shared::db::Database;
 use syncline_shared::{db, telemetry};
 
 /// See [`crate::args::Command::Migrate`].
@@ -15,8 +16,8 @@ pub(crate) struct MigrateCommand {
 
 pub(crate) async fn run(command: MigrateCommand) -> anyhow::Result<()> {
     telemetry::init(&command.log)?;
-    let pool = db::connect(&command.database, "syncline migrate").await?;
-    db::migrate(&pool).await?;
+    let database = Database::connect(&command.database, "syncline migrate").await?;
+    db::migrate(&database).await?;
     tracing::info!("the database's schema is up to date");
     Ok(())
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use sqlx::PgPool;
 use syncline_api::ApiConfig;
 use syncline_scheduler::SchedulerConfig;
 use syncline_shared::config::{DatabaseConfig, ListenConfig, LogConfig};
+use syncline_shared::db::Database;
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::{db, telemetry};
 use syncline_simulator::{G2aConfig, SimulatorConfig};
@@ -100,43 +100,43 @@ struct ProcessConfig {
 
 impl ProcessConfig {
     /// Logging, database, signals; refuses a database whose schema is too old.
-    async fn begin(&self, application: &str) -> anyhow::Result<(PgPool, Lifecycle)> {
+    async fn begin(&self, application: &str) -> anyhow::Result<(Database, Lifecycle)> {
         telemetry::init(&self.log)?;
-        let pool = db::connect(&self.database, application).await?;
-        db::check_schema(&pool).await?;
+        let database = Database::connect(&self.database, application).await?;
+        db::check_schema(&database).await?;
         let life = self.grace.lifecycle();
         life.heed_signals().context("signals cannot be received")?;
-        Ok((pool, life))
+        Ok((database, life))
     }
 }
 
 pub(crate) async fn scheduler(command: SchedulerCommand) -> anyhow::Result<()> {
-    let (pool, life) = command.process.begin("syncline scheduler").await?;
-    health::serve_if_asked(command.process.listen.listen, &pool, &life).await?;
+    let (database, life) = command.process.begin("syncline scheduler").await?;
+    health::serve_if_asked(command.process.listen.listen, &database, &life).await?;
     life.spawn(
         "scheduler",
-        syncline_scheduler::run(command.scheduler, pool, life.clone()),
+        syncline_scheduler::run(command.scheduler, database, life.clone()),
     );
     life.finished().await
 }
 
 pub(crate) async fn worker(command: WorkerCommand) -> anyhow::Result<()> {
-    let (pool, life) = command.process.begin("syncline worker").await?;
-    health::serve_if_asked(command.process.listen.listen, &pool, &life).await?;
+    let (database, life) = command.process.begin("syncline worker").await?;
+    health::serve_if_asked(command.process.listen.listen, &database, &life).await?;
     life.spawn(
         "worker",
-        syncline_worker::run(command.worker, pool, life.clone()),
+        syncline_worker::run(command.worker, database, life.clone()),
     );
     life.finished().await
 }
 
 pub(crate) async fn api(command: ApiCommand) -> anyhow::Result<()> {
-    let (pool, life) = command.process.begin("syncline api").await?;
+    let (database, life) = command.process.begin("syncline api").await?;
     let listener = listen(command.process.listen.listen.unwrap_or(API_LISTEN)).await?;
     tracing::info!("the API listens on http://{}", listener.local_addr()?);
     life.spawn(
         "api",
-        syncline_api::run(command.api, pool, life.clone(), listener),
+        syncline_api::run(command.api, database, life.clone(), listener),
     );
     life.finished().await
 }

@@ -5,6 +5,7 @@ use clap::{Args, Subcommand};
 use sqlx::PgConnection;
 use syncline_api::auth::NewToken;
 use syncline_shared::db;
+use syncline_shared::db::Database;
 use syncline_shared::db::access::{self, Role};
 
 use crate::dev::ClientDatabase;
@@ -41,20 +42,19 @@ enum Verb {
 }
 
 pub(crate) async fn run(command: TokenCommand) -> anyhow::Result<()> {
-    let pool = db::connect(&command.database.config()?, "syncline token").await?;
-    db::check_schema(&pool).await?;
-    let mut db = pool.acquire().await?;
+    let database = Database::connect(&command.database.config()?, "syncline token").await?;
+    db::check_schema(&database).await?;
+    let mut db = database.session().await?;
     match command.command {
-        Verb::Create { name, role, days } => create(&mut db, &name, role, days).await,
-        Verb::List => list(&mut db).await,
-        Verb::Delete { name } => {
-            anyhow::ensure!(
-                access::delete_token(&mut db, &name).await?,
-                "there is no token {name:?}"
-            );
-            Ok(())
-        }
+        Verb::Create { name, role, days } => create(&mut db, &name, role, days).await?,
+        Verb::List => list(&mut db).await?,
+        Verb::Delete { name } => anyhow::ensure!(
+            access::delete_token(&mut db, &name).await?,
+            "there is no token {name:?}"
+        ),
     }
+    db.end().await?;
+    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "the command's answer")]

@@ -3,38 +3,54 @@
 //! The schedule's row is locked from the first statement to the COMMIT; other schedulers pass over it. Should two ever decide
 //! the same due moment, the tick's unique constraint lets one of them through.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::postgres::PgListener;
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::PgConnection;
 use syncline_shared::db::batch::{self, LeftOut, NewBatch, Target};
-use syncline_shared::db::notify::{SCHEDULE_CHANGED, Waker};
-use syncline_shared::db::run::{NewRun, enqueue};
+use syncline_shared::db::notify::{SCHEDULE_CHANGED, Waker, listen_on};
+use syncline_shared::db::run::{NewRun, RunTarget, enqueue};
 use syncline_shared::db::schedule::{self, Schedule};
 use syncline_shared::db::tick::{self, TickDecision};
-use syncline_shared::db::{self, DbResult};
+use syncline_shared::db::{self, Database, DbResult, answered, answered_within};
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::run::{RunOrigin, SYNC_QUEUE};
 use syncline_shared::schedule::{TickOutcome, due_moments};
+use tokio::sync::Notify;
 
 /// The longest sleep: a change of a schedule takes effect within it, also when the wake-up is lost.
 const POLL_EVERY: Duration = Duration::from_secs(1);
+/// A tick of a target with very many connections takes a while; longer than this, the connection is taken for silent.
+const DECIDED_WITHIN: Duration = Duration::from_mins(2);
 /// A tick decided later than this after its time is called late.
 const LATE_AFTER: TimeDelta = TimeDelta::minutes(1);
 
 /// Decides due ticks until the life drains.
-pub(crate) async fn tick_on(pool: PgPool, wake: Waker, life: Lifecycle) -> anyhow::Result<()> {
-    let mut changes = Changes::new(pool.clone());
+pub(crate) async fn tick_on(
+    database: Database,
+    wake: Waker,
+    life: Lifecycle,
+) -> anyhow::Result<()> {
+    let changed = Arc::new(Notify::new());
+    life.spawn(
+        "schedule listener",
+        listen_on(
+            database.clone(),
+            SCHEDULE_CHANGED,
+            changed.clone(),
+            life.clone(),
+        ),
+    );
     while !life.draining().is_cancelled() {
-        let pause = match decide_next(&pool).await {
+        let pause = match answered_within(DECIDED_WITHIN, decide_next(&database)).await {
             Ok(Some(fired)) => {
                 if fired.runs > 0 {
                     wake.wake();
                 }
                 continue;
             }
-            Ok(None) => until_next(&pool).await,
+            Ok(None) => until_next(&database).await,
             Err(error) => {
                 tracing::warn!(%error, "deciding a tick failed, trying again: {error}");
                 POLL_EVERY
@@ -42,54 +58,19 @@ pub(crate) async fn tick_on(pool: PgPool, wake: Waker, life: Lifecycle) -> anyho
         };
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
-            () = changes.next() => {}
+            () = changed.notified() => {}
             () = life.draining().cancelled() => {}
         }
     }
     Ok(())
 }
 
-/// Wake-ups about changed schedules. Without a connection to listen on it never wakes; polling goes on.
-struct Changes {
-    pool: PgPool,
-    listener: Option<PgListener>,
-}
-
-impl Changes {
-    fn new(pool: PgPool) -> Self {
-        Self {
-            pool,
-            listener: None,
-        }
-    }
-
-    /// Returns when a schedule has changed. Safe to be dropped at any point.
-    async fn next(&mut self) {
-        if self.listener.is_none() {
-            let connecting = async {
-                let mut listener = PgListener::connect_with(&self.pool).await?;
-                listener.listen(SCHEDULE_CHANGED).await?;
-                Ok::<_, sqlx::Error>(listener)
-            };
-            self.listener = connecting.await.ok();
-        }
-        match &mut self.listener {
-            Some(listener) => {
-                if listener.recv().await.is_err() {
-                    self.listener = None;
-                }
-            }
-            None => std::future::pending().await,
-        }
-    }
-}
-
-async fn until_next(pool: &PgPool) -> Duration {
+async fn until_next(database: &Database) -> Duration {
     let asking = async {
-        let mut db = pool.acquire().await?;
+        let mut db = database.session().await?;
         schedule::seconds_until_next(&mut db).await
     };
-    match asking.await {
+    match answered(asking).await {
         Ok(Some(seconds)) => Duration::try_from_secs_f64(seconds)
             .unwrap_or_default()
             .min(POLL_EVERY),
@@ -103,9 +84,8 @@ struct Fired {
 }
 
 /// Decides the tick of the schedule that has been due for longest. `None`: nothing is due, or others are at it.
-async fn decide_next(pool: &PgPool) -> DbResult<Option<Fired>> {
-    let mut connection = pool.acquire().await?;
-    let mut transaction = connection.begin().await?;
+async fn decide_next(database: &Database) -> DbResult<Option<Fired>> {
+    let mut transaction = database.begin().await?;
     let Some(due) = schedule::lock_due(&mut transaction).await? else {
         return Ok(None);
     };
@@ -180,11 +160,12 @@ async fn fire(
             (false, _) => "the connection is disabled",
             (true, true) => "its run of an earlier tick is unfinished",
             (true, false) => {
-                chosen.push((
-                    candidate.connection_id,
-                    candidate.business_id,
-                    candidate.platform,
-                ));
+                chosen.push(RunTarget {
+                    connection_id: candidate.connection_id,
+                    business_id: candidate.business_id,
+                    platform: candidate.platform,
+                    retry_of: None,
+                });
                 continue;
             }
         };

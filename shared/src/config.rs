@@ -17,6 +17,34 @@ pub struct DatabaseConfig {
     #[arg(long, env = "SYNCLINE_DATABASE_CONNECTIONS", default_value_t = 10,
           value_parser = clap::value_parser!(u32).range(2..=1000))]
     pub database_connections: u32,
+    /// Whether a connection pooler stands before the database, and how it shares its connections.
+    #[arg(long, env = "SYNCLINE_DATABASE_POOLER", default_value = "none")]
+    pub database_pooler: Pooler,
+    /// Postgres itself, where `DATABASE_URL` names a pooler: for migrations and for LISTEN. Without it, workers poll.
+    #[arg(long, env = "SYNCLINE_DATABASE_DIRECT_URL", hide_env_values = true)]
+    pub database_direct_url: Option<SecretString>,
+}
+
+/// What stands before the database.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum Pooler {
+    /// Nothing, or a pooler in session mode.
+    #[default]
+    None,
+    /// A pooler that gives a connection to a client for the length of a transaction.
+    Transaction,
+}
+
+impl DatabaseConfig {
+    /// A database that is spoken to directly.
+    pub fn direct(url: impl Into<SecretString>, connections: u32) -> Self {
+        Self {
+            database_url: url.into(),
+            database_connections: connections,
+            database_pooler: Pooler::None,
+            database_direct_url: None,
+        }
+    }
 }
 
 /// Where HTTP is served.
@@ -74,7 +102,7 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Args)]
 pub struct LeaseConfig {
     /// A process that has not been heard of for so long loses its runs. The same for all processes.
-    #[arg(long, env = "SYNCLINE_LEASE_SECONDS", default_value_t = 30,
+    #[arg(long, env = "SYNCLINE_LEASE_SECONDS", default_value_t = 24,
           value_parser = clap::value_parser!(u64).range(2..=600))]
     pub lease_seconds: u64,
 }

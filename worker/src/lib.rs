@@ -13,22 +13,24 @@ mod queue;
 use std::sync::Arc;
 
 use anyhow::Context;
-use sqlx::PgPool;
 use syncline_engine::{Catalog, HttpClient, HttpSettings};
 use syncline_shared::clock::SystemClock;
+use syncline_shared::config::LeaseConfig;
+use syncline_shared::db::Database;
 use syncline_shared::ids::ProcessId;
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::secret::Cipher;
 use syncline_shared::telemetry::process_name;
 
 pub use config::WorkerConfig;
+pub use queue::{AttemptEnd, Handler, QueueConfig};
 
 use attempt::{Executor, Permits};
 use destination::Destination;
 use queue::Leases;
 
 /// Runs a worker until its life ends: then it has handed back what it did not finish.
-pub async fn run(config: WorkerConfig, pool: PgPool, life: Lifecycle) -> anyhow::Result<()> {
+pub async fn run(config: WorkerConfig, database: Database, life: Lifecycle) -> anyhow::Result<()> {
     let connectors = Catalog::load(&config.connectors.connectors_dir)?;
     let cipher = Cipher::new(&config.secret.secret_key)?;
     let http = HttpClient::new(HttpSettings {
@@ -42,16 +44,16 @@ pub async fn run(config: WorkerConfig, pool: PgPool, life: Lifecycle) -> anyhow:
         config.slots,
         config.lease.clone(),
     ));
-    leases.register(&pool).await.context(
+    leases.register(&database).await.context(
         "the worker could not register itself; is the schema migrated? run: syncline migrate",
     )?;
     let executor = Executor {
-        pool: pool.clone(),
+        database: database.clone(),
         connectors,
         cipher,
         http,
         destination: Arc::new(Destination::default()),
-        permits: Permits::new(pool.clone()),
+        permits: Permits::new(database.clone()),
         leases: leases.clone(),
         clock: Arc::new(SystemClock),
         draining: life.draining().clone(),
@@ -63,5 +65,24 @@ pub async fn run(config: WorkerConfig, pool: PgPool, life: Lifecycle) -> anyhow:
         leases.name(),
         config.slots
     );
-    queue::run(&config, pool, leases, executor, &life).await
+    queue::run(config.queue(), database, leases, executor, &life).await
+}
+
+/// Works off the queue with another handler than the syncs', until the life ends: for measuring the queue itself.
+pub async fn run_queue<H: Handler>(
+    slots: u16,
+    lease: LeaseConfig,
+    config: QueueConfig,
+    database: Database,
+    handler: H,
+    life: Lifecycle,
+) -> anyhow::Result<()> {
+    let leases = Arc::new(Leases::new(
+        ProcessId::random(),
+        process_name(),
+        slots,
+        lease,
+    ));
+    leases.register(&database).await?;
+    queue::run(config, database, leases, handler, &life).await
 }

@@ -11,9 +11,8 @@ mod plan;
 mod report;
 mod write;
 
-use sqlx::PgPool;
 use syncline_shared::db::notify::{self, SCHEDULE_CHANGED};
-use syncline_shared::db::{DbError, status};
+use syncline_shared::db::{Database, DbError, status};
 use syncline_shared::secret::Cipher;
 
 pub use document::{Document, Sources};
@@ -111,7 +110,7 @@ pub(crate) fn place(pointer: &str) -> String {
 
 /// Applies a document, and wakes the schedulers if that changed a schedule.
 pub async fn apply(
-    pool: &PgPool,
+    database: &Database,
     cipher: &Cipher,
     catalog: &Catalog,
     document: &Document,
@@ -122,7 +121,7 @@ pub async fn apply(
             "--prune is not supported yet: nothing records which objects a document made; delete them by hand",
         ));
     }
-    let mut db = pool.begin().await?;
+    let mut db = database.begin().await?;
     status::lock_apply(&mut db).await?;
     let plan = plan::make(&mut db, catalog, document).await?;
     let objects = write::write(&mut db, cipher, &plan).await?;
@@ -136,7 +135,7 @@ pub async fn apply(
     }
     db.commit().await?;
     if report.changes_schedules()
-        && let Err(error) = notify::send(pool, SCHEDULE_CHANGED).await
+        && let Err(error) = notify::send(database, SCHEDULE_CHANGED).await
     {
         // Schedulers look by themselves, too.
         tracing::warn!(%error, "the schedulers could not be woken: {error}");

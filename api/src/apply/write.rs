@@ -131,7 +131,7 @@ fn stored_connection(stored: &Connection) -> Value {
     json!({
         "name": stored.name, "business": stored.business_key, "config": stored.config,
         "base_url": stored.base_url, "streams": stored.streams, "enabled": stored.enabled,
-        "limits": stored.limits,
+        "limits": stored.limits, "retry": stored.retry,
     })
 }
 
@@ -140,7 +140,7 @@ fn wanted_connection(checked: &CheckedConnection, owner: &Business) -> Value {
     json!({
         "name": input.name, "business": owner.key, "config": checked.config,
         "base_url": input.base_url, "streams": input.streams, "enabled": input.enabled,
-        "limits": checked.limits,
+        "limits": checked.limits, "retry": checked.retry,
     })
 }
 

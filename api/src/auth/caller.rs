@@ -93,7 +93,7 @@ async fn identify(parts: &Parts, state: &AppState) -> ApiResult<Caller> {
 }
 
 async fn by_token(text: &str, state: &AppState) -> ApiResult<Caller> {
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let found = access::find_token(&mut db, &token::hash(text)).await?;
     let found = found.ok_or(ApiError::Unauthenticated(
         "the token is unknown or has expired",
@@ -108,7 +108,7 @@ async fn by_token(text: &str, state: &AppState) -> ApiResult<Caller> {
 async fn by_session(text: &str, state: &AppState) -> ApiResult<Caller> {
     const ENDED: ApiError = ApiError::Unauthenticated("the session has ended; sign in again");
     let session = state.sessions.check(text, state.clock.now()).ok_or(ENDED)?;
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let account = access::find_user(&mut db, &session.user)
         .await?
         .ok_or(ENDED)?;

@@ -100,7 +100,7 @@ pub(crate) async fn open_session(
 ) -> ApiResult<(String, DateTime<Utc>)> {
     // The connection goes back before the slow part.
     let account = {
-        let mut db = state.pool.acquire().await?;
+        let mut db = state.database.session().await?;
         access::find_user(&mut db, name).await?
     };
     let hash = account

@@ -68,7 +68,7 @@ pub(crate) async fn list(
 ) -> ApiResult<Json<Page<BusinessView>>> {
     let page = PageRequest::read(&mut params);
     params.finish()?;
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let found = business::list(&mut db, page.after.as_deref(), page.fetch()).await?;
     Ok(Json(page.page(
         found,
@@ -91,7 +91,7 @@ pub(crate) async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> ApiResult<Json<BusinessView>> {
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let found = business::find(&mut db, &id).await?;
     Ok(Json(
         found
@@ -121,12 +121,13 @@ pub(crate) async fn create(
     let Some(input) = input else {
         return Err(ApiError::Invalid(Vec::new()));
     };
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.begin().await?;
     let made = business::create(&mut db, &input.key, &input.name).await;
     let made = made.map_err(|error| match error.constraint() {
         Some("business_key_unique") => ApiError::taken("business", &input.key),
         _ => error.into(),
     })?;
+    db.commit().await?;
     let view = BusinessView::from(made);
     Ok(created(format!("/api/v1/businesses/{}", view.id), view))
 }

@@ -22,6 +22,7 @@ use crate::extract::{Body, Params};
 use crate::page::{Page, PageRequest};
 use crate::resources::connection::ConnectionInput;
 use crate::resources::lookup::{create_connection, refuse_unknown};
+use crate::resources::retry::RetryView;
 use crate::resources::{Notes, accept, secrets};
 use crate::state::AppState;
 
@@ -55,6 +56,9 @@ pub(crate) struct ConnectionView {
     /// Overrides of the platform's budgets, by name.
     #[schema(value_type = Object, example = json!({"requests": {"limit": 100, "per_seconds": 1}}))]
     pub limits: Value,
+    /// Overrides of the platform's retry policy.
+    #[schema(value_type = RetryView)]
+    pub retry: Value,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
@@ -88,6 +92,7 @@ fn view(state: &AppState, found: Connection, sealed: Option<&Sealed>) -> Connect
         streams: found.streams,
         enabled: found.enabled,
         limits: found.limits,
+        retry: found.retry,
         created_at: found.created_at,
         updated_at: found.updated_at,
     }
@@ -126,7 +131,7 @@ pub(crate) async fn list(
     let platform = params.text("platform");
     let page = PageRequest::read(&mut params);
     params.finish()?;
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let business = match business {
         Some(name) => {
             let found = business::find(&mut db, &name).await?;
@@ -171,7 +176,7 @@ pub(crate) async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> ApiResult<Json<ConnectionView>> {
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     Ok(Json(load(&state, &mut db, &id).await?))
 }
 
@@ -199,7 +204,7 @@ pub(crate) async fn create(
         .map(|input| input.business.clone())
         .filter(|name| !name.is_empty());
     let checked = input.and_then(|input| input.check(&state.catalog, "", &mut notes));
-    let mut db = state.pool.begin().await?;
+    let mut db = state.database.begin().await?;
     let mut owner = None;
     if let Some(name) = named {
         owner = business::find(&mut db, &name).await?;

@@ -56,7 +56,7 @@ pub(crate) async fn ready(State(state): State<AppState>) -> ApiResult<Json<Healt
         return Err(ApiError::Unavailable("the process is stopping"));
     }
     let ask = async {
-        let mut db = state.pool.acquire().await?;
+        let mut db = state.database.session().await?;
         syncline_shared::db::now(&mut db).await
     };
     match tokio::time::timeout(PATIENCE, ask).await {
@@ -77,7 +77,7 @@ pub(crate) async fn ready(State(state): State<AppState>) -> ApiResult<Json<Healt
     responses((status = 200, description = "Text form 0.0.4", body = String, content_type = "text/plain; version=0.0.4"))
 )]
 pub(crate) async fn metrics(State(state): State<AppState>) -> ApiResult<Response> {
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let queue = status::count_queue(&mut db).await?;
     let up = process::list_up(&mut db, state.lease).await?;
     let text = state.metrics.render(&queue, &up);

@@ -412,6 +412,11 @@ pub(crate) mod tests {
             checkpoint: Value::Null,
             progress: sqlx::types::Json(Progress::default()),
             last_error: None,
+            retry_of: None,
+            retried_by: None,
+            cancel_requested_at: None,
+            cancelled_by: None,
+            cancel_note: None,
         }
     }
 

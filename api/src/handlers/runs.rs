@@ -15,7 +15,7 @@ use syncline_engine::Connector;
 use syncline_shared::db::batch::{self, NewBatch};
 use syncline_shared::db::connection::{self, Connection};
 use syncline_shared::db::history::{self, RunFilter, RunView};
-use syncline_shared::db::run::{NewRun, enqueue};
+use syncline_shared::db::run::{NewRun, RunTarget, enqueue};
 use syncline_shared::db::{business, schedule};
 use syncline_shared::ids::RunId;
 use syncline_shared::run::{PRIORITY_MANUAL, RunKind, RunOrigin, SYNC_QUEUE};
@@ -198,7 +198,7 @@ pub(crate) async fn create(
         return Err(ApiError::Invalid(Vec::new()));
     };
 
-    let mut db = state.pool.begin().await?;
+    let mut db = state.database.begin().await?;
     let found = connection::find(&mut db, &input.connection).await?;
     let found = found.ok_or_else(|| ApiError::unknown("connection", &input.connection))?;
     let mut notes = Notes::default();
@@ -251,11 +251,12 @@ async fn enqueue_run(
         priority: PRIORITY_MANUAL,
         delay: Duration::from_secs(input.delay_seconds.unsigned_abs()),
     };
-    let target = (
-        connection.id,
-        connection.business_id,
-        connection.platform.clone(),
-    );
+    let target = RunTarget {
+        connection_id: connection.id,
+        business_id: connection.business_id,
+        platform: connection.platform.clone(),
+        retry_of: None,
+    };
     let enqueued = enqueue(db, &new, &[target]).await?;
     let first = enqueued.first().map(|run| run.id);
     first.ok_or_else(|| ApiError::Internal(anyhow::anyhow!("the enqueue answered no run")))
@@ -278,7 +279,7 @@ async fn wait_for(state: &AppState, id: RunId, wait: Duration) -> ApiResult<RunV
 }
 
 async fn find(state: &AppState, id: RunId) -> ApiResult<RunView> {
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let found = history::find_run(&mut db, id).await?;
     found.ok_or_else(|| ApiError::NotFound(format!("there is no run with the id {id}")))
 }
@@ -320,7 +321,7 @@ pub(crate) async fn list(
         }
     }
     params.finish()?;
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     resolve_names(&mut db, &mut filter, names).await?;
     let found = history::list_runs(&mut db, &filter, page.fetch()).await?;
     Ok(Json(page.page(found, |run| run.id.to_string(), Run::from)))
@@ -376,7 +377,7 @@ pub(crate) async fn show(
 ) -> ApiResult<Json<RunDetail>> {
     let unknown = || ApiError::NotFound(format!("there is no run with the id {id:?}"));
     let id: RunId = id.parse().map_err(|_| unknown())?;
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let found = history::find_run(&mut db, id).await?.ok_or_else(unknown)?;
     let attempts = history::list_attempts(&mut db, id).await?;
     let log = history::list_log(&mut db, id, LOG_LINES).await?;

@@ -146,7 +146,7 @@ pub(crate) async fn status(
     params: Params,
 ) -> ApiResult<Json<SchedulerStatus>> {
     params.finish()?;
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let mut schedulers = Vec::new();
     let mut workers = Vec::new();
     for process in process::list_up(&mut db, state.lease).await? {

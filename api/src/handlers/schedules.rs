@@ -191,7 +191,7 @@ pub(crate) async fn list(
 ) -> ApiResult<Json<Page<ScheduleView>>> {
     let page = PageRequest::read(&mut params);
     params.finish()?;
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let found = schedule::list(&mut db, page.after.as_deref(), page.fetch()).await?;
     Ok(Json(page.page(
         found,
@@ -216,7 +216,7 @@ pub(crate) async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> ApiResult<Json<ScheduleDetail>> {
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let found = schedule::find(&mut db, &id).await?;
     let found = found.ok_or_else(|| ApiError::unknown("schedule", &id))?;
     let ticks = tick::list_latest(&mut db, found.id, LATEST_TICKS).await?;
@@ -246,7 +246,7 @@ pub(crate) async fn create(
 ) -> ApiResult<Response> {
     let mut notes = Notes::default();
     let input = ScheduleInput::read(&body, "", &mut notes);
-    let mut db = state.pool.begin().await?;
+    let mut db = state.database.begin().await?;
     let mut target = None;
     if let Some(input) = &input {
         let resolved = resolve_target(&mut db, &input.target, "", &mut notes).await?;
@@ -301,7 +301,7 @@ pub(crate) async fn preview(
     let Some((when, count)) = read else {
         return Err(ApiError::Invalid(Vec::new()));
     };
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let now = db::now(&mut db).await?;
     let refused = |error: syncline_shared::schedule::TriggerError| ApiError::Internal(error.into());
     let trigger = when

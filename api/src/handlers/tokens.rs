@@ -128,7 +128,7 @@ pub(crate) async fn list(
     params: Params,
 ) -> ApiResult<Json<TokenList>> {
     params.finish()?;
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let found = access::list_tokens(&mut db).await?;
     Ok(Json(TokenList {
         data: found.into_iter().map(TokenView::from).collect(),
@@ -153,7 +153,7 @@ pub(crate) async fn create(
     State(state): State<AppState>,
     Body(body): Body,
 ) -> ApiResult<Response> {
-    let mut db = state.pool.begin().await?;
+    let mut db = state.database.begin().await?;
     let now = syncline_shared::db::now(&mut db).await?;
     let mut notes = Notes::default();
     let input = read(&body, now, &mut notes);
@@ -209,8 +209,9 @@ pub(crate) async fn delete(
     State(state): State<AppState>,
     Path(name): Path<String>,
 ) -> ApiResult<StatusCode> {
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.begin().await?;
     if access::delete_token(&mut db, &name).await? {
+        db.commit().await?;
         Ok(StatusCode::NO_CONTENT)
     } else {
         Err(ApiError::NotFound(format!(

@@ -85,6 +85,8 @@ impl From<Option<AttemptOutcome>> for Badge {
             Some(AttemptOutcome::Retry) => badge("amber", "retry", "To be retried"),
             Some(AttemptOutcome::Limited) => badge("gray", "hourglass", "Gave way to a limit"),
             Some(AttemptOutcome::Yielded) => badge("gray", "skipped", "Yielded"),
+            Some(AttemptOutcome::Paused) => badge("gray", "drained", "Paused"),
+            Some(AttemptOutcome::Stalled) => badge("amber", "broken", "Stood still"),
             Some(AttemptOutcome::Drained) => badge("gray", "drained", "Drained"),
             Some(AttemptOutcome::Lost) => badge("red", "broken", "Lost"),
         }

@@ -66,7 +66,7 @@ pub(super) async fn list(
     let only = params.text("key");
     let page = PageRequest::read(&mut params);
     params.finish()?;
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let now = db::now(&mut db).await?;
     let found = match &only {
         Some(key) => Vec::from_iter(connection::find(&mut db, key).await?),

@@ -80,7 +80,7 @@ struct ProcessLine {
 
 /// The overview.
 pub(super) async fn show(visitor: Visitor, State(state): State<AppState>) -> ApiResult<Response> {
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let now = db::now(&mut db).await?;
     let health = overview::count_health(&mut db).await?;
     let counts = status::count_queue(&mut db).await?;

@@ -108,7 +108,7 @@ pub(super) async fn show(
 ) -> ApiResult<Response> {
     let unknown = || ApiError::NotFound(format!("there is no run with the id {id:?}"));
     let run_id: RunId = id.parse().map_err(|_| unknown())?;
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let now = db::now(&mut db).await?;
     let found = history::find_run(&mut db, run_id)
         .await?

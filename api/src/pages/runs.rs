@@ -89,7 +89,7 @@ pub(super) async fn list(
     let turn = turn(params.text("newer_than"), params.text("older_than"))?;
     params.finish()?;
 
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let now = db::now(&mut db).await?;
     let mut filter = RunFilter {
         statuses,

@@ -71,7 +71,7 @@ pub(super) async fn list(
     let only = params.text("key");
     let page = PageRequest::read(&mut params);
     params.finish()?;
-    let mut db = state.pool.acquire().await?;
+    let mut db = state.database.session().await?;
     let now = db::now(&mut db).await?;
     let found = match &only {
         Some(key) => Vec::from_iter(schedule::find(&mut db, key).await?),

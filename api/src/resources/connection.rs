@@ -11,6 +11,7 @@ use url::Url;
 use utoipa::ToSchema;
 
 use super::limits::{self, Limit, Limits};
+use super::retry::{self, RetryView};
 use super::{
     Fields, Notes, check_streams, read_key, read_name, read_streams, refuse_platform, secrets,
 };
@@ -46,6 +47,9 @@ pub struct ConnectionInput {
     /// Overrides of the platform's budgets, by name.
     #[schema(required = false)]
     pub limits: BTreeMap<String, Limit>,
+    /// Overrides of the platform's retry policy.
+    #[schema(required = false)]
+    pub retry: RetryView,
 }
 
 /// A connection that fits its connector, with its secrets apart.
@@ -59,6 +63,8 @@ pub struct CheckedConnection {
     pub secrets: Map<String, Value>,
     /// The limits in their stored form.
     pub limits: Value,
+    /// The retry policy in its stored form.
+    pub retry: Value,
 }
 
 impl std::fmt::Debug for CheckedConnection {
@@ -93,6 +99,11 @@ impl ConnectionInput {
         let limits = fields
             .value("limits")
             .map_or_else(Limits::new, |value| limits::read(value, &at_limits, notes));
+        let at_retry = fields.at("retry");
+        let retry = fields
+            .value("retry")
+            .map(|value| retry::read(value, &at_retry, notes).into())
+            .unwrap_or_default();
         fields.finish(notes);
         Some(Self {
             key,
@@ -104,6 +115,7 @@ impl ConnectionInput {
             streams,
             enabled,
             limits,
+            retry,
         })
     }
 
@@ -149,11 +161,13 @@ impl ConnectionInput {
         limits::check(&self.limits, connector, &format!("{pointer}/limits"), notes);
         let (config, secrets) = secrets::split(config, &connector.secret_fields());
         let limits = serde_json::to_value(&self.limits).unwrap_or_default();
+        let retry = serde_json::to_value(self.retry).unwrap_or_default();
         (notes.len() == before).then_some(CheckedConnection {
             input: self,
             config,
             secrets,
             limits,
+            retry,
         })
     }
 }
@@ -171,6 +185,7 @@ impl CheckedConnection {
             streams: self.input.streams.as_deref(),
             enabled: self.input.enabled,
             limits: &self.limits,
+            retry: &self.retry,
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod connection;
 pub mod fields;
 pub mod limits;
 pub mod lookup;
+pub mod retry;
 pub mod schedule;
 pub mod secrets;
 

@@ -38,7 +38,7 @@ async fn run(
         },
     )?;
     apply(
-        &app.pool,
+        &app.database,
         &app.state.cipher,
         &app.state.catalog,
         &document,

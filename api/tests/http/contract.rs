@@ -235,7 +235,7 @@ async fn a_process_that_drains_is_alive_but_not_ready() {
 #[tokio::test]
 async fn a_database_that_is_gone_is_said_to_be_unavailable() {
     let app = App::start().await;
-    app.pool.close().await;
+    app.database.close().await;
     app.ask("", "GET", "/readyz", None).await.problems(503);
     let answer = app.get("/api/v1/businesses").await;
     answer.problems(503);

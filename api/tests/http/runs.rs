@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use syncline_shared::db::process::{ProcessRole, register};
-use syncline_shared::db::run::{ClaimedRun, Finish, LogLevel, LogLine, append_log, claim, finish};
+use syncline_shared::db::run::{
+    Claim, ClaimedRun, Finish, LogLevel, LogLine, append_log, claim, finish,
+};
 use syncline_shared::ids::ProcessId;
 use syncline_shared::run::{AttemptOutcome, FailureKind, Outcome, Progress, RunError, SYNC_QUEUE};
 
@@ -17,17 +19,27 @@ async fn start(app: &App, body: Value) -> Value {
 /// A worker that is up; only such a one can claim.
 async fn worker(app: &App) -> ProcessId {
     let id = ProcessId::random();
-    let mut db = app.pool.acquire().await.unwrap();
+    let mut db = app.database.session().await.unwrap();
     register(&mut db, id, ProcessRole::Worker, "w:1", Some(1))
         .await
         .unwrap();
     id
 }
 
+fn one_for(process: ProcessId) -> Claim<'static> {
+    Claim {
+        queue: SYNC_QUEUE,
+        limit: 1,
+        rooms: &[],
+        room: 1,
+        process,
+    }
+}
+
 async fn claim_one(app: &App) -> ClaimedRun {
     let process = worker(app).await;
-    let mut db = app.pool.acquire().await.unwrap();
-    let mut claimed = claim(&mut db, SYNC_QUEUE, 1, process, "w:1").await.unwrap();
+    let mut db = app.database.session().await.unwrap();
+    let mut claimed = claim(&mut db, &one_for(process)).await.unwrap();
     assert_eq!(claimed.len(), 1);
     claimed.remove(0)
 }
@@ -48,11 +60,12 @@ async fn end(app: &App, run: &ClaimedRun, outcome: Outcome, error: Option<RunErr
         outcome,
         attempt: AttemptOutcome::from(outcome),
         failures: 0,
+        reason: None,
         error,
         calls: 2,
     };
-    let mut db = app.pool.acquire().await.unwrap();
-    assert_eq!(finish(&mut db, &[end]).await.unwrap(), [run.id]);
+    let mut db = app.database.session().await.unwrap();
+    assert_eq!(finish(&mut db, &[end], "w:1").await.unwrap(), [run.id]);
 }
 
 #[tokio::test]
@@ -106,11 +119,8 @@ async fn a_caller_who_waits_gets_the_counts_when_the_run_has_ended() {
         let process = worker(&app).await;
         let mut run = None;
         while run.is_none() {
-            let mut db = app.pool.acquire().await.unwrap();
-            run = claim(&mut db, SYNC_QUEUE, 1, process, "w:1")
-                .await
-                .unwrap()
-                .pop();
+            let mut db = app.database.session().await.unwrap();
+            run = claim(&mut db, &one_for(process)).await.unwrap().pop();
             tokio::task::yield_now().await;
         }
         end(&app, &run.unwrap(), Outcome::Succeeded, None).await;
@@ -236,7 +246,7 @@ async fn a_run_is_shown_with_all_that_is_known_of_it() {
         stream: Some("products".to_owned()),
         message: message.to_owned(),
     };
-    let mut db = app.pool.acquire().await.unwrap();
+    let mut db = app.database.session().await.unwrap();
     append_log(&mut db, run.id, run.token, 1, &[line("one"), line("two")])
         .await
         .unwrap();

@@ -36,7 +36,7 @@ async fn the_service_registers_beats_answers_and_says_goodbye() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let life = Lifecycle::new(Duration::from_secs(10));
-    let service = tokio::spawn(run(config, app.pool.clone(), life.clone(), listener));
+    let service = tokio::spawn(run(config, app.database.clone(), life.clone(), listener));
 
     wait_until(&app.pool, "seen_at > started_at and stopped_at is null").await;
     let mut socket = TcpStream::connect(address).await.unwrap();
@@ -79,7 +79,7 @@ async fn the_service_refuses_to_start_with_a_short_session_secret_or_without_con
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let life = Lifecycle::new(Duration::from_secs(1));
-        let error = run(config(&flags), app.pool.clone(), life, listener)
+        let error = run(config(&flags), app.database.clone(), life, listener)
             .await
             .unwrap_err();
         assert!(format!("{error:#}").contains(expected), "{error:#}");

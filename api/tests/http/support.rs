@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 use serde_json::{Value, json};
 use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use syncline_api::auth::{NewToken, PasswordHasher};
 use syncline_api::{ApiConfig, AppState, router};
 use syncline_engine::Catalog;
@@ -19,6 +20,7 @@ use syncline_engine::Connector;
 use syncline_postgres::testing::{TestDatabase, database};
 use syncline_shared::clock::Clock;
 use syncline_shared::config::DatabaseConfig;
+use syncline_shared::db::Database;
 use syncline_shared::db::access::{Role, save_token, save_user};
 use syncline_shared::lifecycle::Lifecycle;
 use tower::ServiceExt;
@@ -29,6 +31,9 @@ pub(crate) const PASSWORD: &str = "correct horse battery staple";
 
 pub(crate) struct App {
     pub(crate) router: Router,
+    /// As the API has it.
+    pub(crate) database: Database,
+    /// For looking from outside.
     pub(crate) pool: PgPool,
     pub(crate) state: AppState,
     pub(crate) life: Lifecycle,
@@ -126,13 +131,8 @@ impl App {
     pub(crate) async fn start() -> Self {
         let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
         let database = database(&migrations).await.unwrap();
-        let to = DatabaseConfig {
-            database_url: database.url().into(),
-            database_connections: 8,
-        };
-        let pool = syncline_shared::db::connect(&to, "api under test")
-            .await
-            .unwrap();
+        let to = DatabaseConfig::direct(database.url(), 8);
+        let connected = Database::connect(&to, "api under test").await.unwrap();
         let life = Lifecycle::new(Duration::from_secs(5));
         let config = config(&[]);
         let catalog = Catalog::of([Connector::load("shop", SHOP).unwrap()]);
@@ -140,7 +140,12 @@ impl App {
             "2026-08-01T12:00:00Z".parse().unwrap(),
         )));
         let state =
-            AppState::with_catalog(&config, catalog, pool.clone(), &life, clock.clone()).unwrap();
+            AppState::with_catalog(&config, catalog, connected.clone(), &life, clock.clone())
+                .unwrap();
+        let pool = PgPoolOptions::new()
+            .max_connections(4)
+            .connect_lazy(&database.url())
+            .unwrap();
         let mut tokens = BTreeMap::new();
         let mut db = pool.acquire().await.unwrap();
         for role in Role::ALL {
@@ -154,6 +159,7 @@ impl App {
         let router = router(state.clone());
         Self {
             router,
+            database: connected,
             pool,
             state,
             life,

@@ -165,7 +165,7 @@ async fn a_database_that_is_away_is_a_page_that_tries_again() {
     let app = App::start().await;
     app.add_user("ana", Role::Viewer).await;
     let mut browser = Browser::signed_in(&app, "ana").await;
-    app.pool.close().await;
+    app.database.close().await;
     let page = browser.get("/").await;
     assert_eq!(page.status, 503);
     assert!(

@@ -3,10 +3,10 @@
 use std::fs;
 
 use serde_json::{Value, json};
-use sqlx::PgPool;
+use syncline_shared::db::{Database, DbResult};
 
 /// Processors, memory, kernel and database.
-pub(super) async fn describe(pool: &PgPool) -> Value {
+pub(super) async fn describe(database: &Database) -> Value {
     let cpus = std::thread::available_parallelism().map_or(0, usize::from);
     let memory_mib = field("/proc/meminfo", "MemTotal:").map(|kib| kib / 1024);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -14,10 +14,14 @@ pub(super) async fn describe(pool: &PgPool) -> Value {
         let line = text.lines().find(|line| line.starts_with("model name"))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     });
-    let postgres: Option<String> = sqlx::query_scalar("show server_version")
-        .fetch_one(pool)
-        .await
-        .ok();
+    let asking = async {
+        let mut db = database.session().await?;
+        let version: String = sqlx::query_scalar("show server_version")
+            .fetch_one(&mut *db)
+            .await?;
+        DbResult::Ok(version)
+    };
+    let postgres = asking.await.ok();
     json!({
         "cpus": cpus,
         "cpu_model": model,

@@ -14,14 +14,14 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use secrecy::SecretString;
 use serde_json::Value;
-use sqlx::PgPool;
 use syncline_postgres::{Embedded, EmbeddedConfig, StopMode};
 use syncline_shared::config::{ConnectorsConfig, DatabaseConfig, SecretConfig};
 use syncline_shared::db;
+use syncline_shared::db::Database;
 use syncline_shared::db::batch::{self, NewBatch};
 use syncline_shared::db::connection;
 use syncline_shared::db::history::find_run;
-use syncline_shared::db::run::{self, NewRun};
+use syncline_shared::db::run::{self, NewRun, RunTarget};
 use syncline_shared::ids::RunId;
 use syncline_shared::run::{PRIORITY_MANUAL, RunKind, RunOrigin, RunStatus, SYNC_QUEUE};
 use syncline_simulator::G2aAccount;
@@ -64,20 +64,17 @@ impl SyncBench {
 
     async fn run_on(&self, postgres: &Embedded) -> anyhow::Result<Report> {
         postgres.ensure_database("bench").await?;
-        let database = DatabaseConfig {
-            database_url: SecretString::from(postgres.url("bench")),
-            database_connections: 4,
-        };
-        let pool = db::connect(&database, "syncline bench").await?;
-        db::migrate(&pool).await?;
+        let database = DatabaseConfig::direct(postgres.url("bench"), 4);
+        let database = Database::connect(&database, "syncline bench").await?;
+        db::migrate(&database).await?;
         let mut processes = Processes::start(self, &postgres.url("bench")).await?;
-        let result = self.measure(&pool, &processes).await;
+        let result = self.measure(&database, &processes).await;
         processes.stop().await;
-        pool.close().await;
+        database.close().await;
         result
     }
 
-    async fn measure(&self, pool: &PgPool, processes: &Processes) -> anyhow::Result<Report> {
+    async fn measure(&self, database: &Database, processes: &Processes) -> anyhow::Result<Report> {
         let secret = SecretConfig {
             secret_key: SecretString::from(SECRET_KEY),
         };
@@ -88,19 +85,19 @@ impl SyncBench {
             // A connection of its own: every round inserts all its rows.
             let key = format!("bench-{round}");
             set_up_connection(
-                pool,
+                database,
                 &secret,
                 &self.connectors,
                 &key,
                 &processes.simulator_url,
             )
             .await?;
-            let synced = sync(pool, &key, records).await?;
+            let synced = sync(database, &key, records).await?;
             ratios.push(synced / fetched);
             bare.push(fetched);
             full.push(synced);
         }
-        let mut report = Report::new("sync", machine::describe(pool).await);
+        let mut report = Report::new("sync", machine::describe(database).await);
         report.ratio("fetch_overhead", median(ratios.clone()));
         report.figure("pages", self.pages);
         report.figure("records", records);
@@ -226,12 +223,12 @@ async fn bare_client(simulator_url: &str, records: u64) -> anyhow::Result<f64> {
 }
 
 /// Has the worker sync a connection. Answers how long that took from enqueueing to the end, in seconds.
-async fn sync(pool: &PgPool, key: &str, records: u64) -> anyhow::Result<f64> {
+async fn sync(database: &Database, key: &str, records: u64) -> anyhow::Result<f64> {
     let began = Instant::now();
-    let id = enqueue(pool, key).await?;
-    db::notify::send(pool, db::notify::RUN_QUEUED).await?;
+    let id = enqueue(database, key).await?;
+    db::notify::send(database, db::notify::RUN_QUEUED).await?;
     while began.elapsed() < PATIENCE {
-        if let Some(inserted) = ended(pool, id).await? {
+        if let Some(inserted) = ended(database, id).await? {
             let seconds = began.elapsed().as_secs_f64();
             ensure!(
                 inserted == records,
@@ -245,8 +242,8 @@ async fn sync(pool: &PgPool, key: &str, records: u64) -> anyhow::Result<f64> {
 }
 
 /// Enqueues a full run of a connection.
-async fn enqueue(pool: &PgPool, key: &str) -> anyhow::Result<RunId> {
-    let mut db = pool.begin().await?;
+async fn enqueue(database: &Database, key: &str) -> anyhow::Result<RunId> {
+    let mut db = database.begin().await?;
     let connection = connection::find(&mut db, key)
         .await?
         .context("the connection is gone")?;
@@ -270,14 +267,19 @@ async fn enqueue(pool: &PgPool, key: &str) -> anyhow::Result<RunId> {
         priority: PRIORITY_MANUAL,
         delay: Duration::ZERO,
     };
-    let target = (connection.id, connection.business_id, connection.platform);
+    let target = RunTarget {
+        connection_id: connection.id,
+        business_id: connection.business_id,
+        platform: connection.platform,
+        retry_of: None,
+    };
     let enqueued = run::enqueue(&mut db, &run, &[target]).await?;
     db.commit().await?;
     Ok(enqueued.first().context("nothing was enqueued")?.id)
 }
 
-async fn ended(pool: &PgPool, id: RunId) -> anyhow::Result<Option<u64>> {
-    let mut db = pool.acquire().await?;
+async fn ended(database: &Database, id: RunId) -> anyhow::Result<Option<u64>> {
+    let mut db = database.session().await?;
     let run = find_run(&mut db, id).await?.context("the run is gone")?;
     match run.status {
         RunStatus::Succeeded => Ok(Some(run.progress.total().inserted)),

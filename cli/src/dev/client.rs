@@ -44,10 +44,7 @@ impl ClientDatabase {
                 self.data_dir.display()
             )
         })?;
-        Ok(DatabaseConfig {
-            database_url,
-            database_connections: CONNECTIONS,
-        })
+        Ok(DatabaseConfig::direct(database_url, CONNECTIONS))
     }
 
     /// The key that was named, or that of the dev folder, unless another database was named.

@@ -6,12 +6,11 @@
 use std::path::Path;
 
 use anyhow::Context;
-use sqlx::PgPool;
 use syncline_api::apply::{ApplyOptions, Document, Sources, apply};
 use syncline_engine::Catalog;
 use syncline_shared::config::{ConnectorsConfig, SecretConfig};
 use syncline_shared::db::connection::{self, Connection, ConnectionDraft};
-use syncline_shared::db::{self, schedule};
+use syncline_shared::db::{self, Database, schedule};
 use syncline_shared::secret::Cipher;
 use syncline_simulator::G2aAccount;
 
@@ -24,12 +23,12 @@ const LIFTED_LIMIT: u32 = 1_000_000;
 
 /// Makes sure of the demo, and has its first sync run at once.
 pub(super) async fn set_up(
-    pool: &PgPool,
+    database: &Database,
     secret: &SecretConfig,
     connectors: &ConnectorsConfig,
     simulator_url: &str,
 ) -> anyhow::Result<()> {
-    let mut db = pool.acquire().await?;
+    let mut db = database.session().await?;
     if let Some(existing) = connection::find(&mut db, CONNECTION).await? {
         return follow_simulator(&mut db, &existing, simulator_url).await;
     }
@@ -40,10 +39,10 @@ pub(super) async fn set_up(
   - {{key: {SCHEDULE}, name: Demo products, every_seconds: 300, target: {{connection: {CONNECTION}}}}}
 "
     ));
-    apply_text(pool, secret, connectors, &document).await?;
+    apply_text(database, secret, connectors, &document).await?;
 
     // Its first tick is due now.
-    let mut db = pool.acquire().await?;
+    let mut db = database.session().await?;
     let made = schedule::find(&mut db, SCHEDULE)
         .await?
         .context("the demo's schedule is gone")?;
@@ -54,14 +53,14 @@ pub(super) async fn set_up(
 
 /// A connection to the simulated G2A, its budget as good as lifted.
 pub(crate) async fn set_up_connection(
-    pool: &PgPool,
+    database: &Database,
     secret: &SecretConfig,
     connectors: &ConnectorsConfig,
     key: &str,
     simulator_url: &str,
 ) -> anyhow::Result<()> {
     let document = connection_document("bench", key, LIFTED_LIMIT, simulator_url);
-    apply_text(pool, secret, connectors, &document).await
+    apply_text(database, secret, connectors, &document).await
 }
 
 fn connection_document(business: &str, key: &str, limit: u32, simulator_url: &str) -> String {
@@ -91,7 +90,7 @@ fn products_url(simulator_url: &str) -> String {
 }
 
 async fn apply_text(
-    pool: &PgPool,
+    database: &Database,
     secret: &SecretConfig,
     connectors: &ConnectorsConfig,
     text: &str,
@@ -104,7 +103,14 @@ async fn apply_text(
     let document = Document::parse(text, sources)?;
     let catalog = Catalog::load(&connectors.connectors_dir)?;
     let cipher = Cipher::new(&secret.secret_key)?;
-    apply(pool, &cipher, &catalog, &document, ApplyOptions::default()).await?;
+    apply(
+        database,
+        &cipher,
+        &catalog,
+        &document,
+        ApplyOptions::default(),
+    )
+    .await?;
     Ok(())
 }
 
@@ -125,6 +131,7 @@ async fn follow_simulator(
         streams: existing.streams.as_deref(),
         enabled: existing.enabled,
         limits: &existing.limits,
+        retry: &existing.retry,
     };
     Ok(connection::update(db, existing.id, &draft).await?)
 }

@@ -14,8 +14,6 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::Args;
-use secrecy::SecretString;
-use sqlx::PgPool;
 use syncline_api::auth::PasswordHasher;
 use syncline_api::{ApiConfig, SessionConfig};
 use syncline_postgres::{Embedded, EmbeddedConfig, StopMode};
@@ -23,6 +21,7 @@ use syncline_scheduler::SchedulerConfig;
 use syncline_shared::config::{
     ConnectorsConfig, DatabaseConfig, LeaseConfig, LogConfig, SecretConfig,
 };
+use syncline_shared::db::Database;
 use syncline_shared::db::access::{self, Role};
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::{db, telemetry};
@@ -40,7 +39,7 @@ use folder::{DevFolder, Secrets};
 const DATABASE: &str = "syncline";
 const ADMIN: &str = "admin";
 const TOKEN: &str = "dev";
-/// Connections: the roles share one pool.
+/// Connections: the roles share one database.
 const CONNECTIONS: u32 = 40;
 /// The demo's simulator answers as a platform on the internet would.
 const SIMULATED_LATENCY_MS: u64 = 20;
@@ -108,14 +107,11 @@ async fn run_on(
 ) -> anyhow::Result<()> {
     postgres.ensure_database(DATABASE).await?;
     let database_url = postgres.url(DATABASE);
-    let database = DatabaseConfig {
-        database_url: SecretString::from(database_url.clone()),
-        database_connections: CONNECTIONS,
-    };
-    let pool = db::connect(&database, "syncline dev").await?;
-    db::migrate(&pool).await?;
+    let database = DatabaseConfig::direct(database_url.clone(), CONNECTIONS);
+    let database = Database::connect(&database, "syncline dev").await?;
+    db::migrate(&database).await?;
     let secrets = folder.secrets(&database_url)?;
-    save_access(&pool, &secrets).await?;
+    save_access(&database, &secrets).await?;
 
     let simulator = folder.simulator_listener().await?;
     let simulator_url = format!("http://{}", simulator.local_addr()?);
@@ -135,11 +131,11 @@ async fn run_on(
         secret_key: secrets.secret_key(),
     };
     if !command.no_demo {
-        demo::set_up(&pool, &secret, &command.connectors, &simulator_url).await?;
+        demo::set_up(&database, &secret, &command.connectors, &simulator_url).await?;
     }
     let web = format!("http://{}", api_listener.local_addr()?);
-    start_roles(command, &pool, &secret, &secrets, api_listener, life)?;
-    life.spawn("progress", progress::show(pool.clone(), life.clone()));
+    start_roles(command, &database, &secret, &secrets, api_listener, life)?;
+    life.spawn("progress", progress::show(database.clone(), life.clone()));
     progress::greet(&progress::Greeting {
         web,
         user: ADMIN,
@@ -150,23 +146,24 @@ async fn run_on(
         log: command.log.file.as_deref(),
     });
     let finished = life.finished().await;
-    pool.close().await;
+    database.close().await;
     finished
 }
 
 fn start_roles(
     command: &DevCommand,
-    pool: &PgPool,
+    database: &Database,
     secret: &SecretConfig,
     secrets: &Secrets,
     api_listener: TcpListener,
     life: &Lifecycle,
 ) -> anyhow::Result<()> {
-    let scheduler = SchedulerConfig {
-        lease: command.lease.clone(),
-    };
+    let scheduler = SchedulerConfig::new(command.lease.clone());
     let worker = WorkerConfig {
         slots: command.slots,
+        stall_seconds: 600,
+        time_slice_seconds: 60,
+        platform_share: 50,
         allow_hosts: [LOOPBACK, &command.allow_hosts]
             .join(",")
             .trim_end_matches(',')
@@ -187,24 +184,25 @@ fn start_roles(
     };
     life.spawn(
         "scheduler",
-        syncline_scheduler::run(scheduler, pool.clone(), life.child()),
+        syncline_scheduler::run(scheduler, database.clone(), life.child()),
     );
     life.spawn(
         "worker",
-        syncline_worker::run(worker, pool.clone(), life.child()),
+        syncline_worker::run(worker, database.clone(), life.child()),
     );
     life.spawn(
         "api",
-        syncline_api::run(api, pool.clone(), life.child(), api_listener),
+        syncline_api::run(api, database.clone(), life.child(), api_listener),
     );
     Ok(())
 }
 
 /// Makes the administrator and the token that this folder's secrets say.
-async fn save_access(pool: &PgPool, secrets: &Secrets) -> anyhow::Result<()> {
-    let mut db = pool.acquire().await?;
+async fn save_access(database: &Database, secrets: &Secrets) -> anyhow::Result<()> {
+    let mut db = database.session().await?;
     let hash = PasswordHasher::hash(secrets.admin_password())?;
     access::save_user(&mut db, ADMIN, &hash, Role::Admin).await?;
     access::save_token(&mut db, TOKEN, Role::Admin, &secrets.token_hash(), None).await?;
+    db.end().await?;
     Ok(())
 }

@@ -8,9 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use sqlx::PgPool;
 use syncline_shared::db::history::{RunFilter, RunView, list_runs};
-use syncline_shared::db::{self, DbResult};
+use syncline_shared::db::{self, Database, DbResult};
 use syncline_shared::ids::RunId;
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::run::RunStatus;
@@ -61,14 +60,14 @@ pub(super) fn say(line: &str) {
 }
 
 /// Shows running syncs until the life drains.
-pub(super) async fn show(pool: PgPool, life: Lifecycle) -> anyhow::Result<()> {
+pub(super) async fn show(database: Database, life: Lifecycle) -> anyhow::Result<()> {
     let mut screen = std::io::stderr().is_terminal().then(Screen::default);
     let mut looks = 0_u32;
     while !life.draining().is_cancelled() {
         // The database may be away for a moment; the next look tells.
-        if let Ok((runs, now)) = look(&pool).await {
+        if let Ok((runs, now)) = look(&database).await {
             match &mut screen {
-                Some(screen) => screen.update(&pool, &runs, now).await,
+                Some(screen) => screen.update(&database, &runs, now).await,
                 None if looks.is_multiple_of(PRINT_EVERY) => {
                     for run in &runs {
                         say(&line(run, now));
@@ -89,8 +88,8 @@ pub(super) async fn show(pool: PgPool, life: Lifecycle) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn look(pool: &PgPool) -> DbResult<(Vec<RunView>, chrono::DateTime<chrono::Utc>)> {
-    let mut db = pool.acquire().await?;
+async fn look(database: &Database) -> DbResult<(Vec<RunView>, chrono::DateTime<chrono::Utc>)> {
+    let mut db = database.session().await?;
     let filter = RunFilter {
         statuses: Some(vec![RunStatus::Running]),
         ..RunFilter::default()
@@ -110,7 +109,7 @@ struct Screen {
 impl Screen {
     async fn update(
         &mut self,
-        pool: &PgPool,
+        database: &Database,
         runs: &[RunView],
         now: chrono::DateTime<chrono::Utc>,
     ) {
@@ -127,7 +126,7 @@ impl Screen {
             bar.finish_and_clear();
             self.bars.remove(&bar);
             let found = async {
-                let mut db = pool.acquire().await?;
+                let mut db = database.session().await?;
                 db::history::find_run(&mut db, id).await
             };
             if let Ok(Some(run)) = found.await {

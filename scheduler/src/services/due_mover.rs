@@ -1,32 +1,71 @@
-//! Moves runs whose wait is over into the queue, and finds blocked runs that nothing stands before any more.
+//! Moves runs whose wait is over into the queue, and finds runs that an event has overlooked: blocked behind nothing, held back by a
+//! pause that was lifted, queued under one that was just set, or cancelled between two attempts.
 
 use std::time::Duration;
 
-use sqlx::{Connection, PgPool};
-use syncline_shared::db::DbResult;
 use syncline_shared::db::notify::Waker;
-use syncline_shared::db::run::{move_due, promote_stranded};
+use syncline_shared::db::pause;
+use syncline_shared::db::run::{
+    free_paused, hold_paused, move_due, promote_stranded, sweep_cancelled,
+};
+use syncline_shared::db::{Database, DbResult};
 
 use super::Service;
 
 /// Runs that one transaction moves at most: it holds their locks.
 const CHUNK: usize = 1_000;
-/// Every so many passes the sweep for stranded runs is made, which reads all blocked runs.
-const SWEEP_EVERY: u32 = 5;
+/// Every so many passes the runs are looked at that a pause holds back.
+const LOOK_AT_PAUSED_EVERY: u32 = 10;
 
 pub(super) struct DueMover {
-    pool: PgPool,
+    database: Database,
     wake: Waker,
     passes: u32,
 }
 
 impl DueMover {
-    pub(super) fn new(pool: PgPool, wake: Waker) -> Self {
+    pub(super) fn new(database: Database, wake: Waker) -> Self {
         Self {
-            pool,
+            database,
             wake,
             passes: 0,
         }
+    }
+
+    async fn move_all_due(&self) -> DbResult<u64> {
+        let mut queued = 0;
+        loop {
+            let mut db = self.database.begin().await?;
+            let (moved, promoted) = move_due(&mut db, whole(CHUNK)).await?;
+            db.commit().await?;
+            queued += promoted;
+            if moved < CHUNK {
+                return Ok(queued);
+            }
+        }
+    }
+
+    async fn free_all_paused(&self) -> DbResult<u64> {
+        let mut queued = 0;
+        loop {
+            let mut db = self.database.begin().await?;
+            let (freed, promoted) = free_paused(&mut db, whole(CHUNK)).await?;
+            db.commit().await?;
+            queued += promoted;
+            if freed < CHUNK {
+                return Ok(queued);
+            }
+        }
+    }
+
+    /// A run that was being queued while a pause was set may not have seen it.
+    async fn hold_fresh_pauses(&self) -> DbResult<()> {
+        let mut db = self.database.begin().await?;
+        if pause::is_fresh(&mut db).await? {
+            hold_paused(&mut db, whole(CHUNK)).await?;
+        }
+        db.commit().await?;
+        Ok(())
     }
 }
 
@@ -38,27 +77,24 @@ impl Service for DueMover {
     }
 
     async fn pass(&mut self) -> DbResult<Option<String>> {
-        let mut db = self.pool.acquire().await?;
-        let mut queued = 0;
-        loop {
-            let limit = i64::try_from(CHUNK).unwrap_or(i64::MAX);
-            let mut transaction = db.begin().await?;
-            let (moved, promoted) = move_due(&mut transaction, limit).await?;
-            transaction.commit().await?;
-            queued += promoted;
-            if moved < CHUNK {
-                break;
-            }
-        }
-        let mut stranded = 0;
-        if self.passes.is_multiple_of(SWEEP_EVERY) {
-            stranded = promote_stranded(&mut db).await?;
+        let mut queued = self.move_all_due().await?;
+        self.hold_fresh_pauses().await?;
+        if self.passes.is_multiple_of(LOOK_AT_PAUSED_EVERY) {
+            queued += self.free_all_paused().await?;
         }
         self.passes = self.passes.wrapping_add(1);
-        if queued + stranded > 0 {
+        let mut db = self.database.begin().await?;
+        let cancelled = sweep_cancelled(&mut db).await?;
+        let stranded = promote_stranded(&mut db).await?;
+        db.commit().await?;
+        if queued + stranded > 0 || cancelled > 0 {
             self.wake.wake();
         }
         // Waits that end are the normal course; a stranded run is worth a line.
         Ok((stranded > 0).then(|| format!("{stranded} runs stood behind nothing and were queued")))
     }
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

@@ -4,14 +4,14 @@
 mod due_mover;
 mod partition_keeper;
 mod process_pruner;
+mod run_expirer;
 mod run_rescuer;
 
 use std::future::Future;
 use std::time::Duration;
 
-use sqlx::PgPool;
-use syncline_shared::db::DbResult;
 use syncline_shared::db::notify::Waker;
+use syncline_shared::db::{Database, DbResult, answered_within};
 use syncline_shared::ids::ProcessId;
 use syncline_shared::lifecycle::Lifecycle;
 use tokio::time::{MissedTickBehavior, interval};
@@ -20,7 +20,11 @@ use crate::SchedulerConfig;
 use due_mover::DueMover;
 use partition_keeper::PartitionKeeper;
 use process_pruner::ProcessPruner;
+use run_expirer::RunExpirer;
 use run_rescuer::RunRescuer;
+
+/// A pass that takes longer waits for a connection that has fallen silent.
+const LONGEST_PASS: Duration = Duration::from_mins(2);
 
 /// A housekeeping service.
 trait Service: Send + 'static {
@@ -36,19 +40,27 @@ trait Service: Send + 'static {
 
 /// Starts all services.
 pub(crate) fn start(
-    pool: &PgPool,
+    database: &Database,
     id: ProcessId,
     config: &SchedulerConfig,
     wake: &Waker,
     life: &Lifecycle,
 ) {
-    keep_at(DueMover::new(pool.clone(), wake.clone()), life);
+    keep_at(DueMover::new(database.clone(), wake.clone()), life);
+    // A connection of its own: what keeps others waiting must not make this process look as if it were cut off.
     keep_at(
-        RunRescuer::new(pool.clone(), id, config.lease.clone(), wake.clone()),
+        RunRescuer::new(database.apart(), id, config.lease.clone(), wake.clone()),
         life,
     );
-    keep_at(PartitionKeeper::new(pool.clone()), life);
-    keep_at(ProcessPruner::new(pool.clone()), life);
+    keep_at(
+        RunExpirer::new(database.clone(), config.longest_age()),
+        life,
+    );
+    keep_at(
+        PartitionKeeper::new(database.clone(), config.retention()),
+        life,
+    );
+    keep_at(ProcessPruner::new(database.clone()), life);
 }
 
 fn keep_at<S: Service>(mut service: S, life: &Lifecycle) {
@@ -61,7 +73,7 @@ fn keep_at<S: Service>(mut service: S, life: &Lifecycle) {
                 _ = due.tick() => {}
                 () = draining.cancelled() => return Ok(()),
             }
-            match service.pass().await {
+            match answered_within(LONGEST_PASS, service.pass()).await {
                 Ok(Some(done)) => tracing::info!(service = S::NAME, "{}: {done}", S::NAME),
                 Ok(None) => {}
                 Err(error) => {

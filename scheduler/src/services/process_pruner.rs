@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use sqlx::PgPool;
-use syncline_shared::db::{DbResult, history, process};
+use syncline_shared::db::{Database, DbResult, history, idempotency, process};
 
 use super::Service;
 
 pub(super) struct ProcessPruner {
-    pool: PgPool,
+    database: Database,
 }
 
 impl ProcessPruner {
-    pub(super) fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub(super) fn new(database: Database) -> Self {
+        Self { database }
     }
 }
 
@@ -25,10 +24,15 @@ impl Service for ProcessPruner {
     }
 
     async fn pass(&mut self) -> DbResult<Option<String>> {
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.database.begin().await?;
         let processes = process::prune(&mut db).await?;
         let keys = history::prune_seen_keys(&mut db).await?;
-        Ok((processes + keys > 0)
-            .then(|| format!("{processes} processes and {keys} keys of ended runs were deleted")))
+        let answers = idempotency::prune(&mut db).await?;
+        db.commit().await?;
+        Ok((processes + keys + answers > 0).then(|| {
+            format!(
+                "{processes} processes, {keys} keys of ended runs and {answers} idempotency keys were deleted"
+            )
+        }))
     }
 }

@@ -7,19 +7,23 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, PgPool};
 use syncline_shared::config::LeaseConfig;
 use syncline_shared::db::notify::Waker;
-use syncline_shared::db::run::{ClaimedRun, Finish, Release, finish, list_leased, release};
-use syncline_shared::db::{DbError, DbResult, process};
+use syncline_shared::db::process::{self, SilentWorker};
+use syncline_shared::db::run::{
+    ClaimedRun, Finish, Release, ReleaseTo, finish, list_leased, release,
+};
+use syncline_shared::db::{Database, DbError, DbResult, answered_within, platform};
 use syncline_shared::ids::ProcessId;
-use syncline_shared::run::{AttemptOutcome, Backoff, FailureKind, Outcome, RunError, WaitReason};
+use syncline_shared::run::{
+    AfterFailure, AttemptOutcome, FailureKind, Outcome, RunError, WaitReason, after_failure,
+};
 use tokio::time::Instant;
 
 use super::Service;
 
 pub(super) struct RunRescuer {
-    pool: PgPool,
+    database: Database,
     id: ProcessId,
     lease: LeaseConfig,
     wake: Waker,
@@ -29,9 +33,9 @@ pub(super) struct RunRescuer {
 }
 
 impl RunRescuer {
-    pub(super) fn new(pool: PgPool, id: ProcessId, lease: LeaseConfig, wake: Waker) -> Self {
+    pub(super) fn new(database: Database, id: ProcessId, lease: LeaseConfig, wake: Waker) -> Self {
         Self {
-            pool,
+            database,
             id,
             lease,
             wake,
@@ -44,42 +48,42 @@ impl RunRescuer {
     async fn is_steady(&mut self) -> DbResult<bool> {
         // A gap is any time in which a worker that beats as this one does might not have been heard.
         let gap = self.lease.heartbeat_every() * 2;
-        let beaten = tokio::time::timeout(gap, async {
-            let mut db = self.pool.acquire().await?;
-            process::beat(&mut db, self.id).await
+        let heard = answered_within(gap, async {
+            let mut db = self.database.session().await?;
+            process::beat(&mut db, self.id).await?;
+            db.end().await
         });
-        let heard = beaten.await;
+        let heard = heard.await;
         let now = Instant::now();
         let gapless = now - self.last_beat <= gap;
         self.last_beat = now;
-        if !matches!(heard, Ok(Ok(_))) || !gapless {
+        if heard.is_err() || !gapless {
             self.steady_since = None;
         }
-        match heard {
-            Ok(Ok(_)) => {
-                let since = *self.steady_since.get_or_insert(now);
-                Ok(now - since >= self.lease.lease())
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => Ok(false),
-        }
+        heard?;
+        let since = *self.steady_since.get_or_insert(now);
+        Ok(now - since >= self.lease.lease())
     }
 
-    async fn rescue(&self, silent: ProcessId) -> DbResult<usize> {
-        let mut db = self.pool.acquire().await?;
-        let mut transaction = db.begin().await?;
-        if !process::mark_rescued(&mut transaction, silent, self.lease.lease()).await? {
+    async fn rescue(&self, silent: &SilentWorker) -> DbResult<usize> {
+        let mut db = self.database.begin().await?;
+        if !process::mark_rescued(&mut db, silent.id, self.lease.lease()).await? {
             return Ok(0);
         }
-        let runs = list_leased(&mut transaction, silent).await?;
+        // First, so that no transaction of the silent process is waited for.
+        if let Some(application) = &silent.application {
+            process::end_connections(&mut db, application).await?;
+        }
+        let runs = list_leased(&mut db, silent.id).await?;
         for run in &runs {
-            match give_back(&mut transaction, run).await {
+            match give_back(&mut db, run, &silent.name).await {
                 // It finished in the last moment.
                 Ok(()) | Err(DbError::Stale) => {}
                 Err(error) => return Err(error),
             }
         }
-        transaction.commit().await?;
+        db.commit().await?;
+        metrics::counter!("syncline_runs_rescued_total").increment(runs.len() as u64);
         Ok(runs.len())
     }
 }
@@ -95,12 +99,12 @@ impl Service for RunRescuer {
         if !self.is_steady().await? {
             return Ok(None);
         }
-        let mut db = self.pool.acquire().await?;
+        let mut db = self.database.session().await?;
         let silent = process::list_silent_workers(&mut db, self.lease.lease()).await?;
         drop(db);
         let mut runs = 0;
         for process in &silent {
-            runs += self.rescue(*process).await?;
+            runs += self.rescue(process).await?;
         }
         if runs > 0 {
             self.wake.wake();
@@ -111,45 +115,50 @@ impl Service for RunRescuer {
     }
 }
 
-/// Ends the lease. The crash counts as a failure, so that a run that kills its workers does not circulate for ever.
-async fn give_back(db: &mut sqlx::PgConnection, run: &ClaimedRun) -> DbResult<()> {
+/// Ends the lease. The crash counts as a failure, so that a run that kills its workers does not circulate for ever. The first time
+/// it goes on at once; a run that has killed several workers is given time.
+async fn give_back(
+    db: &mut sqlx::PgConnection,
+    run: &ClaimedRun,
+    process_name: &str,
+) -> DbResult<()> {
+    let policy = platform::find_retry_policy(&mut *db, &run.platform, run.connection_id).await?;
     let failures = run.failures + 1;
+    let most = policy.max_failures();
     let error = RunError::new(
         FailureKind::Lost,
         "the worker fell silent: it crashed, was frozen, or lost the database",
     );
-    if failures >= run.max_failures {
-        let end = Finish {
-            id: run.id,
-            token: run.token,
-            outcome: Outcome::Failed,
-            attempt: AttemptOutcome::Lost,
-            failures,
-            error: Some(error),
-            calls: 0,
-        };
-        finish(db, &[end]).await?;
-        return Ok(());
-    }
-    // The first time it goes on at once; a run that has killed several workers is given time.
-    let wait = (failures > 1).then(|| {
-        let wait = Backoff::default().wait(u32::try_from(failures).unwrap_or(1), rand::random());
-        (WaitReason::Backoff, wait)
-    });
+    let reason = Some(format!(
+        "its worker fell silent, failure {failures} of {most}"
+    ));
+    let to = match after_failure(&policy, error.kind, failures, None, rand::random()) {
+        AfterFailure::Again => ReleaseTo::Front,
+        AfterFailure::After(wait) => ReleaseTo::Wait(WaitReason::Backoff, wait),
+        AfterFailure::End => {
+            let end = Finish {
+                id: run.id,
+                token: run.token,
+                outcome: Outcome::Failed,
+                attempt: AttemptOutcome::Lost,
+                failures,
+                reason,
+                error: Some(error),
+                calls: 0,
+            };
+            finish(db, &[end], process_name).await?;
+            return Ok(());
+        }
+    };
     let back = Release {
         id: run.id,
         token: run.token,
         attempt: AttemptOutcome::Lost,
-        wait,
-        detail: wait.is_some().then(|| {
-            format!(
-                "its worker fell silent, failure {failures} of {}",
-                run.max_failures
-            )
-        }),
+        to,
+        reason,
         failures,
         error: Some(error),
         calls: 0,
     };
-    release(db, &back).await
+    release(db, &back, process_name).await
 }

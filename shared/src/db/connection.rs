@@ -36,6 +36,8 @@ pub struct Connection {
     pub enabled: bool,
     /// Overrides of the platform's budgets, by name.
     pub limits: Value,
+    /// Overrides of the platform's retry policy.
+    pub retry: Value,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
@@ -63,14 +65,16 @@ pub struct ConnectionDraft<'a> {
     pub enabled: bool,
     /// Overrides of the platform's budgets, by name.
     pub limits: &'a Value,
+    /// Overrides of the platform's retry policy.
+    pub retry: &'a Value,
 }
 
 /// Creates a connection without credentials. Fails on `connection_key_unique` if the key is taken.
 pub async fn create(db: &mut PgConnection, draft: &ConnectionDraft<'_>) -> DbResult<ConnectionId> {
     Ok(sqlx::query_scalar!(
         r#"insert into syncline.connection
-               (key, name, business_id, platform, config, base_url, streams, enabled, limits)
-           values ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+               (key, name, business_id, platform, config, base_url, streams, enabled, limits, retry)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
            returning id as "id: ConnectionId""#,
         draft.key,
         draft.name,
@@ -80,13 +84,26 @@ pub async fn create(db: &mut PgConnection, draft: &ConnectionDraft<'_>) -> DbRes
         draft.base_url,
         draft.streams,
         draft.enabled,
-        draft.limits
+        draft.limits,
+        draft.retry
     )
     .fetch_one(db)
     .await?)
 }
 
-/// Replaces what a connection was saved from, but for its key and credentials.
+/// Ends the pause that a run set because a person was needed: the person has been here.
+async fn end_pause_for_person(db: &mut PgConnection, id: ConnectionId) -> DbResult<()> {
+    sqlx::query!(
+        "delete from syncline.pause
+         where scope = 'connection' and target = $1 and cause = 'needs_person'",
+        id.to_string()
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Replaces what a connection was saved from, but for its key and credentials. Ends a pause that waited for a person.
 pub async fn update(
     db: &mut PgConnection,
     id: ConnectionId,
@@ -95,7 +112,7 @@ pub async fn update(
     sqlx::query!(
         "update syncline.connection set
              name = $2, business_id = $3, platform = $4, config = $5, base_url = $6, streams = $7,
-             enabled = $8, limits = $9, updated_at = syncline.now()
+             enabled = $8, limits = $9, retry = $10, updated_at = syncline.now()
          where id = $1",
         id.0,
         draft.name,
@@ -105,14 +122,15 @@ pub async fn update(
         draft.base_url,
         draft.streams,
         draft.enabled,
-        draft.limits
+        draft.limits,
+        draft.retry
     )
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(())
+    end_pause_for_person(db, id).await
 }
 
-/// Replaces the credentials of a connection; `None` removes them.
+/// Replaces the credentials of a connection; `None` removes them. Ends a pause that waited for a person.
 pub async fn set_credentials(
     db: &mut PgConnection,
     id: ConnectionId,
@@ -128,9 +146,9 @@ pub async fn set_credentials(
         sealed.map(|sealed| sealed.bytes.as_slice()),
         sealed.map(|sealed| sealed.key_id.as_str())
     )
-    .execute(db)
+    .execute(&mut *db)
     .await?;
-    Ok(())
+    end_pause_for_person(db, id).await
 }
 
 /// The sealed credentials of a connection, if it has any.
@@ -182,7 +200,7 @@ pub async fn find(db: &mut PgConnection, id_or_key: &str) -> DbResult<Option<Con
         Connection,
         r#"select c.id as "id: ConnectionId", c.key, c.name, c.business_id as "business_id: BusinessId",
                   b.key as business_key, c.platform, c.config, c.base_url, c.credentials_set_at,
-                  c.streams, c.enabled, c.limits, c.created_at, c.updated_at
+                  c.streams, c.enabled, c.limits, c.retry, c.created_at, c.updated_at
            from syncline.connection c join syncline.business b on b.id = c.business_id
            where c.key = $1 or c.id = $2"#,
         id_or_key,
@@ -204,7 +222,7 @@ pub async fn list(
         Connection,
         r#"select c.id as "id: ConnectionId", c.key, c.name, c.business_id as "business_id: BusinessId",
                   b.key as business_key, c.platform, c.config, c.base_url, c.credentials_set_at,
-                  c.streams, c.enabled, c.limits, c.created_at, c.updated_at
+                  c.streams, c.enabled, c.limits, c.retry, c.created_at, c.updated_at
            from syncline.connection c join syncline.business b on b.id = c.business_id
            where ($1::uuid is null or c.business_id = $1)
              and ($2::text is null or c.platform = $2)

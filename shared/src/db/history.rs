@@ -70,6 +70,16 @@ pub struct RunView {
     pub progress: Json<Progress>,
     /// The error of the latest attempt that had one.
     pub last_error: Option<Json<RunError>>,
+    /// The finished run that it repeats.
+    pub retry_of: Option<RunId>,
+    /// The run that repeats it.
+    pub retried_by: Option<RunId>,
+    /// Of an unfinished run: when somebody asked to cancel it.
+    pub cancel_requested_at: Option<DateTime<Utc>>,
+    /// Who cancelled it, or asked to.
+    pub cancelled_by: Option<String>,
+    /// Why, in words.
+    pub cancel_note: Option<String>,
 }
 
 /// Which runs a page of the list shows. Filters are combined by AND.
@@ -108,9 +118,11 @@ pub struct AttemptView {
     pub ended_at: Option<DateTime<Utc>>,
     /// How it ended.
     pub outcome: Option<AttemptOutcome>,
+    /// Why the run changed its state, in words.
+    pub reason: Option<String>,
     /// What went wrong.
     pub error: Option<Json<RunError>>,
-    /// Requests it sent.
+    /// Requests it sent; known when it has ended.
     pub calls: i64,
 }
 
@@ -142,7 +154,9 @@ pub async fn list_runs(
                   r.attempt as "attempt!", r.failures as "failures!", r.waiting_for, r.wait_detail,
                   r.waiting_until, r.created_at as "created_at!", r.started_at, r.finished_at,
                   r.checkpoint_sequence as "checkpoint_sequence!", r.checkpoint as "checkpoint!",
-                  r.progress as "progress!: Json<Progress>", r.last_error as "last_error: Json<RunError>"
+                  r.progress as "progress!: Json<Progress>", r.last_error as "last_error: Json<RunError>",
+                  r.retry_of as "retry_of: RunId", r.retried_by as "retried_by: RunId", r.cancel_requested_at,
+                  r.cancelled_by, r.cancel_note
            from (
                select * from syncline.runs
                where ($1::text[] is null or status = any ($1))
@@ -189,7 +203,9 @@ pub async fn find_run(db: &mut PgConnection, id: RunId) -> DbResult<Option<RunVi
                   r.attempt as "attempt!", r.failures as "failures!", r.waiting_for, r.wait_detail,
                   r.waiting_until, r.created_at as "created_at!", r.started_at, r.finished_at,
                   r.checkpoint_sequence as "checkpoint_sequence!", r.checkpoint as "checkpoint!",
-                  r.progress as "progress!: Json<Progress>", r.last_error as "last_error: Json<RunError>"
+                  r.progress as "progress!: Json<Progress>", r.last_error as "last_error: Json<RunError>",
+                  r.retry_of as "retry_of: RunId", r.retried_by as "retried_by: RunId", r.cancel_requested_at,
+                  r.cancelled_by, r.cancel_note
            from syncline.runs r
            left join syncline.schedule s on s.id = r.schedule_id
            left join syncline.connection c on c.id = r.connection_id
@@ -201,13 +217,22 @@ pub async fn find_run(db: &mut PgConnection, id: RunId) -> DbResult<Option<RunVi
     .await?)
 }
 
-/// The attempts at a run, first to last.
+/// The attempts at a run, first to last, the one under way included.
 pub async fn list_attempts(db: &mut PgConnection, id: RunId) -> DbResult<Vec<AttemptView>> {
     Ok(sqlx::query_as!(
         AttemptView,
-        r#"select number, process_id as "process_id: ProcessId", process_name, started_at, ended_at,
-                  outcome as "outcome: AttemptOutcome", error as "error: Json<RunError>", calls
-           from syncline.attempt where run_id = $1 order by token"#,
+        r#"select number as "number!", process_id as "process_id!: ProcessId", process_name as "process_name!",
+                  started_at as "started_at!", ended_at, outcome as "outcome: AttemptOutcome", reason,
+                  error as "error: Json<RunError>", calls as "calls!"
+           from (
+               select token, number, process_id, process_name, started_at, ended_at, outcome, reason, error, calls
+               from syncline.attempt where run_id = $1
+               union all
+               select r.lease_token, r.attempt, r.lease_process, coalesce(p.name, ''), r.attempt_started_at,
+                      null, null, null, null, 0
+               from syncline.run r left join syncline.process p on p.id = r.lease_process
+               where r.id = $1 and r.state = 'running') a
+           order by token"#,
         id.0
     )
     .fetch_all(db)
@@ -238,6 +263,48 @@ pub async fn keep_partitions(db: &mut PgConnection, months_ahead: i32) -> DbResu
     .fetch_one(db)
     .await?;
     Ok(made)
+}
+
+/// Drops partitions that hold only what is older than so long, and batches and ticks of that age. Answers how many partitions.
+pub async fn drop_old(db: &mut PgConnection, keep: std::time::Duration) -> DbResult<i32> {
+    let dropped = sqlx::query_scalar!(
+        r#"select syncline.drop_old_partitions(syncline.now() - make_interval(secs => $1)) as "dropped!""#,
+        keep.as_secs_f64()
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(dropped)
+}
+
+/// Deletes ticks, and batches without an unfinished run, that are older than so long, a bounded number at a time. Answers how
+/// many rows.
+pub async fn prune_batches(
+    db: &mut PgConnection,
+    keep: std::time::Duration,
+    limit: i64,
+) -> DbResult<u64> {
+    let ticks = sqlx::query!(
+        "delete from syncline.tick where ctid = any (array(
+             select ctid from syncline.tick
+             where decided_at < syncline.now() - make_interval(secs => $1) limit $2))",
+        keep.as_secs_f64(),
+        limit
+    )
+    .execute(&mut *db)
+    .await?;
+    let batches = sqlx::query!(
+        "delete from syncline.batch where ctid = any (array(
+             select b.ctid from syncline.batch b
+             where b.created_at < syncline.now() - make_interval(secs => $1)
+               and not exists (select from syncline.run r where r.batch_id = b.id)
+               and not exists (select from syncline.tick t where t.batch_id = b.id)
+             limit $2))",
+        keep.as_secs_f64(),
+        limit
+    )
+    .execute(db)
+    .await?;
+    Ok(ticks.rows_affected() + batches.rows_affected())
 }
 
 /// Deletes keys met by runs that have ended. Answers how many.

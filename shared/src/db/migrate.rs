@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 
 use anyhow::{Context, bail};
-use sqlx::PgPool;
 use sqlx::migrate::Migrator;
+
+use super::{Database, DbError, DbResult};
 
 /// Where the record of applied migrations is.
 const RECORD: &str = "syncline._migrations";
@@ -18,18 +19,18 @@ fn migrator() -> Migrator {
 }
 
 /// Brings the schema up to date; does nothing when it is. Safe to run while older processes serve.
-pub async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
+pub async fn migrate(database: &Database) -> anyhow::Result<()> {
     migrator()
-        .run(pool)
+        .run(&database.direct_pool()?)
         .await
         .context("the database could not be migrated")
 }
 
 /// Refuses a database whose schema is older than this binary.
-pub async fn check_schema(pool: &PgPool) -> anyhow::Result<()> {
-    let applied: Vec<i64> = match applied_versions(pool).await {
+pub async fn check_schema(database: &Database) -> anyhow::Result<()> {
+    let applied: Vec<i64> = match applied_versions(database).await {
         Ok(versions) => versions,
-        Err(sqlx::Error::Database(error))
+        Err(DbError::Sqlx(sqlx::Error::Database(error)))
             if matches!(error.code().as_deref(), Some("42P01" | "3F000")) =>
         {
             Vec::new()
@@ -47,8 +48,10 @@ pub async fn check_schema(pool: &PgPool) -> anyhow::Result<()> {
 }
 
 /// The record's table is made by the migrator, so this statement cannot be checked at compile time.
-async fn applied_versions(pool: &PgPool) -> sqlx::Result<Vec<i64>> {
-    sqlx::query_scalar("select version from syncline._migrations where success")
-        .fetch_all(pool)
-        .await
+async fn applied_versions(database: &Database) -> DbResult<Vec<i64>> {
+    let mut db = database.session().await?;
+    let versions = sqlx::query_scalar("select version from syncline._migrations where success")
+        .fetch_all(&mut *db)
+        .await?;
+    Ok(versions)
 }

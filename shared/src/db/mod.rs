@@ -9,9 +9,12 @@ pub mod business;
 pub mod connection;
 mod error;
 pub mod history;
+pub mod idempotency;
 mod migrate;
 pub mod notify;
 pub mod overview;
+pub mod pause;
+pub mod platform;
 mod pool;
 pub mod process;
 pub mod run;
@@ -22,7 +25,7 @@ pub mod tick;
 
 pub use error::{DbError, DbResult};
 pub use migrate::{check_schema, migrate};
-pub use pool::connect;
+pub use pool::{Database, Session, answered, answered_within};
 
 /// The database's clock.
 pub async fn now(db: &mut sqlx::PgConnection) -> DbResult<chrono::DateTime<chrono::Utc>> {

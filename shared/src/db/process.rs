@@ -41,7 +41,18 @@ pub struct Process {
     pub seen_at: DateTime<Utc>,
 }
 
-/// Registers a process that starts.
+/// A worker that has fallen silent, or has stopped.
+#[derive(Debug, Clone)]
+pub struct SilentWorker {
+    /// Its id.
+    pub id: ProcessId,
+    /// Host and process id.
+    pub name: String,
+    /// The name of its connections.
+    pub application: Option<String>,
+}
+
+/// Registers a process that starts. Its connections to the database name themselves as this one does.
 pub async fn register(
     db: &mut PgConnection,
     id: ProcessId,
@@ -50,8 +61,8 @@ pub async fn register(
     slots: Option<i32>,
 ) -> DbResult<()> {
     sqlx::query!(
-        "insert into syncline.process (id, role, name, version, slots, started_at, seen_at)
-         values ($1, $2, $3, $4, $5, syncline.now(), syncline.now())
+        "insert into syncline.process (id, role, name, version, slots, started_at, seen_at, application)
+         values ($1, $2, $3, $4, $5, syncline.now(), syncline.now(), current_setting('application_name'))
          on conflict (id) do nothing",
         id.0,
         role.as_str(),
@@ -90,9 +101,10 @@ pub async fn stop(db: &mut PgConnection, id: ProcessId) -> DbResult<()> {
 pub async fn list_silent_workers(
     db: &mut PgConnection,
     silence: Duration,
-) -> DbResult<Vec<ProcessId>> {
-    Ok(sqlx::query_scalar!(
-        r#"select id as "id: ProcessId" from syncline.process
+) -> DbResult<Vec<SilentWorker>> {
+    Ok(sqlx::query_as!(
+        SilentWorker,
+        r#"select id as "id: ProcessId", name, application from syncline.process
            where role = 'worker' and rescued_at is null
              and (stopped_at is not null or seen_at < syncline.now() - make_interval(secs => $1))"#,
         silence.as_secs_f64()
@@ -119,6 +131,18 @@ pub async fn mark_rescued(
     .execute(db)
     .await?;
     Ok(marked.rows_affected() == 1)
+}
+
+/// Ends the connections that are left of a process whose runs are given to others: a transaction of a worker that was cut off
+/// without a word holds its locks until a time-out. Answers how many there were.
+pub async fn end_connections(db: &mut PgConnection, application: &str) -> DbResult<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"select count(pg_terminate_backend(pid)) as "ended!" from pg_stat_activity
+           where application_name = $1 and datname = current_database() and pid <> pg_backend_pid()"#,
+        application
+    )
+    .fetch_one(db)
+    .await?)
 }
 
 /// Processes heard of within the given time, by role and name.

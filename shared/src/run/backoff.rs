@@ -15,6 +15,8 @@ pub struct Backoff {
     pub factor: f64,
     /// No bound is higher.
     pub cap: Duration,
+    /// The part of the wait that is drawn at random: 1 is full jitter, 0 none.
+    pub jitter: f64,
     /// No wait is shorter.
     pub floor: Duration,
 }
@@ -25,6 +27,7 @@ impl Default for Backoff {
             base: Duration::from_secs(5),
             factor: 2.0,
             cap: Duration::from_mins(10),
+            jitter: 1.0,
             floor: Duration::from_millis(250),
         }
     }
@@ -36,7 +39,8 @@ impl Backoff {
         let exponent = failures.saturating_sub(1).min(64);
         let bound = self.base.as_secs_f64() * self.factor.powi(exponent.cast_signed());
         let bound = bound.min(self.cap.as_secs_f64());
-        Duration::from_secs_f64(bound * draw.clamp(0.0, 1.0)).max(self.floor)
+        let drawn = 1.0 - self.jitter * (1.0 - draw.clamp(0.0, 1.0));
+        Duration::from_secs_f64(bound * drawn).max(self.floor)
     }
 }
 

@@ -1,18 +1,4 @@
-//! States of a run, and who moves it on.
-//!
-//! ```text
-//!              enqueue                due-mover
-//!   blocked <----+----> waiting ------------------> blocked
-//!      |         |         ^                            |
-//!      | first of its      | limit, backoff             | first of its connection
-//!      | connection        |                            |
-//!      +----> queued --> running --> history            +----> queued
-//!                ^  claim  |  | finish
-//!                +---------+  +--> succeeded, partial, failed, cancelled
-//!               yield, drain
-//! ```
-//!
-//! A move out of `running` raises the lease token, so the attempt that held it can write nothing afterwards.
+//! The words for where a run is and how it got there. What moves are possible is in [`super::machine`](super::Place).
 
 use crate::words::words;
 
@@ -51,7 +37,7 @@ words! {
         Queued = "queued",
         /// Being executed.
         Running = "running",
-        /// Held back by a limit, a due time, or another run of its connection.
+        /// Held back by a limit, a due time, a pause, a dependency, or another run of its connection.
         Waiting = "waiting",
         /// Failed and to be tried again.
         Retrying = "retrying",
@@ -85,6 +71,10 @@ words! {
         Limit = "limit",
         /// It failed and will be tried again.
         Backoff = "backoff",
+        /// Another batch must end first.
+        Dependency = "dependency",
+        /// It, or something it belongs to, is paused.
+        Pause = "pause",
     }
 }
 
@@ -105,8 +95,12 @@ words! {
         Limited = "limited",
         /// It gave its slot to others at a checkpoint.
         Yielded = "yielded",
+        /// It, or something it belongs to, was paused.
+        Paused = "paused",
         /// Its process was asked to stop.
         Drained = "drained",
+        /// It made no progress for too long; the run is tried again.
+        Stalled = "stalled",
         /// Its process fell silent.
         Lost = "lost",
     }

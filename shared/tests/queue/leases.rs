@@ -92,11 +92,14 @@ async fn a_stale_end_does_not_fail_its_neighbours() {
             outcome: syncline_shared::run::Outcome::Succeeded,
             attempt: AttemptOutcome::Succeeded,
             failures: 0,
+            reason: None,
             error: None,
             calls: 0,
         })
         .collect();
-    let kept = run::finish(&mut *world.db().await, &ends).await.unwrap();
+    let kept = run::finish(&mut *world.db().await, &ends, "test:1")
+        .await
+        .unwrap();
     assert_eq!(kept, [runs[1].id]);
     assert_eq!(world.state(runs[0].id).await, Some(RunState::Running));
 }
@@ -147,10 +150,9 @@ async fn a_rescued_process_cannot_renew() {
         .execute(&world.pool)
         .await
         .unwrap();
-    assert_eq!(
-        process::list_silent_workers(&mut db, lease).await.unwrap(),
-        [world.process]
-    );
+    let silent = process::list_silent_workers(&mut db, lease).await.unwrap();
+    let silent: Vec<_> = silent.iter().map(|worker| worker.id).collect();
+    assert_eq!(silent, [world.process]);
     assert!(
         process::mark_rescued(&mut db, world.process, lease)
             .await

@@ -18,7 +18,7 @@ async fn a_late_comer_with_one_run_goes_before_the_rest_of_a_crowd() {
         .map(|run| run.business_id)
         .collect();
     assert!(
-        first.contains(&single[0].1),
+        first.contains(&single[0].business_id),
         "the single run is among the first two"
     );
 }
@@ -38,7 +38,7 @@ async fn runs_of_two_businesses_alternate() {
             .map(|run| run.business_id)
             .collect();
         assert!(
-            pair.contains(&left[0].1) && pair.contains(&right[0].1),
+            pair.contains(&left[0].business_id) && pair.contains(&right[0].business_id),
             "one of each: {pair:?}"
         );
     }
@@ -63,7 +63,7 @@ async fn an_idle_business_does_not_save_up_turns() {
         .collect();
     let of_busy = firsts
         .iter()
-        .filter(|business| **business == busy[0].1)
+        .filter(|business| **business == busy[0].business_id)
         .count();
     assert!(
         (4..=6).contains(&of_busy),

@@ -3,26 +3,26 @@
 use std::path::Path;
 use std::time::Duration;
 
-use secrecy::SecretString;
 use serde_json::json;
-use sqlx::pool::PoolConnection;
-use sqlx::{PgPool, Postgres};
+use sqlx::PgPool;
+use sqlx::postgres::PgPoolOptions;
 use syncline_postgres::testing::{self, TestDatabase};
 use syncline_shared::config::DatabaseConfig;
 use syncline_shared::db::batch::{self, NewBatch};
 use syncline_shared::db::connection::{self, ConnectionDraft};
 use syncline_shared::db::process::{self, ProcessRole};
-use syncline_shared::db::run::{self, ClaimedRun, EnqueuedRun, Finish, NewRun, Release};
-use syncline_shared::db::{self, DbResult, business};
-use syncline_shared::ids::{BusinessId, ConnectionId, ProcessId, RunId};
+use syncline_shared::db::run::{
+    self, Claim, ClaimedRun, EnqueuedRun, Finish, NewRun, Release, ReleaseTo, RunTarget,
+};
+use syncline_shared::db::{Database, DbResult, Session, business};
+use syncline_shared::ids::{ProcessId, RunId};
 use syncline_shared::run::{
     AttemptOutcome, Outcome, PRIORITY_MANUAL, RunKind, RunOrigin, RunState, SYNC_QUEUE, WaitReason,
 };
 
-/// A connection to sync: what an enqueue wants to know of it.
-pub(crate) type Target = (ConnectionId, BusinessId, String);
-
 pub(crate) struct World {
+    pub(crate) database: Database,
+    /// For looking from outside.
     pub(crate) pool: PgPool,
     pub(crate) process: ProcessId,
     _database: TestDatabase,
@@ -32,13 +32,15 @@ impl World {
     pub(crate) async fn new() -> Self {
         let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
         let database = testing::database(&migrations).await.unwrap();
-        let config = DatabaseConfig {
-            database_url: SecretString::from(database.url()),
-            database_connections: 8,
-        };
-        let pool = db::connect(&config, "queue tests").await.unwrap();
+        let config = DatabaseConfig::direct(database.url(), 8);
+        let connected = Database::connect(&config, "queue tests").await.unwrap();
         let process = ProcessId::random();
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            .connect_lazy(&database.url())
+            .unwrap();
         let world = Self {
+            database: connected,
             pool,
             process,
             _database: database,
@@ -50,12 +52,12 @@ impl World {
         world
     }
 
-    pub(crate) async fn db(&self) -> PoolConnection<Postgres> {
-        self.pool.acquire().await.unwrap()
+    pub(crate) async fn db(&self) -> Session {
+        self.database.session().await.unwrap()
     }
 
     /// A business with so many connections.
-    pub(crate) async fn business(&self, key: &str, connections: usize) -> Vec<Target> {
+    pub(crate) async fn business(&self, key: &str, connections: usize) -> Vec<RunTarget> {
         let mut db = self.db().await;
         let business = business::create(&mut db, key, key).await.unwrap();
         let empty = json!({});
@@ -71,15 +73,21 @@ impl World {
                 streams: None,
                 enabled: true,
                 limits: &empty,
+                retry: &empty,
             };
             let id = connection::create(&mut db, &draft).await.unwrap();
-            targets.push((id, business.id, "g2a".to_owned()));
+            targets.push(RunTarget {
+                connection_id: id,
+                business_id: business.id,
+                platform: "g2a".to_owned(),
+                retry_of: None,
+            });
         }
         targets
     }
 
     /// Enqueues a run for each of the connections, in one call.
-    pub(crate) async fn enqueue(&self, targets: &[Target], delay: Duration) -> Vec<EnqueuedRun> {
+    pub(crate) async fn enqueue(&self, targets: &[RunTarget], delay: Duration) -> Vec<EnqueuedRun> {
         let mut db = self.db().await;
         let batch = NewBatch {
             origin: RunOrigin::Manual,
@@ -106,15 +114,14 @@ impl World {
     }
 
     pub(crate) async fn claim(&self, limit: i64) -> Vec<ClaimedRun> {
-        run::claim(
-            &mut *self.db().await,
-            SYNC_QUEUE,
+        let claim = Claim {
+            queue: SYNC_QUEUE,
             limit,
-            self.process,
-            "test:1",
-        )
-        .await
-        .unwrap()
+            rooms: &[],
+            room: limit,
+            process: self.process,
+        };
+        run::claim(&mut *self.db().await, &claim).await.unwrap()
     }
 
     /// Ends a run well; true if the end was accepted.
@@ -125,10 +132,11 @@ impl World {
             outcome: Outcome::Succeeded,
             attempt: AttemptOutcome::Succeeded,
             failures: 0,
+            reason: None,
             error: None,
             calls: 1,
         };
-        run::finish(&mut *self.db().await, &[end])
+        run::finish(&mut *self.db().await, &[end], "test:1")
             .await
             .unwrap()
             .contains(&run.id)
@@ -147,13 +155,15 @@ impl World {
             } else {
                 AttemptOutcome::Drained
             },
-            wait,
-            detail: None,
+            to: wait.map_or(ReleaseTo::Front, |(reason, wait)| {
+                ReleaseTo::Wait(reason, wait)
+            }),
+            reason: None,
             failures: run.failures,
             error: None,
             calls: 0,
         };
-        run::release(&mut *self.db().await, &back).await
+        run::release(&mut *self.db().await, &back, "test:1").await
     }
 
     /// State of an unfinished run; `None` once it has ended.

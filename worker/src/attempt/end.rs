@@ -2,16 +2,20 @@
 
 use std::time::Duration;
 
-use syncline_shared::db::run::{ClaimedRun, Finish, Release};
+use syncline_shared::db::run::{ClaimedRun, Finish, Release, ReleaseTo};
+use syncline_shared::ids::RunId;
 use syncline_shared::run::{
-    AttemptOutcome, Backoff, FailureKind, Outcome, RunError, StreamStatus, WaitReason,
+    AfterFailure, AttemptOutcome, FailureKind, Outcome, RetryPolicy, RunError, StreamStatus,
+    WaitReason, after_failure,
 };
 
 use super::writer::RunProgress;
-use crate::queue::AttemptEnd;
+use crate::queue::{Asked, AttemptEnd};
 
 /// The wait after a limit of which the platform did not say when it ends.
 pub(super) const UNKNOWN_LIMIT_WAIT: Duration = Duration::from_secs(10);
+/// The first wait of a run whose attempt had to be given up.
+const STALLED_WAIT: Duration = Duration::from_secs(5);
 
 /// Why an attempt stopped before all its streams were done.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +24,8 @@ pub(super) enum Stop {
     Limit { wait: Duration, detail: String },
     /// The process drains: hand back at once, no failure.
     Drain,
+    /// It was asked to.
+    Asked(Asked),
     /// The lease is gone: nothing may be written any more.
     Lost,
     /// A failure of the whole run.
@@ -29,67 +35,164 @@ pub(super) enum Stop {
     },
 }
 
-/// The end of an attempt that stopped early.
-pub(super) fn stopped(
-    run: &ClaimedRun,
-    failures: i32,
-    calls: i64,
-    stop: Stop,
-    draw: f64,
-) -> AttemptEnd {
-    let release = |attempt, wait, detail, failures, error| {
+/// What an attempt is known to have done when it ends.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Standing {
+    /// Failures that counted before this end.
+    pub(super) failures: i32,
+    /// Requests that it sent.
+    pub(super) calls: i64,
+    /// What the run's connection says of retries.
+    pub(super) policy: RetryPolicy,
+}
+
+/// The end of an attempt that stopped early. `draw` is uniform in [0, 1).
+pub(super) fn stopped(run: &ClaimedRun, standing: Standing, stop: Stop, draw: f64) -> AttemptEnd {
+    let release = |attempt, to, reason: String| {
         AttemptEnd::Release(Release {
             id: run.id,
             token: run.token,
             attempt,
-            wait,
-            detail,
-            failures,
-            error,
-            calls,
+            to,
+            reason: Some(reason),
+            failures: standing.failures,
+            error: None,
+            calls: standing.calls,
         })
     };
     match stop {
         Stop::Limit { wait, detail } => release(
             AttemptOutcome::Limited,
-            Some((WaitReason::Limit, wait)),
-            Some(detail),
-            failures,
-            None,
+            ReleaseTo::Wait(WaitReason::Limit, wait),
+            detail,
         ),
-        Stop::Drain => release(AttemptOutcome::Drained, None, None, failures, None),
+        Stop::Drain => release(
+            AttemptOutcome::Drained,
+            ReleaseTo::Front,
+            "its worker was asked to stop".to_owned(),
+        ),
+        Stop::Asked(Asked::Pause(reason)) => release(
+            AttemptOutcome::Paused,
+            ReleaseTo::Wait(WaitReason::Pause, Duration::ZERO),
+            reason,
+        ),
+        Stop::Asked(Asked::GiveWay) => release(
+            AttemptOutcome::Yielded,
+            ReleaseTo::Front,
+            "a more urgent run of its connection was due".to_owned(),
+        ),
+        Stop::Asked(Asked::SliceOver) => release(
+            AttemptOutcome::Yielded,
+            ReleaseTo::Back,
+            "its time slice was over, and others waited for a slot".to_owned(),
+        ),
+        Stop::Asked(Asked::Cancel(reason)) => AttemptEnd::Finish(
+            Finish {
+                id: run.id,
+                token: run.token,
+                outcome: Outcome::Cancelled,
+                attempt: AttemptOutcome::Cancelled,
+                failures: standing.failures,
+                reason: Some(reason),
+                error: None,
+                calls: standing.calls,
+            },
+            run.connection_id,
+        ),
+        Stop::Asked(Asked::Stalled(idle)) => failed(
+            run,
+            standing,
+            (stall_error(idle), None),
+            AttemptOutcome::Stalled,
+            draw,
+        ),
         Stop::Lost => AttemptEnd::Lost(run.id, run.token),
-        Stop::Failure { error, retry_after } => {
-            let failures = failures + 1;
-            let retried = matches!(error.kind, FailureKind::Transient | FailureKind::Lost);
-            if retried && failures < run.max_failures {
-                let backoff = Backoff::default().wait(u32::try_from(failures).unwrap_or(1), draw);
-                let wait = backoff.max(retry_after.unwrap_or_default());
-                let detail = format!(
-                    "failure {failures} of {}: {}",
-                    run.max_failures, error.message
-                );
-                let wait = Some((WaitReason::Backoff, wait));
-                release(
-                    AttemptOutcome::Retry,
-                    wait,
-                    Some(detail),
-                    failures,
-                    Some(error),
+        Stop::Failure { error, retry_after } => failed(
+            run,
+            standing,
+            (error, retry_after),
+            AttemptOutcome::Retry,
+            draw,
+        ),
+    }
+}
+
+/// The end of an attempt that failed: `retried` is how it is called if the run goes on.
+fn failed(
+    run: &ClaimedRun,
+    standing: Standing,
+    (error, retry_after): (RunError, Option<Duration>),
+    retried: AttemptOutcome,
+    draw: f64,
+) -> AttemptEnd {
+    let failures = standing.failures + 1;
+    let most = standing.policy.max_failures();
+    let next = after_failure(&standing.policy, error.kind, failures, retry_after, draw);
+    let to = match next {
+        AfterFailure::End => {
+            let reason = if failures >= most && failures > 1 {
+                format!(
+                    "failure {failures} of {most} in a row, the last: {}",
+                    error.message
                 )
             } else {
-                AttemptEnd::Finish(Finish {
+                format!("{}: {}", error.kind, error.message)
+            };
+            return AttemptEnd::Finish(
+                Finish {
                     id: run.id,
                     token: run.token,
                     outcome: Outcome::Failed,
                     attempt: AttemptOutcome::Failed,
                     failures,
+                    reason: Some(reason),
                     error: Some(error),
-                    calls,
-                })
-            }
+                    calls: standing.calls,
+                },
+                run.connection_id,
+            );
         }
-    }
+        AfterFailure::Again => ReleaseTo::Front,
+        AfterFailure::After(wait) => ReleaseTo::Wait(WaitReason::Backoff, wait),
+    };
+    AttemptEnd::Release(Release {
+        id: run.id,
+        token: run.token,
+        attempt: retried,
+        to,
+        reason: Some(format!("failure {failures} of {most}: {}", error.message)),
+        failures,
+        error: Some(error),
+        calls: standing.calls,
+    })
+}
+
+fn stall_error(idle: Duration) -> RunError {
+    RunError::new(
+        FailureKind::Transient,
+        format!(
+            "the attempt made no progress for {} s and was ended",
+            idle.as_secs()
+        ),
+    )
+}
+
+/// The end of an attempt that was asked to end, did not, and so loses its lease. How far it came, and what its connection says of
+/// retries, is not known here: the run is tried again after a fixed wait, and ends at its cap by its own doing.
+pub(crate) fn stalled(id: RunId, token: i64, failures: i32, idle: Duration) -> AttemptEnd {
+    AttemptEnd::Release(Release {
+        id,
+        token,
+        attempt: AttemptOutcome::Stalled,
+        to: ReleaseTo::Wait(WaitReason::Backoff, STALLED_WAIT),
+        reason: Some(format!(
+            "it made no progress for {} s and did not end when it was asked to",
+            idle.as_secs()
+        )),
+        failures: failures + 1,
+        error: Some(stall_error(idle)),
+        calls: 0,
+    })
 }
 
 /// The end of an attempt whose streams are all done or given up.
@@ -111,15 +214,19 @@ pub(super) fn completed(
     } else {
         Outcome::Succeeded
     };
-    AttemptEnd::Finish(Finish {
-        id: run.id,
-        token: run.token,
-        outcome,
-        attempt: outcome.into(),
-        failures: progress.failures,
-        error: stream_error,
-        calls,
-    })
+    AttemptEnd::Finish(
+        Finish {
+            id: run.id,
+            token: run.token,
+            outcome,
+            attempt: outcome.into(),
+            failures: progress.failures,
+            reason: None,
+            error: stream_error,
+            calls,
+        },
+        run.connection_id,
+    )
 }
 
 /// A run that was claimed but not begun.
@@ -128,8 +235,8 @@ pub(crate) fn handed_back(run: &ClaimedRun) -> Release {
         id: run.id,
         token: run.token,
         attempt: AttemptOutcome::Drained,
-        wait: None,
-        detail: None,
+        to: ReleaseTo::Front,
+        reason: Some("its worker was asked to stop before it began".to_owned()),
         failures: run.failures,
         error: None,
         calls: 0,
@@ -144,31 +251,31 @@ pub(crate) fn abnormal_end(run: &ClaimedRun, problem: &str) -> AttemptEnd {
         FailureKind::Transient,
         format!("the attempt ended abnormally, which is a fault in Syncline: {problem}"),
     );
-    stopped(
-        run,
-        run.failures,
-        0,
-        Stop::Failure {
-            error,
-            retry_after: None,
-        },
-        0.5,
-    )
+    let standing = Standing {
+        failures: run.failures,
+        calls: 0,
+        policy: RetryPolicy::default(),
+    };
+    let stop = Stop::Failure {
+        error,
+        retry_after: None,
+    };
+    stopped(run, standing, stop, 0.5)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use syncline_shared::ids::{BusinessId, ConnectionId, RunId};
+    use syncline_shared::ids::{BusinessId, ConnectionId};
     use syncline_shared::run::{Progress, RunKind};
 
-    fn run(max_failures: i32) -> ClaimedRun {
+    fn run() -> ClaimedRun {
         ClaimedRun {
             id: RunId(uuid::Uuid::from_u128(1)),
             token: 3,
             attempt: 1,
             failures: 0,
-            max_failures,
+            priority: 50,
             connection_id: ConnectionId(uuid::Uuid::from_u128(2)),
             business_id: BusinessId(uuid::Uuid::from_u128(3)),
             platform: "g2a".to_owned(),
@@ -181,6 +288,17 @@ mod tests {
         }
     }
 
+    fn standing(failures: i32, max_failures: i32) -> Standing {
+        Standing {
+            failures,
+            calls: 4,
+            policy: RetryPolicy {
+                max_failures: Some(max_failures),
+                ..RetryPolicy::default()
+            },
+        }
+    }
+
     fn failure(kind: FailureKind, retry_after: Option<Duration>) -> Stop {
         Stop::Failure {
             error: RunError::new(kind, "no luck"),
@@ -188,56 +306,98 @@ mod tests {
         }
     }
 
+    fn released(stop: Stop) -> Release {
+        match stopped(&run(), standing(2, 8), stop, 0.5) {
+            AttemptEnd::Release(release) => release,
+            other => panic!("it is handed back, not {other:?}"),
+        }
+    }
+
     #[test]
     fn a_transient_failure_waits_at_least_as_long_as_the_platform_asks() {
-        let stop = failure(FailureKind::Transient, Some(Duration::from_secs(90)));
-        let AttemptEnd::Release(release) = stopped(&run(8), 0, 4, stop, 0.5) else {
-            panic!("it is handed back");
-        };
+        let release = released(failure(
+            FailureKind::Transient,
+            Some(Duration::from_secs(90)),
+        ));
         assert_eq!(
-            release.wait,
-            Some((WaitReason::Backoff, Duration::from_secs(90)))
+            release.to,
+            ReleaseTo::Wait(WaitReason::Backoff, Duration::from_secs(90))
         );
-        assert_eq!((release.failures, release.calls), (1, 4));
+        assert_eq!((release.failures, release.calls), (3, 4));
     }
 
     #[test]
     fn the_last_failure_ends_the_run() {
-        let end = stopped(&run(3), 2, 0, failure(FailureKind::Transient, None), 0.5);
+        let stop = failure(FailureKind::Transient, None);
+        let end = stopped(&run(), standing(2, 3), stop, 0.5);
         assert!(matches!(
             end,
-            AttemptEnd::Finish(Finish {
-                outcome: Outcome::Failed,
-                failures: 3,
-                ..
-            })
+            AttemptEnd::Finish(
+                Finish {
+                    outcome: Outcome::Failed,
+                    failures: 3,
+                    ..
+                },
+                _
+            )
         ));
     }
 
     #[test]
     fn what_needs_a_person_is_not_tried_again() {
-        let end = stopped(&run(8), 0, 0, failure(FailureKind::NeedsPerson, None), 0.5);
+        let stop = failure(FailureKind::NeedsPerson, None);
+        let end = stopped(&run(), standing(0, 8), stop, 0.5);
         assert!(matches!(
             end,
-            AttemptEnd::Finish(Finish {
-                outcome: Outcome::Failed,
-                ..
-            })
+            AttemptEnd::Finish(
+                Finish {
+                    outcome: Outcome::Failed,
+                    ..
+                },
+                _
+            )
         ));
     }
 
     #[test]
-    fn a_limit_counts_no_failure() {
-        let stop = Stop::Limit {
-            wait: Duration::from_secs(5),
-            detail: "budget".to_owned(),
-        };
-        let AttemptEnd::Release(release) = stopped(&run(8), 2, 0, stop, 0.5) else {
-            panic!("it is handed back");
-        };
+    fn only_errors_and_standstills_count_as_failures() {
+        let waits = [
+            Stop::Drain,
+            Stop::Limit {
+                wait: Duration::from_secs(5),
+                detail: "budget".to_owned(),
+            },
+            Stop::Asked(Asked::Pause("night".to_owned())),
+            Stop::Asked(Asked::GiveWay),
+            Stop::Asked(Asked::SliceOver),
+        ];
+        for stop in waits {
+            let release = released(stop.clone());
+            assert_eq!(release.failures, 2, "{stop:?}");
+            assert!(release.reason.is_some(), "{stop:?}");
+        }
+        let stop = Stop::Asked(Asked::Stalled(Duration::from_secs(600)));
+        let release = released(stop);
         assert_eq!(
             (release.attempt, release.failures),
-            (AttemptOutcome::Limited, 2)
+            (AttemptOutcome::Stalled, 3)
         );
+    }
+
+    #[test]
+    fn a_slice_that_is_over_goes_to_the_end_of_the_queue_a_drain_does_not() {
+        assert_eq!(released(Stop::Asked(Asked::SliceOver)).to, ReleaseTo::Back);
+        assert_eq!(released(Stop::Drain).to, ReleaseTo::Front);
+    }
+
+    #[test]
+    fn a_cancelled_run_ends_with_the_reason() {
+        let stop = Stop::Asked(Asked::Cancel("cancelled by anna".to_owned()));
+        let end = stopped(&run(), standing(0, 8), stop, 0.5);
+        let AttemptEnd::Finish(finish, _) = end else {
+            panic!("it ends");
+        };
+        assert_eq!(finish.outcome, Outcome::Cancelled);
+        assert_eq!(finish.reason.as_deref(), Some("cancelled by anna"));
     }
 }

@@ -2,31 +2,32 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
-use sqlx::PgPool;
 use syncline_engine::{Catalog, HttpClient, StreamInfo};
 use syncline_shared::clock::Clock;
+use syncline_shared::db::Database;
 use syncline_shared::db::run::{ClaimedRun, LogLevel};
-use syncline_shared::run::RunError;
+use syncline_shared::run::{RetryPolicy, RunError};
 use syncline_shared::secret::Cipher;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use super::checkpoint::RunPosition;
-use super::end::{Stop, completed, stopped};
+use super::end::{Standing, Stop, completed, stopped};
 use super::host::AttemptHost;
 use super::log::AttemptLog;
 use super::permits::Permits;
 use super::prepare::{Prepared, prepare};
 use super::stream_sync::{StreamEnd, StreamSync};
-use super::writer::{RunProgress, Writer};
+use super::writer::{RunProgress, WriteError, Writer};
 use crate::destination::{Destination, forget_seen};
-use crate::queue::{AttemptEnd, Held, Leases};
+use crate::queue::{AttemptEnd, Handler, Held, Leases};
 
 /// Executes attempts. Shared by all of them.
 pub(crate) struct Executor {
-    pub(crate) pool: PgPool,
+    pub(crate) database: Database,
     pub(crate) connectors: Catalog,
     pub(crate) cipher: Cipher,
     pub(crate) http: HttpClient,
@@ -38,11 +39,15 @@ pub(crate) struct Executor {
     pub(crate) draining: CancellationToken,
 }
 
-impl Executor {
+/// An attempt that has lost its lease, or was interrupted, has so long to end by itself: its statements have met their time-outs
+/// by then. Nobody waits for it any longer.
+const LAST_WORDS: Duration = Duration::from_secs(90);
+
+impl Handler for Executor {
     /// Executes one attempt and says how it ended. When its lease is lost it is not cut off but ends by itself: its requests are
     /// cancelled, and what it is about to write fails at the fence. Cut off in mid-statement it could leave a connection that
     /// others get in the middle of an answer.
-    pub(crate) async fn execute(&self, run: ClaimedRun) -> AttemptEnd {
+    async fn execute(&self, run: ClaimedRun) -> AttemptEnd {
         let span = tracing::info_span!(
             "run.attempt",
             run.id = %run.id,
@@ -50,15 +55,30 @@ impl Executor {
             platform = run.platform,
             connection.id = %run.connection_id
         );
-        let held = self.leases.watch(run.id, run.token);
-        self.attempt(Arc::new(run), held).instrument(span).await
+        let held = self.leases.watch(&run);
+        let (id, token) = (run.id, run.token);
+        let lost = held.lost.clone();
+        let attempt = self.attempt(Arc::new(run), held).instrument(span);
+        let overdue = async {
+            lost.cancelled().await;
+            tokio::time::sleep(LAST_WORDS).await;
+        };
+        tokio::select! {
+            end = attempt => end,
+            () = overdue => {
+                tracing::error!(run.id = %id, "the attempt at run {id} lost its lease and does not end; it is abandoned");
+                AttemptEnd::Lost(id, token)
+            }
+        }
     }
+}
 
+impl Executor {
     async fn attempt(&self, run: Arc<ClaimedRun>, held: Held) -> AttemptEnd {
         let began = Instant::now();
         let calls = Arc::new(AtomicI64::new(0));
         let mut writer = Writer {
-            pool: self.pool.clone(),
+            database: self.database.clone(),
             run: run.clone(),
             held: held.clone(),
             state: RunProgress {
@@ -69,7 +89,10 @@ impl Executor {
             },
             log: AttemptLog::new(self.clock.clone()),
         };
-        let result = self.sync_all(&run, held, &calls, &mut writer).await;
+        let mut policy = RetryPolicy::default();
+        let result = self
+            .sync_all(&run, held, &calls, &mut writer, &mut policy)
+            .await;
         let calls = calls.load(Ordering::Relaxed);
         let end = match result {
             Ok(stream_error) => completed(&run, &writer.state, calls, stream_error),
@@ -81,12 +104,17 @@ impl Executor {
                         error.message.clone(),
                     );
                 }
-                stopped(&run, writer.state.failures, calls, stop, rand::random())
+                let standing = Standing {
+                    failures: writer.state.failures,
+                    calls,
+                    policy,
+                };
+                stopped(&run, standing, stop, rand::random())
             }
         };
         Self::tell(&run, &mut writer, &end, began);
         writer.flush_log().await;
-        if matches!(end, AttemptEnd::Finish(_)) {
+        if matches!(end, AttemptEnd::Finish(..)) {
             self.forget_keys(&run).await;
         }
         end
@@ -99,8 +127,12 @@ impl Executor {
         held: Held,
         calls: &Arc<AtomicI64>,
         writer: &mut Writer,
+        policy: &mut RetryPolicy,
     ) -> Result<Option<RunError>, Stop> {
-        let prepared = prepare(&self.pool, &self.connectors, &self.cipher, run)
+        if let Some(asked) = held.asked() {
+            return Err(Stop::Asked(asked));
+        }
+        let prepared = prepare(&self.database, &self.connectors, &self.cipher, run, policy)
             .await
             .map_err(|error| Stop::Failure {
                 error,
@@ -143,14 +175,14 @@ impl Executor {
                     writer
                         .give_up(&stream.name, &error.message)
                         .await
-                        .map_err(|_| Stop::Lost)?;
+                        .map_err(|error| stop_of(&error, &host.held))?;
                     given_up = Some(error);
                 }
                 Err(StreamEnd::PositionRefused(reason)) => {
                     writer
                         .give_up(&stream.name, &reason)
                         .await
-                        .map_err(|_| Stop::Lost)?;
+                        .map_err(|error| stop_of(&error, &host.held))?;
                 }
             }
         }
@@ -166,7 +198,7 @@ impl Executor {
     ) -> Result<(), StreamEnd> {
         let table = self
             .destination
-            .table(&self.pool, &prepared.connection.platform, stream)
+            .table(&self.database, &prepared.connection.platform, stream)
             .await?;
         let sync = StreamSync {
             prepared,
@@ -183,7 +215,7 @@ impl Executor {
         let total = writer.state.progress.total();
         let seconds = began.elapsed().as_secs_f64();
         let what = match end {
-            AttemptEnd::Finish(finish) => finish.outcome.as_str(),
+            AttemptEnd::Finish(finish, _) => finish.outcome.as_str(),
             AttemptEnd::Release(release) => release.attempt.as_str(),
             AttemptEnd::Lost(..) => "lost its lease",
         };
@@ -206,11 +238,20 @@ impl Executor {
     /// A run that has ended needs the keys it met no more. What is missed here is swept by housekeeping.
     async fn forget_keys(&self, run: &ClaimedRun) {
         let forgetting = async {
-            let mut db = self.pool.acquire().await?;
-            forget_seen(&mut db, run.id, None).await
+            let mut db = self.database.session().await?;
+            forget_seen(&mut db, run.id, None).await?;
+            db.end().await
         };
         if let Err(error) = forgetting.await {
             tracing::warn!(run.id = %run.id, %error, "keys of run {} were not forgotten: {error}", run.id);
         }
+    }
+}
+
+/// Why an attempt stops that could not write that a stream was given up.
+fn stop_of(error: &WriteError, held: &Held) -> Stop {
+    match (error, held.asked()) {
+        (WriteError::Interrupted, Some(asked)) => Stop::Asked(asked),
+        _ => Stop::Lost,
     }
 }

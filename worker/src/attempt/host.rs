@@ -41,6 +41,9 @@ impl Host for AttemptHost {
                 if self.draining.is_cancelled() {
                     return Err(stop("the worker is draining"));
                 }
+                if self.held.asked().is_some() {
+                    return Err(stop("the attempt was asked to end"));
+                }
                 match self.permits.ask(&budgets).await {
                     Answer::Granted => break,
                     Answer::Wait { wait, .. } if wait <= WAIT_IN_SLOT => {
@@ -66,13 +69,15 @@ impl Host for AttemptHost {
         };
         tokio::select! {
             answer = asking => answer?,
-            () = self.held.lost.cancelled() => return Err(stop("the lease was lost")),
+            () = self.held.interrupted.cancelled() => return Err(stop("the attempt was interrupted")),
         }
+        self.held.progressed();
         self.calls.fetch_add(1, Ordering::Relaxed);
         Ok(Permit::with(budgets))
     }
 
     async fn report(&self, permit: Permit, signals: &ResponseSignals) {
+        self.held.progressed();
         if signals.outcome != Outcome::RateLimited {
             return;
         }

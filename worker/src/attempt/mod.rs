@@ -10,6 +10,6 @@ mod prepare;
 mod stream_sync;
 mod writer;
 
-pub(crate) use end::{abnormal_end, handed_back};
+pub(crate) use end::{abnormal_end, handed_back, stalled};
 pub(crate) use executor::Executor;
 pub(crate) use permits::Permits;

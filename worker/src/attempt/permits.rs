@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::PgConnection;
 use syncline_engine::{BudgetKey, BudgetPolicy};
 use syncline_shared::db::budget::{self, Grant};
-use syncline_shared::db::{DbError, DbResult};
+use syncline_shared::db::{Database, DbError, DbResult, answered};
 
 /// Before a database that did not answer is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
@@ -18,7 +18,7 @@ const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// Gives permits.
 #[derive(Debug, Clone)]
 pub(crate) struct Permits {
-    pool: PgPool,
+    database: Database,
 }
 
 /// A limit that a connection has in place of the manifest's.
@@ -105,8 +105,8 @@ pub(super) enum Answer {
 }
 
 impl Permits {
-    pub(crate) fn new(pool: PgPool) -> Self {
-        Self { pool }
+    pub(crate) fn new(database: Database) -> Self {
+        Self { database }
     }
 
     /// Asks every budget of a request. A refusal by one leaves what others gave unused, which errs on the safe side. While the
@@ -126,7 +126,7 @@ impl Permits {
     /// In a task of its own: a caller that is cancelled must not leave a connection in the middle of an answer.
     async fn ask_to_the_end(&self, budgets: &Budgets) -> DbResult<Answer> {
         let (permits, budgets) = (self.clone(), budgets.clone());
-        let asked = tokio::spawn(async move { permits.try_ask(&budgets).await });
+        let asked = tokio::spawn(async move { answered(permits.try_ask(&budgets)).await });
         asked
             .await
             .unwrap_or(Err(DbError::Sqlx(sqlx::Error::WorkerCrashed)))
@@ -136,38 +136,44 @@ impl Permits {
         if budgets.is_empty() {
             return Ok(Answer::Granted);
         }
-        let mut db = self.pool.acquire().await?;
-        for (budget, weight) in &budgets.0 {
-            let mut wanted = *weight;
-            while wanted > 0 {
-                match budget::take_permits(&mut db, budget, wanted).await? {
-                    Grant::Granted(granted) => wanted = wanted.saturating_sub(granted),
-                    Grant::Wait { wait, because } => {
-                        let because = because
-                            .map(|because| format!(" ({because})"))
-                            .unwrap_or_default();
-                        let reason = format!("budget {}{because}", budget.key);
-                        return Ok(Answer::Wait { wait, reason });
-                    }
-                }
-            }
-        }
-        Ok(Answer::Granted)
+        let mut db = self.database.session().await?;
+        let answer = take_from_all(&mut db, budgets).await?;
+        db.end().await?;
+        Ok(answer)
     }
 
     /// Pauses every budget of a request for all processes, because the platform said so.
     pub(super) async fn pause(&self, budgets: &Budgets, wait: Duration, because: &str) {
         let pausing = async {
-            let mut db = self.pool.acquire().await?;
+            let mut db = self.database.session().await?;
             for (budget, _) in &budgets.0 {
                 budget::pause_budget(&mut db, &budget.key, wait, because).await?;
             }
-            DbResult::Ok(())
+            db.end().await
         };
-        if let Err(error) = pausing.await {
+        if let Err(error) = answered(pausing).await {
             tracing::warn!(%error, "a budget could not be paused: {error}");
         }
     }
+}
+
+async fn take_from_all(db: &mut PgConnection, budgets: &Budgets) -> DbResult<Answer> {
+    for (budget, weight) in &budgets.0 {
+        let mut wanted = *weight;
+        while wanted > 0 {
+            match budget::take_permits(&mut *db, budget, wanted).await? {
+                Grant::Granted(granted) => wanted = wanted.saturating_sub(granted),
+                Grant::Wait { wait, because } => {
+                    let because = because
+                        .map(|because| format!(" ({because})"))
+                        .unwrap_or_default();
+                    let reason = format!("budget {}{because}", budget.key);
+                    return Ok(Answer::Wait { wait, reason });
+                }
+            }
+        }
+    }
+    Ok(Answer::Granted)
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! What an attempt needs before its first request: connection, connector, credentials, streams.
 
 use serde_json::Value;
-use sqlx::PgPool;
 use syncline_engine::{Catalog, Connector, StreamInfo};
 use syncline_shared::db::connection::{self, Connection};
 use syncline_shared::db::run::ClaimedRun;
-use syncline_shared::run::{FailureKind, RunError};
-use syncline_shared::secret::Cipher;
+use syncline_shared::db::{Database, DbResult, answered, platform};
+use syncline_shared::run::{FailureKind, RetryPolicy, RunError};
+use syncline_shared::secret::{Cipher, Sealed};
 
 /// Everything that is known before the first request.
 pub(super) struct Prepared {
@@ -18,24 +18,43 @@ pub(super) struct Prepared {
     pub(super) streams: Vec<StreamInfo>,
 }
 
-/// Gathers it; the error says whose turn it is.
+/// What the database knows of a run's connection.
+struct Known {
+    connection: Option<Connection>,
+    sealed: Option<Sealed>,
+    policy: RetryPolicy,
+}
+
+async fn look_up(database: &Database, run: &ClaimedRun) -> DbResult<Known> {
+    let id = run.connection_id;
+    let mut db = database.session().await?;
+    Ok(Known {
+        connection: connection::find(&mut db, &id.to_string()).await?,
+        sealed: connection::find_credentials(&mut db, id).await?,
+        policy: platform::find_retry_policy(&mut db, &run.platform, id).await?,
+    })
+}
+
+/// Gathers it; the error says whose turn it is. The retry policy is told also if the rest fails.
 pub(super) async fn prepare(
-    pool: &PgPool,
+    database: &Database,
     connectors: &Catalog,
     cipher: &Cipher,
     run: &ClaimedRun,
+    policy: &mut RetryPolicy,
 ) -> Result<Prepared, RunError> {
     let id = run.connection_id;
-    let mut db = pool.acquire().await.map_err(|error| database(&error))?;
-    let found = connection::find(&mut db, &id.to_string())
-        .await
-        .map_err(|error| database(&error))?;
-    let connection =
-        found.ok_or_else(|| RunError::new(FailureKind::Permanent, "the connection was deleted"))?;
-    let sealed = connection::find_credentials(&mut db, id)
-        .await
-        .map_err(|error| database(&error))?;
-    drop(db);
+    let known = answered(look_up(database, run)).await.map_err(|error| {
+        RunError::new(
+            FailureKind::Transient,
+            format!("the database did not answer: {error}"),
+        )
+    })?;
+    *policy = known.policy;
+    let connection = known
+        .connection
+        .ok_or_else(|| RunError::new(FailureKind::Permanent, "the connection was deleted"))?;
+    let sealed = known.sealed;
 
     let connector = connectors.find(&connection.platform).cloned().ok_or_else(|| {
         RunError::new(
@@ -132,13 +151,6 @@ fn merge(into: &mut Value, from: Value) {
         }
         (into, from) => *into = from,
     }
-}
-
-fn database(error: &dyn std::fmt::Display) -> RunError {
-    RunError::new(
-        FailureKind::Transient,
-        format!("the database did not answer: {error}"),
-    )
 }
 
 #[cfg(test)]

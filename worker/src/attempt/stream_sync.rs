@@ -88,7 +88,7 @@ impl StreamSync<'_> {
             host: self.host.clone(),
             from,
             page: writer.run.page.and_then(|page| u64::try_from(page).ok()),
-            cancel: writer.held.lost.clone(),
+            cancel: writer.held.interrupted.clone(),
             limits: ReadLimits::default(),
         };
         let reader = self.prepared.connector.reader(&self.stream.name, settings);
@@ -203,6 +203,7 @@ impl StreamSync<'_> {
     fn write_end(&self, error: WriteError) -> StreamEnd {
         match error {
             WriteError::Lost => StreamEnd::Stop(Stop::Lost),
+            WriteError::Interrupted => StreamEnd::Stop(self.stop()),
             WriteError::Refused(problem) => StreamEnd::GivenUp(RunError {
                 stream: Some(self.stream.name.clone()),
                 ..RunError::new(
@@ -210,6 +211,16 @@ impl StreamSync<'_> {
                     format!("the destination refused the records: {problem}"),
                 )
             }),
+        }
+    }
+
+    /// Why the host ended the read.
+    fn stop(&self) -> Stop {
+        let held = &self.host.held;
+        match held.asked() {
+            _ if held.lost.is_cancelled() => Stop::Lost,
+            Some(asked) => Stop::Asked(asked),
+            None => Stop::Drain,
         }
     }
 
@@ -258,8 +269,7 @@ impl StreamSync<'_> {
             ReadError::PositionRefused { failure } => {
                 StreamEnd::PositionRefused(failure.to_string())
             }
-            ReadError::Stopped { .. } => StreamEnd::Stop(Stop::Drain),
-            ReadError::Cancelled => StreamEnd::Stop(Stop::Lost),
+            ReadError::Stopped { .. } | ReadError::Cancelled => StreamEnd::Stop(self.stop()),
         }
     }
 }

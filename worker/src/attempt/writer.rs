@@ -6,20 +6,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Connection, PgPool};
+use sqlx::PgConnection;
 use syncline_shared::db::run::{
     Checkpoint, ClaimedRun, LogLevel, append_log, find_checkpoint, write_checkpoint,
 };
-use syncline_shared::db::{DbError, DbResult};
+use syncline_shared::db::{Database, DbError, DbResult, answered, answered_within};
 use syncline_shared::run::{Progress, StreamCounts, StreamStatus};
 
 use super::checkpoint::{RunPosition, StreamPosition};
 use super::log::AttemptLog;
 use crate::destination::{Encoded, Table, Target};
-use crate::queue::Held;
+use crate::queue::{Held, stale};
 
 /// Before a database that did not answer is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
+/// A transaction that takes longer is taken for lost: its connection may be silent.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(60);
 /// Refused records that are kept as samples, per batch.
 const SAMPLES: usize = 3;
 
@@ -55,68 +57,38 @@ pub(super) struct Batch<'a> {
 pub(super) enum WriteError {
     /// The lease is gone; nothing was written.
     Lost,
+    /// The attempt is to end at once; whether it was written, the next attempt finds out.
+    Interrupted,
     /// The database refuses the data; a repetition would not help.
     Refused(String),
 }
 
 /// Writes for one attempt.
 pub(super) struct Writer {
-    pub(super) pool: PgPool,
+    pub(super) database: Database,
     pub(super) run: Arc<ClaimedRun>,
     pub(super) held: Held,
     pub(super) state: RunProgress,
     pub(super) log: AttemptLog,
 }
 
+/// What a transaction is about.
+enum Work<'a> {
+    Batch(&'a Batch<'a>),
+    GiveUp { stream: &'a str, problem: &'a str },
+}
+
 impl Writer {
     /// Writes a batch and advances the checkpoint.
     pub(super) async fn write(&mut self, batch: &Batch<'_>) -> Result<(), WriteError> {
         self.note_problems(batch);
-        loop {
-            let mut next = self.state.clone();
-            next.sequence += 1;
-            next.failures = 0;
-            match self.transact(batch, &mut next).await {
-                Ok(()) => {}
-                Err(error) => match self.after_error(error, next.sequence).await? {
-                    Some(progress) => next.progress = progress,
-                    None => continue,
-                },
-            }
-            self.state = next;
-            self.log.written();
-            return Ok(());
-        }
+        self.advance(&Work::Batch(batch)).await
     }
 
     /// Marks a stream as given up, and writes that.
     pub(super) async fn give_up(&mut self, stream: &str, problem: &str) -> Result<(), WriteError> {
         self.log.add(LogLevel::Error, Some(stream), problem);
-        loop {
-            let mut next = self.state.clone();
-            next.sequence += 1;
-            let entry = next.progress.stream(stream);
-            entry.status = StreamStatus::Failed;
-            entry.problem = Some(problem.to_owned());
-            next.position.stream(stream).done = true;
-            let written = async {
-                let mut db = self.pool.acquire().await?;
-                let mut transaction = db.begin().await?;
-                self.conclude(&mut transaction, &next).await?;
-                transaction.commit().await?;
-                DbResult::Ok(())
-            };
-            match written.await {
-                Ok(()) => {}
-                Err(error) => match self.after_error(error, next.sequence).await? {
-                    Some(progress) => next.progress = progress,
-                    None => continue,
-                },
-            }
-            self.state = next;
-            self.log.written();
-            return Ok(());
-        }
+        self.advance(&Work::GiveUp { stream, problem }).await
     }
 
     /// Writes the lines since the last checkpoint. They are the attempt's own, so they need no lease; losing them loses no data.
@@ -126,21 +98,76 @@ impl Writer {
             return;
         }
         let flushing = async {
-            let mut db = self.pool.acquire().await?;
-            append_log(&mut db, self.run.id, self.run.token, first, lines).await
+            let mut db = self.database.session().await?;
+            append_log(&mut db, self.run.id, self.run.token, first, lines).await?;
+            db.end().await
         };
-        if let Err(error) = flushing.await {
+        if let Err(error) = answered(flushing).await {
             tracing::warn!(run.id = %self.run.id, %error, "log lines of run {} were lost: {error}", self.run.id);
         }
         self.log.written();
     }
 
-    async fn transact(&self, batch: &Batch<'_>, next: &mut RunProgress) -> DbResult<()> {
-        let mut db = self.pool.acquire().await?;
-        let mut transaction = db.begin().await?;
+    /// Does the work in one transaction with the next checkpoint, again and again until it is known to be written or to be
+    /// impossible.
+    async fn advance(&mut self, work: &Work<'_>) -> Result<(), WriteError> {
+        loop {
+            let mut next = self.state.clone();
+            next.sequence += 1;
+            let transaction = answered_within(WRITTEN_WITHIN, self.transact(work, &mut next));
+            match transaction.await {
+                Ok(()) => {}
+                Err(error) => match self.after_error(error, next.sequence).await? {
+                    Some(progress) => next.progress = progress,
+                    None => continue,
+                },
+            }
+            next.failures = 0;
+            self.held.set_failures(0);
+            self.held.progressed();
+            self.state = next;
+            self.log.written();
+            return Ok(());
+        }
+    }
+
+    /// The proof of the lease comes last: log lines, then the checkpoint.
+    async fn transact(&self, work: &Work<'_>, next: &mut RunProgress) -> DbResult<()> {
+        let mut transaction = self.database.begin().await?;
+        match work {
+            Work::Batch(batch) => self.load(&mut transaction, batch, next).await?,
+            Work::GiveUp { stream, problem } => {
+                let entry = next.progress.stream(stream);
+                entry.status = StreamStatus::Failed;
+                entry.problem = Some((*problem).to_owned());
+                next.position.stream(stream).done = true;
+            }
+        }
+        let (first, lines) = self.log.pending();
+        if !lines.is_empty() {
+            append_log(&mut transaction, self.run.id, self.run.token, first, lines).await?;
+        }
+        let checkpoint = Checkpoint {
+            id: self.run.id,
+            token: self.run.token,
+            sequence: next.sequence,
+            position: &next.position.to_json(),
+            progress: &next.progress,
+        };
+        write_checkpoint(&mut transaction, &checkpoint).await?;
+        transaction.commit().await?;
+        Ok(())
+    }
+
+    async fn load(
+        &self,
+        db: &mut PgConnection,
+        batch: &Batch<'_>,
+        next: &mut RunProgress,
+    ) -> DbResult<()> {
         let loaded = batch
             .table
-            .load(&mut transaction, batch.target, &batch.encoded)
+            .load(&mut *db, batch.target, &batch.encoded)
             .await?;
         let refused = u64::try_from(batch.encoded.refused.len()).unwrap_or(u64::MAX);
         let entry = next.progress.stream(batch.stream);
@@ -161,10 +188,7 @@ impl Writer {
         });
         // A record that could not be read may be one of those that seem to be gone.
         if batch.complete_read && entry.counts.failed == 0 {
-            entry.counts.deleted += batch
-                .table
-                .mark_deleted(&mut transaction, batch.target)
-                .await?;
+            entry.counts.deleted += batch.table.mark_deleted(db, batch.target).await?;
         }
         if entry.problem.is_none()
             && let Some((reason, _)) = batch.encoded.refused.first()
@@ -172,25 +196,7 @@ impl Writer {
             entry.problem = Some(format!("a record was refused: {reason}"));
         }
         *next.position.stream(batch.stream) = batch.position.clone();
-        self.conclude(&mut transaction, next).await?;
-        transaction.commit().await?;
         Ok(())
-    }
-
-    /// The end of every transaction: log lines, then the checkpoint, which proves the lease.
-    async fn conclude(&self, db: &mut sqlx::PgConnection, next: &RunProgress) -> DbResult<()> {
-        let (first, lines) = self.log.pending();
-        if !lines.is_empty() {
-            append_log(db, self.run.id, self.run.token, first, lines).await?;
-        }
-        let checkpoint = Checkpoint {
-            id: self.run.id,
-            token: self.run.token,
-            sequence: next.sequence,
-            position: &next.position.to_json(),
-            progress: &next.progress,
-        };
-        write_checkpoint(db, &checkpoint).await
     }
 
     /// Finds out what an error means: `Some`: the checkpoint was written after all, with this progress. `None`: it was not; try
@@ -208,18 +214,17 @@ impl Writer {
         }
         loop {
             let looking = async {
-                let mut db = self.pool.acquire().await?;
+                let mut db = self.database.session().await?;
                 find_checkpoint(&mut db, self.run.id, self.run.token).await
             };
-            match looking.await {
+            match answered(looking).await {
                 Ok(Some((written, progress))) if written == sequence => return Ok(Some(progress)),
                 Ok(Some(_)) if !matches!(error, DbError::Stale) => {
                     self.pause().await?;
                     return Ok(None);
                 }
                 Ok(_) => {
-                    let run = self.run.id;
-                    tracing::warn!(run.id = %run, "stale write refused: run {run} was given to another attempt");
+                    stale(self.run.id, self.run.token);
                     return Err(WriteError::Lost);
                 }
                 Err(_) => self.pause().await?,
@@ -230,7 +235,11 @@ impl Writer {
     async fn pause(&self) -> Result<(), WriteError> {
         tokio::select! {
             () = tokio::time::sleep(RETRY_AFTER) => Ok(()),
-            () = self.held.lost.cancelled() => Err(WriteError::Lost),
+            () = self.held.interrupted.cancelled() => Err(if self.held.lost.is_cancelled() {
+                WriteError::Lost
+            } else {
+                WriteError::Interrupted
+            }),
         }
     }
 

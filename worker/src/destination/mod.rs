@@ -13,9 +13,8 @@ mod table;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::PgPool;
 use syncline_engine::StreamInfo;
-use syncline_shared::db::DbError;
+use syncline_shared::db::{Database, DbError};
 
 pub(crate) use copy::Encoded;
 pub(crate) use load::{Target, forget_seen};
@@ -48,7 +47,7 @@ impl Destination {
     /// The table of a stream, which exists and has all columns when this returns.
     pub(crate) async fn table(
         &self,
-        pool: &PgPool,
+        database: &Database,
         platform: &str,
         stream: &StreamInfo,
     ) -> Result<Arc<Table>, DestinationError> {
@@ -62,7 +61,7 @@ impl Destination {
         if let Some(known) = known.filter(|known| **known == table) {
             return Ok(known);
         }
-        table.ensure(pool).await?;
+        table.ensure(database).await?;
         let table = Arc::new(table);
         self.tables
             .lock()

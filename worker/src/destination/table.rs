@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row};
+use sqlx::{AssertSqlSafe, PgConnection, Row};
 use syncline_engine::StreamInfo;
+use syncline_shared::db::Database;
 
 use super::DestinationError;
 use super::column::ColumnType;
@@ -127,9 +128,8 @@ impl Table {
     }
 
     /// Creates the table, or adds the columns it lacks. A column of another type is refused.
-    pub(super) async fn ensure(&self, pool: &PgPool) -> Result<(), DestinationError> {
-        let mut db = pool.acquire().await?;
-        let mut transaction = db.begin().await?;
+    pub(super) async fn ensure(&self, database: &Database) -> Result<(), DestinationError> {
+        let mut transaction = database.begin().await?;
         // Waiting for a lock here must not hold up readers of the table for long.
         sqlx::query("set local lock_timeout = '5s'")
             .execute(&mut *transaction)

@@ -2,13 +2,15 @@
 //!
 //! It claims as many runs as there are free places, and sleeps until a place is free, a wake-up arrives, or the poll interval
 //! is over. Runs are not claimed ahead of a free slot: a claimed run that waits in a process is out of everybody else's reach.
+//!
+//! While several platforms have runs ready, none gets more than its share of this process's slots; what the others do not want is
+//! anybody's. As every worker does so, the same holds for the fleet.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
-use sqlx::postgres::PgListener;
-use syncline_shared::db::{DbResult, notify, run};
+use syncline_shared::db::run::{Claim, claim, list_leased};
+use syncline_shared::db::{Database, DbResult, answered, notify};
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::run::SYNC_QUEUE;
 use tokio::sync::Notify;
@@ -20,104 +22,138 @@ use super::buffer::Buffer;
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// Before a database that did not answer is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// Runs that one statement claims at most.
+const BATCH: usize = 1_000;
+/// With many slots, places that become free one after the other are gathered for so long, so that they cost one statement.
+const GATHER: Duration = Duration::from_millis(2);
+/// Fewer slots than this are not worth the wait.
+const MANY_SLOTS: usize = 64;
 
-/// Claims until the process drains.
-pub(super) async fn claim_on(
-    pool: PgPool,
-    leases: Arc<Leases>,
-    buffer: Buffer,
-    life: Lifecycle,
-) -> anyhow::Result<()> {
-    let queued = Arc::new(Notify::new());
-    life.spawn(
-        "run listener",
-        listen_on(pool.clone(), queued.clone(), life.clone()),
-    );
-    let draining = life.draining();
-    while !draining.is_cancelled() {
-        let places = leases.free_places();
-        if places == 0 {
+/// Claims runs into a buffer.
+pub(super) struct Claimer {
+    pub(super) database: Database,
+    pub(super) leases: Arc<Leases>,
+    pub(super) buffer: Buffer,
+    /// Slots that one platform may hold while others have runs ready.
+    pub(super) share: usize,
+}
+
+impl Claimer {
+    /// Claims until the process drains.
+    pub(super) async fn claim_on(self, life: Lifecycle) -> anyhow::Result<()> {
+        let queued = Arc::new(Notify::new());
+        life.spawn(
+            "run listener",
+            notify::listen_on(
+                self.database.clone(),
+                notify::RUN_QUEUED,
+                queued.clone(),
+                life.clone(),
+            ),
+        );
+        let draining = life.draining();
+        while !draining.is_cancelled() {
+            let Some(places) = self.places().await else {
+                tokio::select! {
+                    () = self.leases.place_freed() => {}
+                    () = draining.cancelled() => break,
+                }
+                continue;
+            };
+            let pause = match self.claim(places).await {
+                // A full claim: there may be more.
+                Ok(claimed) if claimed == places => continue,
+                Ok(_) => POLL_EVERY,
+                Err(error) => {
+                    tracing::warn!(%error, "claiming failed: {error}");
+                    self.adopt().await;
+                    RETRY_AFTER
+                }
+            };
             tokio::select! {
-                () = leases.place_freed() => {}
+                () = queued.notified() => {}
+                () = self.leases.place_freed() => {}
+                () = tokio::time::sleep(pause) => {}
                 () = draining.cancelled() => break,
             }
-            continue;
         }
-        let pause = match claim(&pool, &leases, &buffer, places).await {
-            // A full claim: there may be more.
-            Ok(claimed) if claimed == places => continue,
-            Ok(_) => POLL_EVERY,
-            Err(error) => {
-                tracing::warn!(%error, "claiming failed: {error}");
-                adopt(&pool, &leases, &buffer).await;
-                RETRY_AFTER
+        Ok(())
+    }
+
+    /// How many runs to claim now; `None`: there is no free place.
+    async fn places(&self) -> Option<usize> {
+        let slots = self.leases.slots();
+        let mut places = self.leases.free_places();
+        if slots >= MANY_SLOTS && places > 0 && places < slots / 4 {
+            tokio::time::sleep(GATHER).await;
+            places = self.leases.free_places();
+        }
+        (places > 0).then(|| places.min(BATCH))
+    }
+
+    async fn claim(&self, places: usize) -> DbResult<usize> {
+        let mut held = self.leases.held_by_platform();
+        let mut claimed = 0;
+        // Within the shares first. Whatever is left then is nobody else's.
+        for share in [self.share.min(self.leases.slots()), self.leases.slots()] {
+            let rooms: Vec<(String, i64)> = held
+                .iter()
+                .map(|(platform, count)| (platform.clone(), whole(share.saturating_sub(*count))))
+                .collect();
+            let process = self.leases.process();
+            let claim_now = Claim {
+                queue: SYNC_QUEUE,
+                limit: whole(places - claimed),
+                rooms: &rooms,
+                room: whole(share),
+                process,
+            };
+            let claiming = async {
+                let mut db = self.database.session().await?;
+                let runs = claim(&mut db, &claim_now).await?;
+                db.end().await?;
+                Ok(runs)
+            };
+            let mut runs = answered(claiming).await?;
+            claimed += runs.len();
+            runs.retain(|run| self.leases.enter(run, process));
+            metrics::counter!("syncline_runs_claimed_total").increment(runs.len() as u64);
+            for run in &runs {
+                *held.entry(run.platform.clone()).or_default() += 1;
             }
-        };
-        tokio::select! {
-            () = queued.notified() => {}
-            () = leases.place_freed() => {}
-            () = tokio::time::sleep(pause) => {}
-            () = draining.cancelled() => break,
-        }
-    }
-    Ok(())
-}
-
-async fn claim(pool: &PgPool, leases: &Leases, buffer: &Buffer, places: usize) -> DbResult<usize> {
-    let mut db = pool.acquire().await?;
-    let process = leases.process();
-    let limit = i64::try_from(places).unwrap_or(i64::MAX);
-    let mut runs = run::claim(&mut db, SYNC_QUEUE, limit, process, leases.name()).await?;
-    let claimed = runs.len();
-    runs.retain(|run| leases.enter(run, process));
-    buffer.push(runs);
-    Ok(claimed)
-}
-
-/// Finds runs that were claimed by a statement whose answer was lost, and takes them up.
-async fn adopt(pool: &PgPool, leases: &Leases, buffer: &Buffer) {
-    let process = leases.process();
-    let found = async {
-        let mut db = pool.acquire().await?;
-        run::list_leased(&mut db, process).await
-    };
-    // If this fails as well, the next failed claim, or at last the rescue, finds them.
-    let Ok(mut runs) = found.await else { return };
-    runs.retain(|run| !leases.holds(run.id, run.token) && leases.enter(run, process));
-    if !runs.is_empty() {
-        tracing::info!(
-            runs = runs.len(),
-            "took up {} runs whose claim's answer was lost",
-            runs.len()
-        );
-        buffer.push(runs);
-    }
-}
-
-/// Turns wake-ups of the database into wake-ups of the claim task. Reconnects for as long as it lives.
-async fn listen_on(pool: PgPool, queued: Arc<Notify>, life: Lifecycle) -> anyhow::Result<()> {
-    while !life.draining().is_cancelled() {
-        let listening = async {
-            let mut listener = PgListener::connect_with(&pool).await?;
-            listener.listen(notify::RUN_QUEUED).await?;
-            // Whatever was queued before the LISTEN took effect.
-            queued.notify_one();
-            loop {
-                listener.recv().await?;
-                queued.notify_one();
+            self.buffer.push(runs);
+            if claimed == places || !held.values().any(|count| *count >= share) {
+                break;
             }
-        };
-        let ended: sqlx::Result<()> = tokio::select! {
-            ended = listening => ended,
-            () = life.draining().cancelled() => return Ok(()),
-        };
-        if let Err(error) = ended {
-            tracing::warn!(%error, "listening for runs failed, polling instead: {error}");
         }
-        tokio::select! {
-            () = tokio::time::sleep(RETRY_AFTER) => {}
-            () = life.draining().cancelled() => {}
+        Ok(claimed)
+    }
+
+    /// Finds runs that were claimed by a statement whose answer was lost, and takes them up.
+    async fn adopt(&self) {
+        let process = self.leases.process();
+        let found = async {
+            let mut db = self.database.session().await?;
+            list_leased(&mut db, process).await
+        };
+        // If this fails as well, the next failed claim, or at last the rescue, finds them.
+        let Ok(mut runs) = answered(found).await else {
+            return;
+        };
+        runs.retain(|run| {
+            !self.leases.holds((run.id, run.token)) && self.leases.enter(run, process)
+        });
+        if !runs.is_empty() {
+            tracing::info!(
+                runs = runs.len(),
+                "took up {} runs whose claim's answer was lost",
+                runs.len()
+            );
+            self.buffer.push(runs);
         }
     }
-    Ok(())
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

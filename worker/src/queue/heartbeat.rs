@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlx::PgPool;
-use syncline_shared::db::{DbResult, process};
+use syncline_shared::db::{Database, DbResult, process};
 use syncline_shared::lifecycle::Lifecycle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
@@ -11,7 +10,7 @@ use super::Leases;
 
 /// Beats until the process stops. It goes on while the process drains: its attempts still need their leases.
 pub(super) async fn beat_on(
-    pool: PgPool,
+    database: Database,
     leases: Arc<Leases>,
     life: Lifecycle,
 ) -> anyhow::Result<()> {
@@ -24,7 +23,7 @@ pub(super) async fn beat_on(
         }
         // Trust counts from before the statement was sent.
         let sent = Instant::now();
-        match timeout(leases.heartbeat_every() * 2, beat(&pool, &leases)).await {
+        match timeout(leases.heartbeat_every() * 2, beat(&database, &leases)).await {
             Ok(Ok(true)) => leases.renewed(sent),
             Ok(Ok(false)) => {
                 let lost = leases.lost();
@@ -33,7 +32,7 @@ pub(super) async fn beat_on(
                     "this process was silent for too long; its {lost} runs were given to others; going on as {}",
                     leases.process()
                 );
-                if let Err(error) = leases.register(&pool).await {
+                if let Err(error) = leases.register(&database).await {
                     tracing::warn!(
                         error = format!("{error:#}"),
                         "registering anew failed: {error:#}"
@@ -46,7 +45,9 @@ pub(super) async fn beat_on(
     }
 }
 
-async fn beat(pool: &PgPool, leases: &Leases) -> DbResult<bool> {
-    let mut db = pool.acquire().await?;
-    process::beat(&mut db, leases.process()).await
+async fn beat(database: &Database, leases: &Leases) -> DbResult<bool> {
+    let mut db = database.session().await?;
+    let beaten = process::beat(&mut db, leases.process()).await?;
+    db.end().await?;
+    Ok(beaten)
 }

@@ -9,20 +9,24 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use sqlx::PgPool;
 use syncline_shared::config::LeaseConfig;
+use syncline_shared::db::Database;
 use syncline_shared::db::process::{self, ProcessRole};
 use syncline_shared::db::run::ClaimedRun;
 use syncline_shared::ids::{ProcessId, RunId};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+
+use super::held::{Asked, Held, Hold};
+
+/// A run and the token of the lease on it.
+pub(crate) type LeaseKey = (RunId, i64);
 
 /// The leases of a process.
 #[derive(Debug)]
 pub(crate) struct Leases {
     name: String,
-    slots: u16,
+    slots: usize,
     config: LeaseConfig,
     state: Mutex<State>,
     trusted_until: watch::Sender<Instant>,
@@ -34,40 +38,14 @@ struct State {
     process: ProcessId,
     /// False between the loss of one id and the registration of the next: what is claimed then would never be rescued.
     registered: bool,
-    held: HashMap<(RunId, i64), CancellationToken>,
-}
-
-/// What an attempt knows of its lease.
-#[derive(Debug, Clone)]
-pub(crate) struct Held {
-    /// Cancelled when the lease is lost.
-    pub(crate) lost: CancellationToken,
-    trusted_until: watch::Receiver<Instant>,
-}
-
-impl Held {
-    /// Returns once the lease can be trusted, which normally is at once; false when it is lost.
-    pub(crate) async fn trusted(&mut self) -> bool {
-        loop {
-            if self.lost.is_cancelled() {
-                return false;
-            }
-            if *self.trusted_until.borrow_and_update() > Instant::now() {
-                return true;
-            }
-            tokio::select! {
-                () = self.lost.cancelled() => return false,
-                changed = self.trusted_until.changed() => if changed.is_err() { return false },
-            }
-        }
-    }
+    held: HashMap<LeaseKey, Hold>,
 }
 
 impl Leases {
     pub(crate) fn new(process: ProcessId, name: String, slots: u16, config: LeaseConfig) -> Self {
         Self {
             name,
-            slots,
+            slots: usize::from(slots),
             config,
             state: Mutex::new(State {
                 process,
@@ -80,10 +58,10 @@ impl Leases {
     }
 
     /// Registers the process and begins its first period of trust.
-    pub(crate) async fn register(&self, pool: &PgPool) -> anyhow::Result<()> {
+    pub(crate) async fn register(&self, database: &Database) -> anyhow::Result<()> {
         let sent = Instant::now();
-        let mut db = pool.acquire().await?;
-        let slots = Some(i32::from(self.slots));
+        let mut db = database.session().await?;
+        let slots = i32::try_from(self.slots).ok();
         process::register(
             &mut db,
             self.process(),
@@ -92,6 +70,7 @@ impl Leases {
             slots,
         )
         .await?;
+        db.end().await?;
         self.state().registered = true;
         self.renewed(sent);
         self.place_free.notify_one();
@@ -108,6 +87,11 @@ impl Leases {
         &self.name
     }
 
+    /// How many runs the process executes at once.
+    pub(crate) fn slots(&self) -> usize {
+        self.slots
+    }
+
     /// Time between heartbeats.
     pub(crate) fn heartbeat_every(&self) -> Duration {
         self.config.heartbeat_every()
@@ -119,12 +103,17 @@ impl Leases {
             .send_replace(sent + self.config.trusted_for());
     }
 
+    /// True while the leases can be trusted.
+    pub(crate) fn are_trusted(&self) -> bool {
+        *self.trusted_until.borrow() > Instant::now()
+    }
+
     /// Notes that all runs were given away: cancels the attempts and takes a new id.
     pub(crate) fn lost(&self) -> usize {
         let mut state = self.state();
         let lost = state.held.len();
-        for (_, token) in state.held.drain() {
-            token.cancel();
+        for (_, hold) in state.held.drain() {
+            hold.lose();
         }
         state.process = ProcessId::random();
         state.registered = false;
@@ -137,36 +126,31 @@ impl Leases {
         if state.process != claimed_by {
             return false;
         }
-        state.held.entry((run.id, run.token)).or_default();
+        state
+            .held
+            .entry((run.id, run.token))
+            .or_insert_with(|| Hold::new(run, self.trusted_until.subscribe()));
         true
     }
 
     /// True if the process holds this lease.
-    pub(crate) fn holds(&self, id: RunId, token: i64) -> bool {
-        self.state().held.contains_key(&(id, token))
+    pub(crate) fn holds(&self, key: LeaseKey) -> bool {
+        self.state().held.contains_key(&key)
     }
 
     /// What the attempt under a lease needs to know of it.
-    pub(crate) fn watch(&self, id: RunId, token: i64) -> Held {
-        let lost = self
-            .state()
-            .held
-            .get(&(id, token))
-            .cloned()
-            .unwrap_or_else(|| {
-                let gone = CancellationToken::new();
-                gone.cancel();
-                gone
-            });
-        Held {
-            lost,
-            trusted_until: self.trusted_until.subscribe(),
-        }
+    pub(crate) fn watch(&self, run: &ClaimedRun) -> Held {
+        let found = self.state().held.get(&(run.id, run.token)).map(Hold::held);
+        found.unwrap_or_else(|| {
+            let gone = Hold::new(run, self.trusted_until.subscribe());
+            gone.lose();
+            gone.held()
+        })
     }
 
     /// Strikes out a lease that has ended, which frees its place.
-    pub(crate) fn leave(&self, id: RunId, token: i64) {
-        self.state().held.remove(&(id, token));
+    pub(crate) fn leave(&self, key: LeaseKey) {
+        self.state().held.remove(&key);
         self.place_free.notify_one();
     }
 
@@ -176,7 +160,40 @@ impl Leases {
         if !state.registered {
             return 0;
         }
-        usize::from(self.slots).saturating_sub(state.held.len())
+        self.slots.saturating_sub(state.held.len())
+    }
+
+    /// How many runs of each platform are held.
+    pub(crate) fn held_by_platform(&self) -> HashMap<String, usize> {
+        let mut counts = HashMap::new();
+        for hold in self.state().held.values() {
+            match counts.get_mut(hold.platform()) {
+                Some(count) => *count += 1,
+                None => {
+                    counts.insert(hold.platform().to_owned(), 1);
+                }
+            }
+        }
+        counts
+    }
+
+    /// All leases that are held.
+    pub(crate) fn keys(&self) -> Vec<LeaseKey> {
+        self.state().held.keys().copied().collect()
+    }
+
+    /// Looks at all leases that are held.
+    pub(super) fn for_each(&self, mut look: impl FnMut(LeaseKey, &Hold)) {
+        for (key, hold) in &self.state().held {
+            look(*key, hold);
+        }
+    }
+
+    /// Asks the attempt under a lease for something. What it was asked first stands.
+    pub(super) fn ask(&self, key: LeaseKey, asked: Asked) {
+        if let Some(hold) = self.state().held.get(&key) {
+            hold.ask(asked);
+        }
     }
 
     /// Returns when a place has become free since the last call.

@@ -3,26 +3,29 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgPool;
 use syncline_shared::db::notify::Waker;
-use syncline_shared::db::run::{Finish, Release, finish, release};
-use syncline_shared::db::{DbError, DbResult};
-use syncline_shared::ids::RunId;
+use syncline_shared::db::pause::{self, PauseCause, PauseTarget};
+use syncline_shared::db::run::{Finish, Release, finish, hold_paused, release};
+use syncline_shared::db::{Database, DbError, DbResult, answered};
+use syncline_shared::ids::{ConnectionId, RunId};
 use syncline_shared::lifecycle::Lifecycle;
-use tokio::sync::mpsc;
+use syncline_shared::run::{FailureKind, RunError};
+use tokio::sync::{Mutex, mpsc};
 
 use super::Leases;
 
 /// Before a database that did not answer is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// Finished runs that one statement moves at most.
-const BATCH: usize = 500;
+const BATCH: usize = 1_000;
+/// Runs that are set to wait at a time when their connection is paused.
+const HOLD_CHUNK: i64 = 1_000;
 
 /// How an attempt ended.
 #[derive(Debug, Clone)]
-pub(crate) enum AttemptEnd {
+pub enum AttemptEnd {
     /// With its run.
-    Finish(Finish),
+    Finish(Finish, ConnectionId),
     /// By handing the run back.
     Release(Release),
     /// Under a lease that was lost: there is nothing to record.
@@ -32,97 +35,156 @@ pub(crate) enum AttemptEnd {
 impl AttemptEnd {
     fn lease(&self) -> (RunId, i64) {
         match self {
-            Self::Finish(end) => (end.id, end.token),
+            Self::Finish(end, _) => (end.id, end.token),
             Self::Release(end) => (end.id, end.token),
             Self::Lost(id, token) => (*id, *token),
         }
     }
+
+    /// Its name in the metrics.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Finish(end, _) => end.attempt.as_str(),
+            Self::Release(end) => end.attempt.as_str(),
+            Self::Lost(..) => "lost",
+        }
+    }
 }
 
-/// Records until every sender is gone.
-pub(super) async fn record_on(
-    pool: PgPool,
-    leases: Arc<Leases>,
-    mut ends: mpsc::Receiver<AttemptEnd>,
-    wake: Waker,
-    life: Lifecycle,
-) -> anyhow::Result<()> {
-    let mut batch = Vec::with_capacity(BATCH);
-    while ends.recv_many(&mut batch, BATCH).await > 0 {
-        let mut finished = Vec::new();
-        for end in &batch {
-            match end {
-                AttemptEnd::Finish(end) => finished.push(end.clone()),
-                AttemptEnd::Release(end) => record_release(&pool, end, &life).await,
-                AttemptEnd::Lost(..) => {}
+/// What several recorders share.
+#[derive(Clone)]
+pub(super) struct Recorder {
+    pub(super) database: Database,
+    pub(super) leases: Arc<Leases>,
+    pub(super) ends: Arc<Mutex<mpsc::Receiver<AttemptEnd>>>,
+    pub(super) wake: Waker,
+    pub(super) life: Lifecycle,
+}
+
+impl Recorder {
+    /// Records until every sender is gone.
+    pub(super) async fn record_on(self) -> anyhow::Result<()> {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            // One recorder gathers while another one writes.
+            let received = self.ends.lock().await.recv_many(&mut batch, BATCH).await;
+            if received == 0 {
+                return Ok(());
+            }
+            let mut finished = Vec::new();
+            let mut in_need = Vec::new();
+            for end in &batch {
+                metrics::counter!("syncline_attempts_total", "outcome" => end.name()).increment(1);
+                match end {
+                    AttemptEnd::Finish(end, connection) => {
+                        if let Some(error) = needs_person(end) {
+                            in_need.push((end.id, *connection, error.message.clone()));
+                        }
+                        finished.push(end.clone());
+                    }
+                    AttemptEnd::Release(end) => self.record_release(end).await,
+                    AttemptEnd::Lost(..) => {}
+                }
+            }
+            if !finished.is_empty() {
+                self.record_finished(&finished, &in_need).await;
+            }
+            for end in batch.drain(..) {
+                self.leases.leave(end.lease());
+            }
+            // What stood behind these runs is queued now.
+            self.wake.wake();
+        }
+    }
+
+    async fn record_finished(&self, runs: &[Finish], in_need: &[InNeed]) {
+        loop {
+            match answered(self.try_finish(runs, in_need)).await {
+                Ok(kept) => {
+                    for run in runs.iter().filter(|run| !kept.contains(&run.id)) {
+                        stale(run.id, run.token);
+                    }
+                    return;
+                }
+                Err(error) if self.may_retry(&error).await => {}
+                Err(_) => return,
             }
         }
-        if !finished.is_empty() {
-            record_finished(&pool, &finished, &life).await;
-        }
-        for end in batch.drain(..) {
-            let (id, token) = end.lease();
-            leases.leave(id, token);
-        }
-        // What stood behind these runs is queued now.
-        wake.wake();
     }
-    Ok(())
-}
 
-async fn record_finished(pool: &PgPool, runs: &[Finish], life: &Lifecycle) {
-    loop {
-        match try_finish(pool, runs).await {
-            Ok(kept) => {
-                for run in runs.iter().filter(|run| !kept.contains(&run.id)) {
-                    stale(run.id, run.token);
-                }
+    async fn record_release(&self, run: &Release) {
+        loop {
+            let Err(error) = answered(self.try_release(run)).await else {
+                return;
+            };
+            if matches!(error, DbError::Stale) {
+                return stale(run.id, run.token);
+            }
+            if !self.may_retry(&error).await {
                 return;
             }
-            Err(error) if may_retry(&error, life).await => {}
-            Err(_) => return,
+        }
+    }
+
+    async fn try_finish(&self, runs: &[Finish], in_need: &[InNeed]) -> DbResult<Vec<RunId>> {
+        if in_need.is_empty() {
+            let mut db = self.database.session().await?;
+            let kept = finish(&mut db, runs, self.leases.name()).await?;
+            db.end().await?;
+            return Ok(kept);
+        }
+        // What needs a person pauses its connection, together with the end of the run that says so.
+        let mut db = self.database.begin().await?;
+        let kept = finish(&mut db, runs, self.leases.name()).await?;
+        for (id, connection, problem) in in_need.iter().filter(|(id, ..)| kept.contains(id)) {
+            let target = PauseTarget::Connection(*connection);
+            let by = "Syncline";
+            let note: String = problem.chars().take(500).collect();
+            pause::pause(&mut db, &target, PauseCause::NeedsPerson, Some(&note), by).await?;
+            tracing::warn!(run.id = %id, connection.id = %connection, "connection {connection} is paused until a person has seen to it: {problem}");
+        }
+        db.commit().await?;
+        let mut db = self.database.begin().await?;
+        while hold_paused(&mut db, HOLD_CHUNK).await? >= HOLD_CHUNK.unsigned_abs() {}
+        db.commit().await?;
+        Ok(kept)
+    }
+
+    async fn try_release(&self, run: &Release) -> DbResult<()> {
+        let mut db = self.database.session().await?;
+        release(&mut db, run, self.leases.name()).await?;
+        db.end().await
+    }
+
+    /// Waits a moment and says whether to try again: not when the process stops, and not after an error that a repetition cannot
+    /// cure. The run then stays leased, and is rescued when the process ends.
+    async fn may_retry(&self, error: &DbError) -> bool {
+        if !error.is_transient() {
+            tracing::error!(%error, "an outcome cannot be recorded: {error}");
+            return false;
+        }
+        tracing::warn!(%error, "recording an outcome failed, trying again: {error}");
+        tokio::select! {
+            () = tokio::time::sleep(RETRY_AFTER) => true,
+            () = self.life.stopping().cancelled() => false,
         }
     }
 }
 
-async fn record_release(pool: &PgPool, run: &Release, life: &Lifecycle) {
-    loop {
-        let Err(error) = try_release(pool, run).await else {
-            return;
-        };
-        if matches!(error, DbError::Stale) {
-            return stale(run.id, run.token);
-        }
-        if !may_retry(&error, life).await {
-            return;
-        }
-    }
+/// A run, its connection, and what a person has to see to.
+type InNeed = (RunId, ConnectionId, String);
+
+fn needs_person(end: &Finish) -> Option<&RunError> {
+    let error = end.error.as_ref()?;
+    let asks = matches!(
+        error.kind,
+        FailureKind::NeedsPerson | FailureKind::NeedsToken
+    );
+    asks.then_some(error)
 }
 
-async fn try_finish(pool: &PgPool, runs: &[Finish]) -> DbResult<Vec<RunId>> {
-    let mut db = pool.acquire().await?;
-    finish(&mut db, runs).await
-}
-
-async fn try_release(pool: &PgPool, run: &Release) -> DbResult<()> {
-    let mut db = pool.acquire().await?;
-    release(&mut db, run).await
-}
-
-fn stale(id: RunId, token: i64) {
+/// Counts a write that was refused because its lease is gone, and says so.
+pub(crate) fn stale(id: RunId, token: i64) {
+    metrics::counter!("syncline_stale_writes_total").increment(1);
     tracing::warn!(run.id = %id, token, "stale write refused: run {id} was given to another attempt");
-}
-
-/// Waits a moment and says whether to try again: not when the process stops, and not after an error that a repetition cannot
-/// cure. The run then stays leased, and is rescued when the process ends.
-async fn may_retry(error: &DbError, life: &Lifecycle) -> bool {
-    if !error.is_transient() {
-        tracing::error!(%error, "an outcome cannot be recorded: {error}");
-        return false;
-    }
-    tracing::warn!(%error, "recording an outcome failed, trying again: {error}");
-    tokio::select! {
-        () = tokio::time::sleep(RETRY_AFTER) => true,
-        () = life.stopping().cancelled() => false,
-    }
 }

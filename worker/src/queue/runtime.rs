@@ -1,7 +1,7 @@
 //! Puts the parts together and runs them under apalis.
 //!
 //! Order of the end: the claim task stops; the attempts reach a checkpoint and hand back; what was claimed but not begun is
-//! handed back; the recorder writes all that; the process says goodbye; heartbeats cease last.
+//! handed back; the recorders write all that; the process says goodbye; heartbeats cease last.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,69 +11,105 @@ use apalis_core::task::data::Data;
 use apalis_core::worker::builder::WorkerBuilder;
 use apalis_core::worker::context::WorkerContext;
 use apalis_core::worker::ext::parallelize::ParallelizeExt;
-use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
+use syncline_shared::db::Database;
 use syncline_shared::db::notify::{self, Waker};
 use syncline_shared::db::process;
 use syncline_shared::db::run::ClaimedRun;
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::run::SYNC_QUEUE;
-use tokio::sync::mpsc;
+use tokio::sync::{Mutex, mpsc};
 use tower::limit::ConcurrencyLimitLayer;
 
 use super::backend::RunSource;
 use super::buffer::Buffer;
-use super::{AttemptEnd, Leases, claimer, heartbeat, recorder};
-use crate::attempt::{Executor, handed_back};
-use crate::config::WorkerConfig;
+use super::claimer::Claimer;
+use super::recorder::Recorder;
+use super::watcher::{self, Patience};
+use super::{AttemptEnd, Leases, heartbeat};
+use crate::attempt::handed_back;
 
 /// The goodbye must not hold up the end of the process when the database is away.
 const GOODBYE: Duration = Duration::from_secs(2);
+/// Ends that wait to be recorded; with more, attempts wait in their slots.
+const ENDS: usize = 4_096;
+/// While one writes a batch, the other gathers the next.
+const RECORDERS: usize = 2;
+
+/// What executes a run.
+pub trait Handler: Send + Sync + 'static {
+    /// Executes one attempt and says how it ended.
+    fn execute(&self, run: ClaimedRun) -> impl Future<Output = AttemptEnd> + Send;
+}
+
+/// How the queue is worked off.
+#[derive(Debug, Clone, Copy)]
+pub struct QueueConfig {
+    /// Slots that one platform may hold while others have runs ready.
+    pub share: usize,
+    /// An attempt may go on for so long without progress.
+    pub stall: Duration,
+    /// An attempt may go on for so long while others wait for a slot.
+    pub slice: Duration,
+}
 
 /// Executes runs until the life drains and every attempt has ended.
-pub(crate) async fn run(
-    config: &WorkerConfig,
-    pool: PgPool,
+pub(crate) async fn run<H: Handler>(
+    config: QueueConfig,
+    database: Database,
     leases: Arc<Leases>,
-    executor: Executor,
+    handler: H,
     life: &Lifecycle,
 ) -> anyhow::Result<()> {
     let buffer = Buffer::default();
-    let (ends, ended) = mpsc::channel(1024);
-    // The recorder and the heartbeat outlive the drain: they have a life of their own, which ends below.
+    let (ends, ended) = mpsc::channel(ENDS);
+    // The recorders, the watcher and the heartbeat outlive the drain: they have a life of their own, which ends below.
     let upkeep = Lifecycle::new(Duration::from_secs(5));
-    let wake = Waker::start(pool.clone(), notify::RUN_QUEUED, &upkeep);
+    let wake = Waker::start(database.clone(), notify::RUN_QUEUED, &upkeep);
     // A connection of its own: attempts that use up the pool must not cost the process its leases.
-    let heartbeats = PgPoolOptions::new()
-        .max_connections(1)
-        .connect_lazy_with((*pool.connect_options()).clone());
     upkeep.spawn(
         "heartbeat",
-        heartbeat::beat_on(heartbeats, leases.clone(), upkeep.clone()),
+        heartbeat::beat_on(database.apart(), leases.clone(), upkeep.clone()),
     );
-    let recorder = tokio::spawn(recorder::record_on(
-        pool.clone(),
+    let patience = Patience {
+        stall: config.stall,
+        slice: config.slice,
+    };
+    let watching = watcher::watch_on(
+        database.apart(),
         leases.clone(),
-        ended,
+        ends.clone(),
+        patience,
+        upkeep.clone(),
+    );
+    let watcher = tokio::spawn(watching);
+    let recorder = Recorder {
+        database: database.clone(),
+        leases: leases.clone(),
+        ends: Arc::new(Mutex::new(ended)),
         wake,
-        life.clone(),
-    ));
-    let claimer = tokio::spawn(claimer::claim_on(
-        pool.clone(),
-        leases.clone(),
-        buffer.clone(),
-        life.clone(),
-    ));
+        life: life.clone(),
+    };
+    let recorders: Vec<_> = (0..RECORDERS)
+        .map(|_| tokio::spawn(recorder.clone().record_on()))
+        .collect();
+    drop(recorder);
+    let claimer = Claimer {
+        database: database.clone(),
+        leases: leases.clone(),
+        buffer: buffer.clone(),
+        share: config.share,
+    };
+    let claimer = tokio::spawn(claimer.claim_on(life.clone()));
 
     let worker = WorkerBuilder::new(SYNC_QUEUE)
         .backend(RunSource {
             buffer: buffer.clone(),
             ends: ends.clone(),
         })
-        .data(Arc::new(executor))
-        .layer(ConcurrencyLimitLayer::new(usize::from(config.slots)))
+        .data(Arc::new(handler))
+        .layer(ConcurrencyLimitLayer::new(leases.slots()))
         .parallelize(tokio::spawn)
-        .build(handle);
+        .build(handle::<H>);
     let draining = life.draining().clone();
     worker
         .run_with_ctx(move |context: WorkerContext| {
@@ -91,14 +127,20 @@ pub(crate) async fn run(
     // Only when the claim task has ended is the buffer complete.
     claimer.await??;
     for run in buffer.drain() {
-        // Cannot fail: the recorder lives until all senders are gone.
+        // Cannot fail: the recorders live until all senders are gone.
         ends.send(AttemptEnd::Release(handed_back(&run))).await.ok();
     }
     drop(ends);
-    recorder.await??;
+    watcher.abort();
+    // Its sender must be gone before the recorders can end.
+    watcher.await.ok();
+    for recorder in recorders {
+        recorder.await??;
+    }
     let goodbye = async {
-        let mut db = pool.acquire().await?;
-        process::stop(&mut db, leases.process()).await
+        let mut db = database.session().await?;
+        process::stop(&mut db, leases.process()).await?;
+        db.end().await
     };
     if let Ok(Err(error)) = tokio::time::timeout(GOODBYE, goodbye).await {
         tracing::warn!(%error, "the process could not say goodbye: {error}");
@@ -108,6 +150,9 @@ pub(crate) async fn run(
 }
 
 /// The apalis handler: an attempt, from beginning to end.
-async fn handle(run: ClaimedRun, executor: Data<Arc<Executor>>) -> Result<AttemptEnd, BoxDynError> {
-    Ok(executor.execute(run).await)
+async fn handle<H: Handler>(
+    run: ClaimedRun,
+    handler: Data<Arc<H>>,
+) -> Result<AttemptEnd, BoxDynError> {
+    Ok(handler.execute(run).await)
 }

@@ -1,4 +1,4 @@
-//! Claiming: takes the next queued runs under a new lease and opens an attempt for each.
+//! Claiming: takes the next queued runs under a new lease.
 
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -18,8 +18,8 @@ pub struct ClaimedRun {
     pub attempt: i32,
     /// Failures so far that count against the cap.
     pub failures: i32,
-    /// The cap.
-    pub max_failures: i32,
+    /// The smaller, the sooner.
+    pub priority: i16,
     /// The connection it syncs.
     pub connection_id: ConnectionId,
     /// That connection's business.
@@ -40,23 +40,58 @@ pub struct ClaimedRun {
     pub progress: sqlx::types::Json<Progress>,
 }
 
-/// Claims up to `limit` runs for a process, most urgent first. A process that is not registered, or whose runs were given to
+/// Who claims, and how much.
+#[derive(Debug, Clone)]
+pub struct Claim<'a> {
+    /// From which queue.
+    pub queue: &'a str,
+    /// At most so many runs.
+    pub limit: i64,
+    /// While several platforms have runs ready: of these at most so many each ...
+    pub rooms: &'a [(String, i64)],
+    /// ... and of every other one at most so many.
+    pub room: i64,
+    /// For which process.
+    pub process: ProcessId,
+}
+
+/// Claims runs for a process, in the order of their turns. A process that is not registered, or whose runs were given to
 /// others, claims nothing.
-pub async fn claim(
-    db: &mut PgConnection,
-    queue: &str,
-    limit: i64,
-    process: ProcessId,
-    process_name: &str,
-) -> DbResult<Vec<ClaimedRun>> {
+pub async fn claim(db: &mut PgConnection, claim: &Claim<'_>) -> DbResult<Vec<ClaimedRun>> {
+    let platforms: Vec<String> = claim.rooms.iter().map(|(name, _)| name.clone()).collect();
+    let rooms: Vec<i64> = claim.rooms.iter().map(|(_, room)| *room).collect();
     // The process's row is locked until the claim has committed: whoever is to rescue this process waits for that, and then
     // finds the runs, or has been quicker, and nothing is claimed.
     //
-    // Reads the head of run_claim. Rows that another claim holds are passed over, so claims never wait for each other.
+    // `present` hops along run_claim from platform to platform; `heads` reads the head of each. Rows that another claim holds are
+    // passed over, so claims never wait for each other. Rows that are locked but not taken are free again at the commit.
     Ok(sqlx::query_as!(
         ClaimedRun,
-        r#"with alive as materialized (
+        r#"with recursive alive as materialized (
                select id from syncline.process where id = $3 and rescued_at is null for share
+           ),
+           present as (
+               (select platform from syncline.run
+                where queue = $1 and state = 'queued' order by platform limit 1)
+               union all
+               select (select r.platform from syncline.run r
+                       where r.queue = $1 and r.state = 'queued' and r.platform > p.platform
+                       order by r.platform limit 1)
+               from present p where p.platform is not null
+           ),
+           several as materialized (select count(platform) > 1 as platforms from present),
+           heads as materialized (
+               select h.row_id, h.fair_turn, h.due_at
+               from present p
+               cross join lateral (
+                   select c.ctid as row_id, c.fair_turn, c.due_at from syncline.run c
+                   where c.queue = $1 and c.platform = p.platform and c.state = 'queued'
+                   order by c.fair_turn, c.due_at
+                   limit case when (select platforms from several) then least($2, coalesce(
+                       (select l.room from unnest($4::text[], $5::bigint[]) as l (name, room)
+                        where l.name = p.platform), $6)) else $2 end
+                   for update skip locked) h
+               where exists (select from alive)
            ),
            taken as (
                update syncline.run r set
@@ -64,27 +99,26 @@ pub async fn claim(
                    lease_process = $3, attempt_started_at = syncline.now(),
                    started_at = coalesce(r.started_at, syncline.now())
                where r.ctid = any (array(
-                   select c.ctid from syncline.run c
-                   where c.queue = $1 and c.state = 'queued'
-                   order by c.priority, c.fair_turn, c.due_at
-                   limit $2
-                   for update skip locked))
-                 and exists (select from alive)
+                   select row_id from heads order by fair_turn, due_at limit $2))
                returning r.*
            ),
-           opened as (
-               insert into syncline.attempt (run_id, token, number, process_id, process_name, started_at)
-               select id, lease_token, attempt, lease_process, $4, attempt_started_at from taken
+           advanced as materialized (
+               select setval('syncline.virtual_turn', greatest(
+                   (select last_value from syncline.virtual_turn), max(fair_turn - priority)))
+               from taken having count(*) > 0
            )
-           select id as "id: RunId", lease_token as token, attempt, failures, max_failures,
+           select id as "id: RunId", lease_token as token, attempt, failures, priority,
                   connection_id as "connection_id: ConnectionId", business_id as "business_id: BusinessId",
                   platform, kind as "kind: RunKind", streams, page, checkpoint_sequence, checkpoint,
                   progress as "progress: sqlx::types::Json<Progress>"
-           from taken order by priority, fair_turn, due_at"#,
-        queue,
-        limit,
-        process.0,
-        process_name
+           from taken where exists (select from advanced)
+           order by fair_turn, due_at"#,
+        claim.queue,
+        claim.limit,
+        claim.process.0,
+        &platforms,
+        &rooms,
+        claim.room
     )
     .fetch_all(db)
     .await?)
@@ -95,7 +129,7 @@ pub async fn claim(
 pub async fn list_leased(db: &mut PgConnection, process: ProcessId) -> DbResult<Vec<ClaimedRun>> {
     Ok(sqlx::query_as!(
         ClaimedRun,
-        r#"select id as "id: RunId", lease_token as token, attempt, failures, max_failures,
+        r#"select id as "id: RunId", lease_token as token, attempt, failures, priority,
                   connection_id as "connection_id: ConnectionId", business_id as "business_id: BusinessId",
                   platform, kind as "kind: RunKind", streams, page, checkpoint_sequence, checkpoint,
                   progress as "progress: sqlx::types::Json<Progress>"

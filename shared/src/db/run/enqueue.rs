@@ -33,6 +33,19 @@ pub struct NewRun<'a> {
     pub delay: Duration,
 }
 
+/// A connection to sync, as an enqueue wants to know it.
+#[derive(Debug, Clone)]
+pub struct RunTarget {
+    /// The connection.
+    pub connection_id: ConnectionId,
+    /// Its business.
+    pub business_id: BusinessId,
+    /// Its platform.
+    pub platform: String,
+    /// The finished run that is repeated, if one is.
+    pub retry_of: Option<RunId>,
+}
+
 /// A run that was enqueued.
 #[derive(Debug, Clone)]
 pub struct EnqueuedRun {
@@ -40,21 +53,28 @@ pub struct EnqueuedRun {
     pub id: RunId,
     /// The connection it syncs.
     pub connection_id: ConnectionId,
-    /// `queued`; `blocked` behind another run of its connection; or `waiting` until it is due.
+    /// `queued`; `blocked` behind another run of its connection; or `waiting` until it is due, or for a pause to end.
     pub state: RunState,
 }
 
-/// Enqueues one run for each connection.
+/// Enqueues one run for each target.
 pub async fn enqueue(
     db: &mut PgConnection,
     new: &NewRun<'_>,
-    connections: &[(ConnectionId, BusinessId, String)],
+    targets: &[RunTarget],
 ) -> DbResult<Vec<EnqueuedRun>> {
-    let connection_ids: Vec<_> = connections.iter().map(|(id, _, _)| id.0).collect();
-    let business_ids: Vec<_> = connections.iter().map(|(_, id, _)| id.0).collect();
-    let platforms: Vec<_> = connections
+    let connection_ids: Vec<_> = targets
         .iter()
-        .map(|(_, _, platform)| platform.clone())
+        .map(|target| target.connection_id.0)
+        .collect();
+    let business_ids: Vec<_> = targets.iter().map(|target| target.business_id.0).collect();
+    let platforms: Vec<_> = targets
+        .iter()
+        .map(|target| target.platform.clone())
+        .collect();
+    let retried: Vec<_> = targets
+        .iter()
+        .map(|target| target.retry_of.map(|id| id.0))
         .collect();
     // `turns` locks the rows of the businesses concerned, in the order of their ids, until the transaction ends.
     // Of several runs of one connection the first that finds its gate free is queued; the rest are blocked. The
@@ -62,42 +82,37 @@ pub async fn enqueue(
     Ok(sqlx::query_as!(
         EnqueuedRun,
         r#"with input as materialized (
-               select syncline.new_run_id() as id, i.*
-               from unnest($1::uuid[], $2::uuid[], $3::text[])
-                    with ordinality as i (connection_id, business_id, platform, ordinal)
+               select syncline.new_run_id() as id, i.*,
+                      case when exists (select from syncline.pause)
+                           then syncline.pause_note(i.platform, i.business_id, i.connection_id) end as held
+               from unnest($1::uuid[], $2::uuid[], $3::text[], $14::uuid[])
+                    with ordinality as i (connection_id, business_id, platform, retry_of, ordinal)
            ),
-           horizon as materialized (
-               select coalesce(
-                   (select fair_turn from syncline.run
-                    where queue = $4 and state = 'queued' and priority = $5
-                    order by fair_turn limit 1) - 1,
-                   (select max(last_turn) from syncline.fair_turn),
-                   0) as turn
-           ),
+           virtual as materialized (select last_value as turn from syncline.virtual_turn),
            turns as (
-               insert into syncline.fair_turn as f (business_id, last_turn)
-               select i.business_id, h.turn + count(*)
-               from input i cross join horizon h group by i.business_id, h.turn order by i.business_id
-               on conflict (business_id) do update set last_turn =
-                   greatest(f.last_turn, (select turn from horizon))
-                   + excluded.last_turn - (select turn from horizon)
+               insert into syncline.fair_turn as f (business_id, priority, last_turn)
+               select i.business_id, $5, v.turn + count(*)
+               from input i cross join virtual v group by i.business_id, v.turn order by i.business_id
+               on conflict (business_id, priority) do update set last_turn =
+                   greatest(f.last_turn, (select turn from virtual))
+                   + excluded.last_turn - (select turn from virtual)
                returning f.business_id, f.last_turn
            ),
            numbered as materialized (
                select i.*,
                       t.last_turn
                       - count(*) over (partition by i.business_id)
-                      + row_number() over (partition by i.business_id order by i.ordinal) as turn
+                      + row_number() over (partition by i.business_id order by i.ordinal) + $5 as turn
                from input i join turns t using (business_id)
            ),
            ready as (
                insert into syncline.run
                    (id, queue, state, batch_id, schedule_id, connection_id, business_id, platform, origin,
-                    requested_by, kind, streams, page, priority, fair_turn, due_at)
+                    requested_by, kind, streams, page, priority, fair_turn, due_at, retry_of)
                select n.id, $4, 'queued', $6, $7, n.connection_id, n.business_id, n.platform, $8,
-                      $9, $10, $11, $12, $5, n.turn, syncline.now()
+                      $9, $10, $11, $12, $5, n.turn, syncline.now(), n.retry_of
                from numbered n
-               where $13::float8 <= 0
+               where $13::float8 <= 0 and n.held is null
                  and not exists (select from syncline.run b
                                  where b.connection_id = n.connection_id and b.state = 'blocked')
                order by n.ordinal
@@ -107,11 +122,13 @@ pub async fn enqueue(
            later as (
                insert into syncline.run
                    (id, queue, state, batch_id, schedule_id, connection_id, business_id, platform, origin,
-                    requested_by, kind, streams, page, priority, fair_turn, due_at, wait_reason)
-               select n.id, $4, case when $13 <= 0 then 'blocked' else 'waiting' end,
+                    requested_by, kind, streams, page, priority, fair_turn, due_at, retry_of,
+                    wait_reason, wait_detail)
+               select n.id, $4, case when $13 <= 0 and n.held is null then 'blocked' else 'waiting' end,
                       $6, $7, n.connection_id, n.business_id, n.platform, $8,
-                      $9, $10, $11, $12, $5, n.turn, syncline.now() + make_interval(secs => $13),
-                      case when $13 > 0 then 'delay' end
+                      $9, $10, $11, $12, $5, n.turn, syncline.now() + make_interval(secs => $13), n.retry_of,
+                      case when $13 > 0 then 'delay' when n.held is not null then 'pause' end,
+                      case when $13 <= 0 then n.held end
                from numbered n
                where n.id not in (select id from ready)
                returning id, connection_id, state
@@ -131,7 +148,8 @@ pub async fn enqueue(
         new.kind.as_str(),
         new.streams,
         new.page,
-        new.delay.as_secs_f64()
+        new.delay.as_secs_f64(),
+        &retried as &[Option<uuid::Uuid>]
     )
     .fetch_all(db)
     .await?)

@@ -20,7 +20,9 @@ pub struct Finish {
     pub attempt: AttemptOutcome,
     /// Failures, as they stand at the end.
     pub failures: i32,
-    /// Why, unless it went well.
+    /// Why, in words, unless it just came to its end.
+    pub reason: Option<String>,
+    /// The error, unless it went well.
     pub error: Option<RunError>,
     /// Requests that the attempt sent.
     pub calls: i64,
@@ -28,7 +30,11 @@ pub struct Finish {
 
 /// Finishes runs, each by id and token, in one statement. Answers those that are in the history under their token, whether by
 /// this call or by an earlier one whose answer was lost. The others were given away: a stale write, which changes nothing.
-pub async fn finish(db: &mut PgConnection, runs: &[Finish]) -> DbResult<Vec<RunId>> {
+pub async fn finish(
+    db: &mut PgConnection,
+    runs: &[Finish],
+    process_name: &str,
+) -> DbResult<Vec<RunId>> {
     let ids: Vec<_> = runs.iter().map(|run| run.id.0).collect();
     let tokens: Vec<_> = runs.iter().map(|run| run.token).collect();
     let outcomes: Vec<_> = runs
@@ -41,17 +47,20 @@ pub async fn finish(db: &mut PgConnection, runs: &[Finish]) -> DbResult<Vec<RunI
         .collect();
     let failures: Vec<_> = runs.iter().map(|run| run.failures).collect();
     let calls: Vec<_> = runs.iter().map(|run| run.calls).collect();
+    let reasons: Vec<Option<String>> = runs.iter().map(|run| run.reason.clone()).collect();
     let errors: Vec<Option<Value>> = runs
         .iter()
         .map(|run| serde_json::to_value(run.error.as_ref()?).ok())
         .collect();
     // The token alone proves the lease, so there is no predicate on the state, whose statistics mislead the planner. Rows
-    // are locked one by one through the primary key and deleted by ctid.
+    // are locked one by one through the primary key and deleted by ctid. `promoted` reads what `gone` returns, so a gate is left
+    // before it is taken.
     Ok(sqlx::query_scalar!(
         r#"with ended as materialized (
                select r.ctid as row_id, o.*
-               from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::int[], $6::jsonb[], $7::bigint[])
-                    as o (id, token, outcome, attempt_outcome, failed, error, calls)
+               from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::int[], $6::jsonb[], $7::bigint[],
+                           $8::text[])
+                    as o (id, token, outcome, attempt_outcome, failed, error, calls, reason)
                cross join lateral (
                    select run.ctid from syncline.run
                    where run.id = o.id and run.lease_token = o.token
@@ -61,41 +70,51 @@ pub async fn finish(db: &mut PgConnection, runs: &[Finish]) -> DbResult<Vec<RunI
                delete from syncline.run r where r.ctid = any (array(select row_id from ended)) returning r.*
            ),
            closed as (
-               update syncline.attempt a set
-                   ended_at = syncline.now(), outcome = e.attempt_outcome, error = e.error, calls = e.calls
-               from ended e where a.run_id = e.id and a.token = e.token
+               insert into syncline.attempt
+                   (run_id, token, number, process_id, process_name, started_at, ended_at, outcome, reason, error, calls)
+               select g.id, g.lease_token, g.attempt, g.lease_process, $9, g.attempt_started_at, syncline.now(),
+                      e.attempt_outcome, e.reason, e.error, e.calls
+               from gone g join ended e using (id)
            ),
            promoted as (
-               update syncline.run r set state = 'queued'
+               update syncline.run r set
+                   state = 'queued',
+                   fair_turn = greatest(
+                       r.fair_turn, (select last_value from syncline.virtual_turn) + r.priority + 1)
                where r.state = 'blocked' and r.id = any (array(
                    select (select b.id from syncline.run b
                            where b.connection_id = g.connection_id and b.state = 'blocked'
-                           order by b.priority, b.fair_turn limit 1)
+                           order by b.fair_turn limit 1)
                    from gone g))
            ),
            kept as (
                insert into syncline.run_history
                    (id, outcome, batch_id, schedule_id, connection_id, business_id, platform, origin,
                     requested_by, kind, streams, page, priority, attempt, failures, lease_token, started_at,
-                    finished_at, checkpoint_sequence, checkpoint, progress, last_error, created_at)
+                    finished_at, checkpoint_sequence, checkpoint, progress, last_error, created_at,
+                    retry_of, cancelled_by, cancel_note)
                select g.id, e.outcome, g.batch_id, g.schedule_id, g.connection_id, g.business_id, g.platform,
                       g.origin, g.requested_by, g.kind, g.streams, g.page, g.priority, g.attempt, e.failed,
                       g.lease_token, g.started_at, syncline.now(), g.checkpoint_sequence, g.checkpoint,
-                      g.progress, coalesce(e.error, g.last_error), g.created_at
+                      g.progress, coalesce(e.error, g.last_error), g.created_at,
+                      g.retry_of, g.cancel_requested_by, g.cancel_note
                from gone g join ended e using (id)
                returning id
            )
            select id as "id!: RunId" from kept
            union all
-           select h.id from syncline.run_history h
-           join unnest($1::uuid[], $2::bigint[]) as o (id, token) on h.id = o.id and h.lease_token = o.token"#,
+           select h.id from unnest($1::uuid[], $2::bigint[]) as o (id, token)
+           cross join lateral (
+               select k.id from syncline.run_history k where k.id = o.id and k.lease_token = o.token) h"#,
         &ids,
         &tokens,
         &outcomes,
         &attempts,
         &failures,
         &errors as &[Option<Value>],
-        &calls
+        &calls,
+        &reasons as &[Option<String>],
+        process_name
     )
     .fetch_all(db)
     .await?)

@@ -3,23 +3,31 @@
 //! Rules that hold across the files:
 //! - A write on behalf of an attempt names the run and the lease token and must hit one row; if it does not, the lease is
 //!   gone ([`super::DbError::Stale`]).
-//! - Whatever takes a run out of `running` raises the token.
+//! - Whatever takes a run out of `running` raises the token, and writes the attempt's row in the same statement: who, when and why.
 //! - Whatever frees a connection's gate promotes the connection's next blocked run in the same statement. A run that was
 //!   enqueued at that very moment may be overlooked; the sweep in `promote.rs` finds it.
+//! - Whatever queues a run anew gives it a turn that is not behind the queue's virtual time: what was held back for long does not
+//!   overtake everybody.
 //! - Rows are taken by ctid where many are taken at once: the planner has no other plan to choose then.
 
+mod cancel;
 mod checkpoint;
 mod claim;
 mod enqueue;
 mod finish;
 mod log;
+mod orders;
 mod promote;
 mod release;
+mod retry;
 
+pub use cancel::{Cancelling, cancel, expire, sweep_cancelled};
 pub use checkpoint::{Checkpoint, find_checkpoint, write_checkpoint};
-pub use claim::{ClaimedRun, claim, list_leased};
-pub use enqueue::{EnqueuedRun, NewRun, enqueue};
+pub use claim::{Claim, ClaimedRun, claim, list_leased};
+pub use enqueue::{EnqueuedRun, NewRun, RunTarget, enqueue};
 pub use finish::{Finish, finish};
 pub use log::{LogLevel, LogLine, append_log};
-pub use promote::{move_due, promote_stranded};
-pub use release::{Release, release};
+pub use orders::{Order, RunOrder, list_crowded_platforms, list_orders};
+pub use promote::{free_paused, hold_paused, move_due, promote_stranded};
+pub use release::{Release, ReleaseTo, release};
+pub use retry::{FinishedRun, lock_finished, lock_unsuccessful, mark_retried};

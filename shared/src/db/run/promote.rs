@@ -6,55 +6,122 @@ use uuid::Uuid;
 use crate::db::DbResult;
 
 /// Moves runs whose wait is over, a bounded number at a time: first to `blocked`, which cannot conflict with anything; then the
-/// first of each connection whose gate is free to `queued`. Answers how many waits ended and how many runs are queued.
+/// first of each connection whose gate is free to `queued`. What is paused goes on waiting, for the pause. Answers how many waits
+/// ended and how many runs are queued.
 pub async fn move_due(db: &mut PgConnection, limit: i64) -> DbResult<(usize, u64)> {
     // Schedulers pass over each other's rows.
+    let connections: Vec<Uuid> = sqlx::query_scalar!(
+        "update syncline.run r set
+             state = case when p.note is null then 'blocked' else 'waiting' end,
+             wait_reason = case when p.note is not null then 'pause' end,
+             wait_detail = p.note
+         from (
+             select w.ctid as row_id,
+                    case when exists (select from syncline.pause)
+                         then syncline.pause_note(w.platform, w.business_id, w.connection_id) end as note
+             from syncline.run w
+             where w.state = 'waiting' and w.wait_reason in ('delay', 'limit', 'backoff')
+               and w.due_at <= syncline.now()
+             order by w.due_at limit $1
+             for update skip locked) p
+         where r.ctid = p.row_id
+         returning r.connection_id",
+        limit
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let promoted = promote(db, &connections).await?;
+    Ok((connections.len(), promoted))
+}
+
+/// Moves runs that no pause holds back any more, a bounded number at a time, as [`move_due`] does.
+pub async fn free_paused(db: &mut PgConnection, limit: i64) -> DbResult<(usize, u64)> {
     let connections: Vec<Uuid> = sqlx::query_scalar!(
         "update syncline.run r set state = 'blocked', wait_reason = null, wait_detail = null
          where r.ctid = any (array(
              select w.ctid from syncline.run w
-             where w.state = 'waiting' and w.due_at <= syncline.now()
-             order by w.due_at limit $1
+             where w.wait_reason = 'pause'
+               and syncline.pause_note(w.platform, w.business_id, w.connection_id) is null
+             order by w.id limit $1
              for update skip locked))
          returning r.connection_id",
         limit
     )
     .fetch_all(&mut *db)
     .await?;
-    if connections.is_empty() {
-        return Ok((0, 0));
-    }
-    let promoted = sqlx::query!(
-        "update syncline.run r set state = 'queued'
-         where r.state = 'blocked' and r.id = any (array(
-             select (select b.id from syncline.run b
-                     where b.connection_id = c.id and b.state = 'blocked'
-                     order by b.priority, b.fair_turn limit 1)
-             from (select distinct unnest($1::uuid[])) as c (id)
-             where not exists (select from syncline.run a
-                               where a.connection_id = c.id and a.state in ('queued', 'running'))))",
-        &connections
+    let promoted = promote(db, &connections).await?;
+    Ok((connections.len(), promoted))
+}
+
+/// Makes runs that are queued or blocked wait for the pauses that concern them, a bounded number at a time. Answers how many.
+pub async fn hold_paused(db: &mut PgConnection, limit: i64) -> DbResult<u64> {
+    let held = sqlx::query!(
+        "update syncline.run r set
+             state = 'waiting', wait_reason = 'pause',
+             wait_detail = syncline.pause_note(r.platform, r.business_id, r.connection_id)
+         where r.ctid = any (array(
+             select q.ctid from syncline.run q
+             where q.state in ('queued', 'blocked')
+               and exists (
+                   select from syncline.pause p
+                   where p.scope = 'everything'
+                      or p.scope = 'platform' and p.target = q.platform
+                      or p.scope = 'business' and p.target = q.business_id::text
+                      or p.scope = 'connection' and p.target = q.connection_id::text)
+             limit $1
+             for update skip locked))",
+        limit
     )
     .execute(db)
     .await?;
-    Ok((connections.len(), promoted.rows_affected()))
+    Ok(held.rows_affected())
+}
+
+/// Queues the first blocked run of each of these connections whose gate is free. Answers how many.
+async fn promote(db: &mut PgConnection, connections: &[Uuid]) -> DbResult<u64> {
+    if connections.is_empty() {
+        return Ok(0);
+    }
+    let promoted = sqlx::query!(
+        "update syncline.run r set
+             state = 'queued',
+             fair_turn = greatest(r.fair_turn, (select last_value from syncline.virtual_turn) + r.priority + 1)
+         where r.state = 'blocked' and r.id = any (array(
+             select (select b.id from syncline.run b
+                     where b.connection_id = c.id and b.state = 'blocked'
+                     order by b.fair_turn limit 1)
+             from (select distinct unnest($1::uuid[])) as c (id)
+             where not exists (select from syncline.run a
+                               where a.connection_id = c.id and a.state in ('queued', 'running'))))",
+        connections
+    )
+    .execute(db)
+    .await?;
+    Ok(promoted.rows_affected())
 }
 
 /// Finds connections with blocked runs and a free gate, and queues the first run of each. That state lasts only when a run was
 /// enqueued just as its predecessor finished. One sweep runs at a time in the fleet.
 pub async fn promote_stranded(db: &mut PgConnection) -> DbResult<u64> {
-    // The number is this sweep's own among Syncline's advisory locks; the lock ends with the transaction.
-    let promoted = sqlx::query!(
-        "with sweep as materialized (select pg_try_advisory_xact_lock(7291001) as mine)
-         update syncline.run r set state = 'queued'
-         where r.state = 'blocked' and (select mine from sweep) and r.id = any (array(
-             select distinct on (b.connection_id) b.id from syncline.run b
-             where b.state = 'blocked'
-               and not exists (select from syncline.run a
-                               where a.connection_id = b.connection_id and a.state in ('queued', 'running'))
-             order by b.connection_id, b.priority, b.fair_turn))"
+    // Hops along run_next_of_connection from connection to connection, however many runs each has. The number is this sweep's
+    // own among Syncline's advisory locks; the lock ends with the transaction.
+    let stranded: Vec<Uuid> = sqlx::query_scalar!(
+        r#"with recursive sweep as materialized (select pg_try_advisory_xact_lock(7291001) as mine),
+           crowded as (
+               (select connection_id from syncline.run
+                where state = 'blocked' and (select mine from sweep) order by connection_id limit 1)
+               union all
+               select (select b.connection_id from syncline.run b
+                       where b.state = 'blocked' and b.connection_id > c.connection_id
+                       order by b.connection_id limit 1)
+               from crowded c where c.connection_id is not null
+           )
+           select c.connection_id as "connection_id!" from crowded c
+           where c.connection_id is not null
+             and not exists (select from syncline.run a
+                             where a.connection_id = c.connection_id and a.state in ('queued', 'running'))"#
     )
-    .execute(db)
+    .fetch_all(&mut *db)
     .await?;
-    Ok(promoted.rows_affected())
+    promote(db, &stranded).await
 }

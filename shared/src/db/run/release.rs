@@ -18,10 +18,10 @@ pub struct Release {
     pub token: i64,
     /// How the attempt ended.
     pub attempt: AttemptOutcome,
-    /// What it waits for and how long; `None`: it can be claimed at once.
-    pub wait: Option<(WaitReason, Duration)>,
-    /// What it waits for, in words.
-    pub detail: Option<String>,
+    /// Where the run goes.
+    pub to: ReleaseTo,
+    /// Why, in words.
+    pub reason: Option<String>,
     /// Failures that count against the cap, as they stand now.
     pub failures: i32,
     /// The error, if that is why.
@@ -30,53 +30,90 @@ pub struct Release {
     pub calls: i64,
 }
 
+/// Where a run goes that is handed back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReleaseTo {
+    /// Back to its place in the queue.
+    Front,
+    /// To the end of the queue, in the order of turns: others have waited for its slot.
+    Back,
+    /// To wait for so long.
+    Wait(WaitReason, Duration),
+}
+
 /// Hands a run back and ends its lease. Fails with [`DbError::Stale`] if the lease is gone, unless this very release was
 /// made before and its answer was lost.
 ///
 /// A run that waits leaves its connection's gate, and the connection's next blocked run takes its place. One that does not
-/// wait keeps the gate.
-pub async fn release(db: &mut PgConnection, release: &Release) -> DbResult<()> {
+/// wait keeps the gate, unless a more urgent run is blocked behind it.
+pub async fn release(db: &mut PgConnection, release: &Release, process_name: &str) -> DbResult<()> {
     let error = release
         .error
         .as_ref()
         .and_then(|error| serde_json::to_value(error).ok());
-    let (reason, seconds) = match release.wait {
-        Some((reason, wait)) => (Some(reason.as_str()), wait.as_secs_f64()),
-        None => (None, 0.0),
+    let (wait, seconds) = match release.to {
+        ReleaseTo::Wait(reason, wait) => (Some(reason.as_str()), wait.as_secs_f64()),
+        ReleaseTo::Front | ReleaseTo::Back => (None, 0.0),
     };
+    // `held` locks the run's row, by id and token: that is the proof of the lease. `promoted` reads what `released` returns, so
+    // the gate is left before it is taken.
     let released = sqlx::query_scalar!(
-        r#"with released as (
-               update syncline.run set
-                   state = case when $3::text is null then 'queued' else 'waiting' end,
-                   lease_token = lease_token + 1, lease_process = null, attempt_started_at = null,
-                   wait_reason = $3, wait_detail = $5, due_at = syncline.now() + make_interval(secs => $4),
-                   failures = $6, last_error = coalesce($7, last_error)
-               where id = $1 and lease_token = $2
-               returning id, connection_id, state
+        r#"with held as materialized (
+               select * from syncline.run where id = $1 and lease_token = $2 for update
+           ),
+           urgent as materialized (
+               select u.id from held h cross join lateral (
+                   select b.id from syncline.run b
+                   where b.connection_id = h.connection_id and b.state = 'blocked' and b.priority < h.priority
+                   order by b.fair_turn limit 1) u
+               where $3::text is null
+           ),
+           released as (
+               update syncline.run r set
+                   state = case when $3::text is not null then 'waiting'
+                                when exists (select from urgent) then 'blocked' else 'queued' end,
+                   lease_token = r.lease_token + 1, lease_process = null, attempt_started_at = null,
+                   wait_reason = $3, wait_detail = case when $3::text is not null then $5 end,
+                   due_at = syncline.now() + make_interval(secs => $4),
+                   fair_turn = case when $10 then greatest(
+                       r.fair_turn, (select last_value from syncline.virtual_turn) + r.priority + 1)
+                       else r.fair_turn end,
+                   failures = $6, last_error = coalesce($7, r.last_error)
+               from held h where r.id = h.id
+               returning r.connection_id, r.state
            ),
            closed as (
-               update syncline.attempt a set
-                   ended_at = syncline.now(), outcome = $8, error = $7, calls = $9
-               from released r where a.run_id = r.id and a.token = $2
+               insert into syncline.attempt
+                   (run_id, token, number, process_id, process_name, started_at, ended_at, outcome, reason, error, calls)
+               select id, lease_token, attempt, lease_process, $11, attempt_started_at, syncline.now(),
+                      $8, $5, $7, $9
+               from held
            ),
            promoted as (
-               update syncline.run r set state = 'queued'
+               update syncline.run r set
+                   state = 'queued',
+                   fair_turn = greatest(
+                       r.fair_turn, (select last_value from syncline.virtual_turn) + r.priority + 1)
                where r.state = 'blocked' and r.id = any (array(
-                   select (select b.id from syncline.run b
-                           where b.connection_id = w.connection_id and b.state = 'blocked'
-                           order by b.priority, b.fair_turn limit 1)
-                   from released w where w.state = 'waiting'))
+                   select coalesce(
+                       (select id from urgent),
+                       (select b.id from syncline.run b
+                        where b.connection_id = w.connection_id and b.state = 'blocked'
+                        order by b.fair_turn limit 1))
+                   from released w where w.state <> 'queued'))
            )
            select count(*) as "count!" from released"#,
         release.id.0,
         release.token,
-        reason,
+        wait,
         seconds,
-        release.detail,
+        release.reason,
         release.failures,
         error as Option<Value>,
         release.attempt.as_str(),
-        release.calls
+        release.calls,
+        release.to == ReleaseTo::Back,
+        process_name
     )
     .fetch_one(&mut *db)
     .await?;
@@ -89,12 +126,12 @@ pub async fn release(db: &mut PgConnection, release: &Release) -> DbResult<()> {
 
 /// True if the attempt under this token was closed with this outcome.
 async fn was_released(db: &mut PgConnection, release: &Release) -> DbResult<bool> {
-    let outcome: Option<Option<String>> = sqlx::query_scalar!(
+    let outcome = sqlx::query_scalar!(
         "select outcome from syncline.attempt where run_id = $1 and token = $2",
         release.id.0,
         release.token
     )
     .fetch_optional(db)
     .await?;
-    Ok(outcome.flatten().as_deref() == Some(release.attempt.as_str()))
+    Ok(outcome.as_deref() == Some(release.attempt.as_str()))
 }
