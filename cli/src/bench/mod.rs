@@ -4,6 +4,7 @@
 //! the names in it stay stable.
 
 mod machine;
+mod queue;
 mod sync;
 
 use clap::{Args, Subcommand};
@@ -21,6 +22,11 @@ pub(crate) struct BenchCommand {
 enum Bench {
     /// A full sync of 771 pages, beside a bare client that only fetches and parses the same pages one after the other.
     Sync(sync::SyncBench),
+    /// Burn-down, enqueueing and pickup of no-op runs, beside the same statements in a plain loop.
+    Queue(queue::QueueBench),
+    /// A worker that does nothing with its runs; started by `bench queue`.
+    #[command(hide = true)]
+    QueueWorker(queue::QueueWorker),
 }
 
 /// Where the answer goes.
@@ -89,5 +95,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 pub(crate) async fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command.bench {
         Bench::Sync(bench) => bench.run().await,
+        Bench::Queue(bench) => bench.run().await,
+        Bench::QueueWorker(worker) => worker.run().await,
     }
 }

@@ -83,7 +83,7 @@ fn wrong_usage_exits_with_2_and_says_what_is_allowed() {
     command
         .env("DATABASE_URL", "postgres://x@localhost/x")
         .env("SYNCLINE_SECRET_KEY", KEY);
-    assert_refused(command, 2, &["--slots", "0", "1..=1000"]);
+    assert_refused(command, 2, &["--slots", "0", "1..=5000"]);
     assert_refused(
         program(&["simulator", "--listen", "nowhere"]),
         2,
