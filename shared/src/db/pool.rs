@@ -30,15 +30,20 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Settings of every connection. The time-outs lie below the shortest useful lease, so that a worker that stalls in
 /// mid-transaction lets go of its locks before its runs are rescued.
-const SETTINGS: [(&str, &str); 4] = [
-    // A custom plan made while no run was queued reads the whole table; the generic plan keeps to the indexes.
+const SETTINGS: [(&str, &str); 6] = [
+    // A custom plan made while no run was queued reads the whole table; a generic plan does not know which states are rare.
     ("plan_cache_mode", "force_generic_plan"),
+    // And a plan that was made while the queue was empty reads it as a whole, and sorts it, when it has long become full: the
+    // tables change faster than their statistics. Every statement has an index that it is meant to use.
+    ("enable_seqscan", "off"),
+    ("enable_bitmapscan", "off"),
     ("idle_in_transaction_session_timeout", "15s"),
     ("tcp_user_timeout", "15s"),
     ("jit", "off"),
 ];
 /// Begins a transaction behind a pooler, with the settings that can be local to it.
 const BEGIN_BEHIND_POOLER: &str = "begin; set local plan_cache_mode = force_generic_plan; \
+     set local enable_seqscan = off; set local enable_bitmapscan = off; \
      set local idle_in_transaction_session_timeout = '15s'; set local jit = off";
 
 /// The database. Cheap to clone.
@@ -149,11 +154,12 @@ impl Database {
         })
     }
 
-    /// The same database through a connection of its own: what uses it never waits for the others' connections.
+    /// The same database through connections of its own: what uses it never waits for the others'. One is used at a time; more are
+    /// there so that a connection which has fallen silent, and takes a while to be given up, keeps nobody waiting.
     #[must_use]
     pub fn apart(&self) -> Self {
         let pool = pool_options()
-            .max_connections(1)
+            .max_connections(4)
             .connect_lazy_with((*self.pool.connect_options()).clone());
         Self {
             pool,

@@ -104,7 +104,7 @@ pub async fn claim(db: &mut PgConnection, claim: &Claim<'_>) -> DbResult<Vec<Cla
            ),
            advanced as materialized (
                select setval('syncline.virtual_turn', greatest(
-                   (select last_value from syncline.virtual_turn), max(fair_turn - priority)))
+                   (select coalesce(pg_sequence_last_value('syncline.virtual_turn'), 0)), max(fair_turn - priority)))
                from taken having count(*) > 0
            )
            select id as "id: RunId", lease_token as token, attempt, failures, priority,

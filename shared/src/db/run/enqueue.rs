@@ -88,7 +88,8 @@ pub async fn enqueue(
                from unnest($1::uuid[], $2::uuid[], $3::text[], $14::uuid[])
                     with ordinality as i (connection_id, business_id, platform, retry_of, ordinal)
            ),
-           virtual as materialized (select last_value as turn from syncline.virtual_turn),
+           virtual as materialized (
+               select coalesce(pg_sequence_last_value('syncline.virtual_turn'), 0) as turn),
            turns as (
                insert into syncline.fair_turn as f (business_id, priority, last_turn)
                select i.business_id, $5, v.turn + count(*)

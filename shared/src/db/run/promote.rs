@@ -85,7 +85,7 @@ async fn promote(db: &mut PgConnection, connections: &[Uuid]) -> DbResult<u64> {
     let promoted = sqlx::query!(
         "update syncline.run r set
              state = 'queued',
-             fair_turn = greatest(r.fair_turn, (select last_value from syncline.virtual_turn) + r.priority + 1)
+             fair_turn = greatest(r.fair_turn, (select coalesce(pg_sequence_last_value('syncline.virtual_turn'), 0)) + r.priority + 1)
          where r.state = 'blocked' and r.id = any (array(
              select (select b.id from syncline.run b
                      where b.connection_id = c.id and b.state = 'blocked'

@@ -76,7 +76,7 @@ pub async fn release(db: &mut PgConnection, release: &Release, process_name: &st
                    wait_reason = $3, wait_detail = case when $3::text is not null then $5 end,
                    due_at = syncline.now() + make_interval(secs => $4),
                    fair_turn = case when $10 then greatest(
-                       r.fair_turn, (select last_value from syncline.virtual_turn) + r.priority + 1)
+                       r.fair_turn, (select coalesce(pg_sequence_last_value('syncline.virtual_turn'), 0)) + r.priority + 1)
                        else r.fair_turn end,
                    failures = $6, last_error = coalesce($7, r.last_error)
                from held h where r.id = h.id
@@ -93,7 +93,7 @@ pub async fn release(db: &mut PgConnection, release: &Release, process_name: &st
                update syncline.run r set
                    state = 'queued',
                    fair_turn = greatest(
-                       r.fair_turn, (select last_value from syncline.virtual_turn) + r.priority + 1)
+                       r.fair_turn, (select coalesce(pg_sequence_last_value('syncline.virtual_turn'), 0)) + r.priority + 1)
                where r.state = 'blocked' and r.id = any (array(
                    select coalesce(
                        (select id from urgent),
