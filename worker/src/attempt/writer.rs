@@ -15,6 +15,7 @@ use syncline_shared::run::{Progress, StreamCounts, StreamStatus};
 
 use super::checkpoint::{RunPosition, StreamPosition};
 use super::log::AttemptLog;
+use super::restart::Passes;
 use crate::destination::{Encoded, Table, Target};
 use crate::queue::Held;
 
@@ -92,13 +93,37 @@ impl Writer {
     /// Marks a stream as given up, and writes that.
     pub(super) async fn give_up(&mut self, stream: &str, problem: &str) -> Result<(), WriteError> {
         self.log.add(LogLevel::Error, Some(stream), problem);
-        loop {
-            let mut next = self.state.clone();
-            next.sequence += 1;
+        self.note(|next| {
             let entry = next.progress.stream(stream);
             entry.status = StreamStatus::Failed;
             entry.problem = Some(problem.to_owned());
             next.position.stream(stream).done = true;
+        })
+        .await
+    }
+
+    /// Puts a stream back to its start, and writes that: a new start that was not written down could be made any number of
+    /// times.
+    pub(super) async fn start_again(
+        &mut self,
+        stream: &str,
+        passes: Passes,
+    ) -> Result<(), WriteError> {
+        self.note(|next| {
+            *next.position.stream(stream) = StreamPosition {
+                passes,
+                ..StreamPosition::default()
+            };
+        })
+        .await
+    }
+
+    /// Writes a checkpoint without records.
+    async fn note(&mut self, change: impl Fn(&mut RunProgress)) -> Result<(), WriteError> {
+        loop {
+            let mut next = self.state.clone();
+            next.sequence += 1;
+            change(&mut next);
             let written = async {
                 let mut db = self.pool.acquire().await?;
                 let mut transaction = db.begin().await?;
