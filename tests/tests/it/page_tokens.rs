@@ -178,6 +178,34 @@ async fn a_run_whose_tokens_always_die_while_it_waits_fails_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_new_start_that_is_refused_by_the_limit_is_counted_all_the_same() {
+    let cluster = limited_cluster(None).await;
+    // The refusal of the position uses up the window's only call, so nothing is read after it.
+    let settings = json!({
+        "items": PAGES * Feed::PAGE_SIZE,
+        "page_size": Feed::PAGE_SIZE,
+        "limit": {"calls": 1, "window_ms": 2_000},
+        "token_ttl_ms": 1_000,
+    });
+    cluster.simulator.set_feed(settings).await;
+    connect(&cluster, no_limit_of_our_own()).await;
+    let started = json!({"connection": "acme-feed", "wait": 60});
+    let run = cluster.api.post("/runs", started).await.expect(200);
+    assert_eq!(run["status"], "failed", "{run:#}");
+    let message = run["error"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("this slice needs at least 2 calls, the budget gives 1: "),
+        "{message}"
+    );
+    let calls = cluster.simulator.feed_referee(WINDOW_MS).await;
+    assert_eq!(
+        calls["by_status"],
+        json!({"200": 3, "429": 5, "400": 3}),
+        "{calls}"
+    );
+}
+
+#[tokio::test]
 async fn a_run_whose_token_dies_once_starts_again_and_succeeds() {
     const GONE: u32 = 10;
     let cluster = limited_cluster(None).await;
