@@ -17,8 +17,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use self::input::{Fields, InputError};
-use crate::g2a;
 use crate::referee::Referee;
+use crate::{feed, g2a};
 
 /// One line of the list that `GET /_control` shows.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -77,7 +77,11 @@ pub(crate) async fn wrong_method(method: Method, uri: Uri) -> Response {
 }
 
 async fn list_endpoints() -> Json<Value> {
-    let all: Vec<Endpoint> = ENDPOINTS.into_iter().chain(g2a::ENDPOINTS).collect();
+    let all: Vec<Endpoint> = ENDPOINTS
+        .into_iter()
+        .chain(g2a::ENDPOINTS)
+        .chain(feed::ENDPOINTS)
+        .collect();
     Json(json!({ "endpoints": all, "faults": crate::faults::FAULTS }))
 }
 

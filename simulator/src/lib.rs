@@ -16,6 +16,7 @@
 mod clock;
 mod control;
 mod faults;
+mod feed;
 mod g2a;
 mod limits;
 mod referee;
@@ -33,6 +34,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::clock::{Clock, Moment, SystemClock};
 pub use self::faults::{FAULTS, Fault, FaultSettings, Switch, Trigger};
+use self::feed::Feed;
+pub use self::feed::{FeedAccount, FeedConfig, FeedSettings};
 use self::g2a::G2a;
 pub use self::g2a::{G2aAccount, G2aConfig};
 pub use self::limits::CallLimit;
@@ -45,13 +48,15 @@ const GRACE: Duration = Duration::from_secs(5);
 /// What the simulator starts with.
 #[derive(Clone, Debug)]
 pub struct SimulatorConfig {
-    /// Decides every product; the same seed serves the same bytes.
+    /// Decides every record; the same seed serves the same bytes.
     pub seed: u64,
     /// Calls, of all keys together, that the referee's timeline keeps (about 150 bytes each). Counts stay exact
     /// beyond it.
     pub timeline_cap: usize,
     /// The simulated G2A.
     pub g2a: G2aConfig,
+    /// The simulated feed.
+    pub feed: FeedConfig,
 }
 
 impl Default for SimulatorConfig {
@@ -60,6 +65,7 @@ impl Default for SimulatorConfig {
             seed: 1,
             timeline_cap: 100_000,
             g2a: G2aConfig::default(),
+            feed: FeedConfig::default(),
         }
     }
 }
@@ -121,9 +127,12 @@ fn routes(
         stopping.clone(),
     )?;
     let g2a = Arc::new(g2a);
+    let feed = Arc::new(Feed::new(config.seed, &config.feed, Arc::clone(&referee))?);
     Ok(control::routes(referee)
         .merge(g2a::control_routes(Arc::clone(&g2a)))
         .merge(g2a::routes(g2a))
+        .merge(feed::control_routes(Arc::clone(&feed)))
+        .merge(feed::routes(feed))
         .fallback(control::unknown_path)
         .method_not_allowed_fallback(control::wrong_method))
 }

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::process::{end_all, marked};
 use crate::secrets::{Secrets, g2a_api_key};
-use crate::{ApiClient, Process, Simulator, program};
+use crate::{ApiClient, Feed, Process, Simulator, program};
 
 /// Encrypts credentials of test clusters.
 const SECRET_KEY: &str = "a-key-of-tests-that-seals-credentials-0001";
@@ -225,6 +225,7 @@ impl Cluster {
         secrets.add("SYNCLINE_SECRET_KEY", SECRET_KEY);
         secrets.add("SYNCLINE_JWT_SECRET", JWT_SECRET);
         secrets.add("the client secret", Platform::CLIENT_SECRET);
+        secrets.add("the token of the feed", Feed::TOKEN);
         let key = g2a_api_key(
             Platform::CLIENT_ID,
             Platform::EMAIL,

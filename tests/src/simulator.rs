@@ -27,14 +27,7 @@ impl Simulator {
 
     /// Every product, out of stock or not, in id order.
     pub async fn truth(&self) -> Vec<Map<String, Value>> {
-        let path = "/_control/g2a/truth?out_of_stock=true";
-        let answer = Answer::to(&self.client, Method::GET, &self.at(path), None, None).await;
-        assert_eq!(answer.status, 200, "{}", answer.text);
-        let rows = answer
-            .text
-            .lines()
-            .map(|line| serde_json::from_str(line).unwrap());
-        rows.collect()
+        self.lines("/_control/g2a/truth?out_of_stock=true").await
     }
 
     /// Changes records at the source; answers the ids touched.
@@ -93,13 +86,24 @@ impl Simulator {
             .await;
     }
 
-    async fn control(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
+    /// An answer of JSON lines.
+    pub(crate) async fn lines(&self, path: &str) -> Vec<Map<String, Value>> {
+        let answer = Answer::to(&self.client, Method::GET, &self.at(path), None, None).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        let rows = answer
+            .text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap());
+        rows.collect()
+    }
+
+    pub(crate) async fn control(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
         Answer::to(&self.client, method, &self.at(path), None, body)
             .await
             .expect(200)
     }
 
-    fn at(&self, path: &str) -> String {
+    pub(crate) fn at(&self, path: &str) -> String {
         format!("{}{path}", self.url)
     }
 }

@@ -6,5 +6,6 @@
 )]
 
 mod faults;
+mod feed;
 mod g2a;
 mod support;

@@ -1,10 +1,13 @@
 //! A simulator on a port of its own, stopped and awaited at the end of the test, and the calls tests make.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use chrono::DateTime;
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
-use syncline_simulator::{G2aAccount, SimulatorConfig, run};
+use syncline_simulator::{Clock, G2aAccount, Moment, SimulatorConfig, SystemClock, run_with_clock};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -19,13 +22,17 @@ pub(crate) struct Simulator {
 
 impl Simulator {
     pub(crate) async fn start(config: SimulatorConfig) -> Self {
+        Self::start_with_clock(config, Arc::new(SystemClock::start())).await
+    }
+
+    async fn start_with_clock(config: SimulatorConfig, clock: Arc<dyn Clock>) -> Self {
         // Fails when another test was first, which is as good.
         let _already = rustls::crypto::ring::default_provider().install_default();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
-        let running = tokio::spawn(run(config, listener, stopped));
+        let running = tokio::spawn(run_with_clock(config, clock, listener, stopped));
         let client = Client::builder().no_proxy().build().unwrap();
         Self {
             address,
@@ -37,10 +44,15 @@ impl Simulator {
 
     /// A small catalogue: 95 products in stock on 5 pages, 5 hidden.
     pub(crate) async fn small() -> Self {
+        Self::small_with_clock(Arc::new(SystemClock::start())).await
+    }
+
+    /// The same with a clock that the test moves.
+    pub(crate) async fn small_with_clock(clock: Arc<dyn Clock>) -> Self {
         let mut config = SimulatorConfig::default();
         config.g2a.products = 95;
         config.g2a.out_of_stock = 5;
-        Self::start(config).await
+        Self::start_with_clock(config, clock).await
     }
 
     pub(crate) async fn stop(self) {
@@ -124,6 +136,27 @@ impl Simulator {
         let mut received = Vec::new();
         let ended = stream.read_to_end(&mut received).await;
         (received, ended.map(|_| ()))
+    }
+}
+
+/// A clock that stands still until a test moves it.
+#[derive(Default)]
+pub(crate) struct ManualTime(AtomicU64);
+
+impl ManualTime {
+    pub(crate) fn advance_ms(&self, ms: u64) {
+        self.0.fetch_add(ms * 1_000, Ordering::Relaxed);
+    }
+}
+
+impl Clock for ManualTime {
+    fn now(&self) -> Moment {
+        let monotonic_us = self.0.load(Ordering::Relaxed);
+        let wall = DateTime::from_timestamp_micros(i64::try_from(monotonic_us).unwrap());
+        Moment {
+            monotonic_us,
+            wall: wall.unwrap(),
+        }
     }
 }
 

@@ -13,5 +13,6 @@ mod faults;
 mod first_sync;
 mod killed_worker;
 mod limits;
+mod page_tokens;
 mod proof_third_party;
 mod scheduler;

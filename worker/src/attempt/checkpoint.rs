@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use syncline_engine::Position;
 
+use super::restart::Passes;
+
 /// Where a run stands.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -21,6 +23,9 @@ pub(super) struct StreamPosition {
     /// From where the next attempt goes on; `None`: from the start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) position: Option<Position>,
+    /// How far this reading and those before it came.
+    #[serde(skip_serializing_if = "Passes::is_new")]
+    pub(super) passes: Passes,
 }
 
 impl RunPosition {
@@ -57,5 +62,21 @@ mod tests {
         );
         assert_eq!(RunPosition::read(&stored), run);
         assert_eq!(RunPosition::read(&json!([1])), RunPosition::default());
+    }
+
+    #[test]
+    fn passes_are_stored_once_there_is_something_to_tell() {
+        let mut run = RunPosition::default();
+        run.stream("items").passes = Passes {
+            pages: 7,
+            furthest: 10,
+            restarts: 1,
+        };
+        let stored = run.to_json();
+        assert_eq!(
+            stored,
+            json!({"items": {"passes": {"pages": 7, "furthest": 10, "restarts": 1}}})
+        );
+        assert_eq!(RunPosition::read(&stored), run);
     }
 }

@@ -7,6 +7,7 @@ mod host;
 mod log;
 mod permits;
 mod prepare;
+mod restart;
 mod stream_sync;
 mod writer;
 

@@ -15,6 +15,7 @@ use super::checkpoint::StreamPosition;
 use super::end::{Stop, UNKNOWN_LIMIT_WAIT};
 use super::host::AttemptHost;
 use super::prepare::Prepared;
+use super::restart::MOST_RESTARTS;
 use super::writer::{Batch, WriteError, Writer};
 use crate::destination::{DestinationError, Table, Target};
 
@@ -40,7 +41,7 @@ pub(super) enum StreamEnd {
     Stop(Stop),
     /// This stream is given up; the others go on.
     GivenUp(RunError),
-    /// The platform no longer accepts the stored position.
+    /// The platform no longer accepts the stored position. Stays within [`StreamSync::sync`].
     PositionRefused(String),
 }
 
@@ -53,24 +54,52 @@ impl StreamSync<'_> {
     /// Reads the stream from where its last checkpoint stands to its end.
     pub(super) async fn sync(&self, writer: &mut Writer) -> Result<(), StreamEnd> {
         let name = &self.stream.name;
-        let resumed = writer.state.position.stream(name).position.is_some();
-        if resumed {
+        if writer.state.position.stream(name).position.is_some() {
             writer.log.add(
                 LogLevel::Info,
                 Some(name),
                 "goes on from its last checkpoint",
             );
         }
-        match self.read_and_write(writer).await {
-            Err(StreamEnd::PositionRefused(reason)) if resumed => {
-                let line =
-                    format!("the platform refused the stored position, starting again: {reason}");
-                writer.log.add(LogLevel::Warn, Some(name), line);
-                writer.state.position.stream(name).position = None;
-                self.read_and_write(writer).await
+        loop {
+            match self.read_and_write(writer).await {
+                Err(StreamEnd::PositionRefused(reason)) => self.restart(writer, &reason).await?,
+                end => return end,
             }
-            end => end,
         }
+    }
+
+    /// Puts the stream back to its start, or gives it up when that has not helped before.
+    async fn restart(&self, writer: &mut Writer, reason: &str) -> Result<(), StreamEnd> {
+        let name = &self.stream.name;
+        let refused = writer.state.position.stream(name).passes;
+        let next = refused.restarted().map_err(|stuck| {
+            let message = format!(
+                "{stuck}: the platform refuses the position after each wait, and {MOST_RESTARTS} new starts came no \
+                 further; give the connection a larger limit. The refusal: {reason}"
+            );
+            StreamEnd::GivenUp(RunError {
+                stream: Some(name.clone()),
+                ..RunError::new(FailureKind::Permanent, message)
+            })
+        })?;
+        let ground = if next.restarts == 0 {
+            "further than before".to_owned()
+        } else {
+            format!(
+                "no further than before, {} of {MOST_RESTARTS} times in a row",
+                next.restarts
+            )
+        };
+        let line = format!(
+            "the platform refused the stored position, so the stream starts again; it had come to page {}, {ground}: {reason}",
+            refused.pages
+        );
+        writer.log.add(LogLevel::Warn, Some(name), line);
+        writer
+            .start_again(name, next)
+            .await
+            .map_err(|error| self.write_end(error))
     }
 
     async fn read_and_write(&self, writer: &mut Writer) -> Result<(), StreamEnd> {
@@ -173,6 +202,9 @@ impl StreamSync<'_> {
                 .log
                 .add(LogLevel::Warn, Some(&self.stream.name), line);
         }
+        let pages = u64::try_from(fetched.len()).unwrap_or(u64::MAX);
+        let passes = writer.state.position.stream(&self.stream.name).passes;
+        let passes = passes.after(pages);
         let batch = Batch {
             stream: &self.stream.name,
             table: self.table,
@@ -191,6 +223,7 @@ impl StreamSync<'_> {
             position: StreamPosition {
                 done,
                 position: next,
+                passes,
             },
             complete_read: done && whole,
         };

@@ -15,6 +15,7 @@ use syncline_shared::run::{Progress, StreamCounts, StreamStatus};
 
 use super::checkpoint::{RunPosition, StreamPosition};
 use super::log::AttemptLog;
+use super::restart::Passes;
 use crate::destination::{Encoded, Table, Target};
 use crate::queue::{Held, stale};
 
@@ -76,6 +77,7 @@ pub(super) struct Writer {
 enum Work<'a> {
     Batch(&'a Batch<'a>),
     GiveUp { stream: &'a str, problem: &'a str },
+    StartAgain { stream: &'a str, passes: Passes },
 }
 
 impl Writer {
@@ -89,6 +91,16 @@ impl Writer {
     pub(super) async fn give_up(&mut self, stream: &str, problem: &str) -> Result<(), WriteError> {
         self.log.add(LogLevel::Error, Some(stream), problem);
         self.advance(&Work::GiveUp { stream, problem }).await
+    }
+
+    /// Puts a stream back to its start, and writes that: a new start that was not written down could be made any number of
+    /// times.
+    pub(super) async fn start_again(
+        &mut self,
+        stream: &str,
+        passes: Passes,
+    ) -> Result<(), WriteError> {
+        self.advance(&Work::StartAgain { stream, passes }).await
     }
 
     /// Writes the lines since the last checkpoint. They are the attempt's own, so they need no lease; losing them loses no data.
@@ -141,6 +153,12 @@ impl Writer {
                 entry.status = StreamStatus::Failed;
                 entry.problem = Some((*problem).to_owned());
                 next.position.stream(stream).done = true;
+            }
+            Work::StartAgain { stream, passes } => {
+                *next.position.stream(stream) = StreamPosition {
+                    passes: *passes,
+                    ..StreamPosition::default()
+                };
             }
         }
         let (first, lines) = self.log.pending();

@@ -1,0 +1,49 @@
+//! The simulator's feed: its account, its settings and its books.
+
+use reqwest::Method;
+use serde_json::{Map, Value, json};
+
+use crate::Simulator;
+
+/// The account through which tests sync the feed.
+#[derive(Debug, Clone, Copy)]
+pub struct Feed;
+
+impl Feed {
+    /// The account's name.
+    pub const ACCOUNT: &str = "demo";
+    /// Its bearer token: must appear nowhere.
+    pub const TOKEN: &str = "feed-demo-token-2c7e91";
+    /// Items a page.
+    pub const PAGE_SIZE: u32 = 10;
+
+    /// What a connection to the feed is configured with.
+    pub fn config() -> Value {
+        json!({"account": Self::ACCOUNT, "token": Self::TOKEN})
+    }
+}
+
+impl Simulator {
+    /// What stands in for the feed's address.
+    pub fn feed_base_url(&self) -> String {
+        self.at("/feed/v1")
+    }
+
+    /// Replaces all settings of the feed.
+    pub async fn set_feed(&self, settings: Value) {
+        self.control(Method::PUT, "/_control/feed/settings", Some(&settings))
+            .await;
+    }
+
+    /// Every item of the feed, in list order.
+    pub async fn feed_truth(&self) -> Vec<Map<String, Value>> {
+        self.lines("/_control/feed/truth").await
+    }
+
+    /// The referee's books of the feed's account, with the fullest window of so many milliseconds.
+    pub async fn feed_referee(&self, window_ms: u32) -> Value {
+        let key = Feed::ACCOUNT;
+        let path = format!("/_control/referee?key=feed/{key}&window_ms={window_ms}");
+        self.control(Method::GET, &path, None).await
+    }
+}
