@@ -50,7 +50,7 @@ pub struct RunView {
     pub attempt: i32,
     /// Failures that count against the cap.
     pub failures: i32,
-    /// What it waits for: delay, limit, backoff or overlap.
+    /// What it waits for: delay, limit, backoff, dependency, pause or overlap.
     pub waiting_for: Option<String>,
     /// The same in words.
     pub wait_detail: Option<String>,
@@ -215,6 +215,21 @@ pub async fn find_run(db: &mut PgConnection, id: RunId) -> DbResult<Option<RunVi
     )
     .fetch_optional(db)
     .await?)
+}
+
+/// The run that the blocked runs of a connection stand behind: the one that is queued or running.
+pub async fn find_in_front(
+    db: &mut PgConnection,
+    connection: ConnectionId,
+) -> DbResult<Option<(RunId, RunStatus)>> {
+    let found = sqlx::query!(
+        r#"select id as "id: RunId", state as "status: RunStatus" from syncline.run
+           where connection_id = $1 and state in ('queued', 'running')"#,
+        connection.0
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.map(|found| (found.id, found.status)))
 }
 
 /// The attempts at a run, first to last, the one under way included.
