@@ -118,7 +118,9 @@ async fn a_pause_of_its_own_outlives_a_wider_one() {
     }
     let freed = app.post("/api/v1/resume", &json!({})).await.expect(200);
     assert_eq!(freed["runs"], 0);
-    assert_eq!(run_of(&app, &run).await["status"], "waiting");
+    let shown = run_of(&app, &run).await;
+    assert_eq!(shown["status"], "waiting");
+    assert_eq!(shown["why"]["text"], "its connection is paused by operator");
     app.post("/api/v1/connections/acme-shop/resume", &json!({}))
         .await
         .expect(200);
