@@ -9,6 +9,7 @@ use serde::Serialize;
 use syncline_shared::db::history::{self, RunView};
 use syncline_shared::db::run::{self, Cancelling};
 use syncline_shared::ids::RunId;
+use syncline_shared::run::RunStatus;
 use utoipa::ToSchema;
 
 use super::run_view::Run;
@@ -73,12 +74,12 @@ fn ended(run: &RunView) -> ApiError {
     let when = run.finished_at.map_or_else(String::new, |at| {
         format!(" at {}", at.to_rfc3339_opts(SecondsFormat::Secs, true))
     });
-    let by = run
-        .cancelled_by
-        .as_ref()
-        .map_or_else(String::new, |by| format!(", cancelled by {by}"));
+    let by = match &run.cancelled_by {
+        Some(by) if run.status == RunStatus::Cancelled => format!(" by {by}"),
+        _ => String::new(),
+    };
     ApiError::state(
         "ended",
-        format!("the run has ended already: {}{when}{by}", run.status),
+        format!("the run has ended already: {}{by}{when}", run.status),
     )
 }

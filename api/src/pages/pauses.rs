@@ -22,12 +22,12 @@ pub(super) struct PauseLine {
     pub sentence: String,
     pub since: Moment,
     pub note: Option<String>,
-    /// Where the form that resumes it is sent.
+    /// Where the overview's form that resumes it is sent; connections and businesses are not on it.
     pub resume: Option<String>,
 }
 
 impl PauseLine {
-    /// `pause`, as seen at `now`. Of a wider thing than the page is about, no button is shown.
+    /// `pause`, as seen at `now`.
     pub(super) fn new(pause: &Pause, now: DateTime<Utc>) -> Self {
         let what = match pause.scope {
             PauseScope::Everything => "Everything is".to_owned(),
@@ -35,12 +35,12 @@ impl PauseLine {
             PauseScope::Business => format!("The business {} is", pause.target),
             PauseScope::Connection => "It is".to_owned(),
         };
-        let by = match pause.cause {
-            PauseCause::Person => "paused by",
-            PauseCause::NeedsPerson => "paused until a person has looked at it, by",
-        };
+        let by = &pause.paused_by;
         Self {
-            sentence: format!("{what} {by} {}", pause.paused_by),
+            sentence: match pause.cause {
+                PauseCause::Person => format!("{what} paused by {by}"),
+                PauseCause::NeedsPerson => format!("{what} paused by {by} until a person acts"),
+            },
             since: Moment::new(pause.paused_at, now),
             note: pause.note.clone(),
             resume: match pause.scope {

@@ -55,8 +55,8 @@ struct RunPage {
     retry_of: Option<String>,
     /// The run that repeats this one.
     retried_by: Option<String>,
-    /// Who cancelled it, or asked to, and why.
-    cancelled_by: Option<String>,
+    /// What somebody did about its end; and who, and why.
+    cancelled_by: Option<(&'static str, String)>,
     error: Option<ErrorBox>,
     streams: Vec<StreamLine>,
     attempts: Vec<AttemptLine>,
@@ -188,10 +188,7 @@ fn page(visitor: Visitor, found: RunView, around: &Surroundings, now: DateTime<U
         failures: run.failures,
         retry_of: run.retry_of.map(|id| id.to_string()),
         retried_by: run.retried_by.map(|id| id.to_string()),
-        cancelled_by: run.cancelled_by.map(|by| match run.cancel_note {
-            Some(note) => format!("{by}: {note}"),
-            None => by,
-        }),
+        cancelled_by: cancelled_by(run.status, run.cancelled_by, run.cancel_note),
         id: run.id.to_string(),
         badge,
         connection: run.connection.key,
@@ -216,6 +213,25 @@ fn control(run: &Run, is_cancelling: bool) -> Option<Control> {
         }
         _ => (!is_cancelling).then_some(CANCEL),
     }
+}
+
+/// A run may have come to its end before its worker heard that it was to be cancelled.
+fn cancelled_by(
+    status: RunStatus,
+    by: Option<String>,
+    note: Option<String>,
+) -> Option<(&'static str, String)> {
+    let word = if status == RunStatus::Cancelled {
+        "Cancelled by"
+    } else {
+        "Cancelling asked by"
+    };
+    let by = by?;
+    let who = match note {
+        Some(note) => format!("{by}: {note}"),
+        None => by,
+    };
+    Some((word, who))
 }
 
 /// What it is doing or how it ended, with its numbers.

@@ -44,7 +44,7 @@ async fn a_run_that_nobody_executes_ends_at_once_and_the_next_one_moves_up() {
     assert_eq!(answer.problems(409), [(String::new(), "ended".to_owned())]);
     let detail = answer.json()["detail"].as_str().unwrap().to_owned();
     assert!(
-        detail.contains("cancelled at 2") && detail.ends_with("cancelled by operator"),
+        detail.contains("ended already: cancelled by operator at 2"),
         "{detail}"
     );
 }
