@@ -8,9 +8,9 @@ use std::time::Duration;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 use sqlx::PgConnection;
+use syncline_shared::db::DbResult;
 use syncline_shared::db::history::{self, RunView};
 use syncline_shared::db::process::{self, Slots};
-use syncline_shared::db::{DbResult, pause};
 use syncline_shared::ids::RunId;
 use syncline_shared::run::RunStatus;
 use utoipa::ToSchema;
@@ -35,8 +35,6 @@ pub(crate) struct Surroundings {
     in_front: Option<(RunId, RunStatus)>,
     /// The slots of the fleet.
     slots: Option<Slots>,
-    /// The pause that holds it back now, in words. The run's own row has the one that it met first, which may have been lifted since.
-    pause: Option<String>,
 }
 
 impl Surroundings {
@@ -49,9 +47,6 @@ impl Surroundings {
         let mut found = Self::default();
         if run.waiting_for.as_deref() == Some("overlap") {
             found.in_front = history::find_in_front(db, run.connection_id).await?;
-        } else if run.waiting_for.as_deref() == Some("pause") {
-            found.pause =
-                pause::find_note(db, &run.platform, run.business_id, run.connection_id).await?;
         } else if run.status == RunStatus::Queued {
             found.slots = Some(process::count_slots(db, lease).await?);
         }
@@ -85,10 +80,7 @@ pub(super) fn why(run: &RunView, around: &Surroundings) -> Option<Why> {
             }
             None => "waits for another run of this connection".to_owned(),
         },
-        "pause" => {
-            let now = around.pause.as_deref().or(detail);
-            now.unwrap_or("paused").to_owned()
-        }
+        "pause" => detail.unwrap_or("paused").to_owned(),
         "dependency" => detail
             .unwrap_or("waits for another batch to end")
             .to_owned(),
@@ -269,7 +261,7 @@ pub(crate) mod tests {
         assert_eq!(slots(2, 8, 7), "ready: the next free worker slot takes it");
         let around = Surroundings {
             in_front: Some((RunId(Uuid::nil()), RunStatus::Running)),
-            ..Surroundings::default()
+            slots: None,
         };
         assert_eq!(
             why(&run(RunStatus::Waiting, Some("overlap")), &around)

@@ -118,9 +118,11 @@ async fn a_pause_of_its_own_outlives_a_wider_one() {
     }
     let freed = app.post("/api/v1/resume", &json!({})).await.expect(200);
     assert_eq!(freed["runs"], 0);
-    let shown = run_of(&app, &run).await;
-    assert_eq!(shown["status"], "waiting");
-    assert_eq!(shown["why"]["text"], "its connection is paused by operator");
+    let listed = app.get("/api/v1/runs").await.expect(200);
+    for shown in [&run_of(&app, &run).await, &listed["data"][0]] {
+        assert_eq!(shown["status"], "waiting");
+        assert_eq!(shown["why"]["text"], "its connection is paused by operator");
+    }
     app.post("/api/v1/connections/acme-shop/resume", &json!({}))
         .await
         .expect(200);
