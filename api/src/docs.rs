@@ -17,6 +17,10 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 use crate::auth::SESSION_COOKIE;
 use crate::state::AppState;
 
+/// What the header `Idempotency-Key` does, for every endpoint that has it.
+pub(crate) const IDEMPOTENCY_KEY: &str = "Your own name for this request, visible ASCII characters. Repeated within 24 hours by \
+    the same caller with the same body, it is carried out once, and the repetition gets the answer of the first";
+
 const DOCUMENT: &str = "/api/v1/openapi.json";
 
 /// What holds for all endpoints.
@@ -33,6 +37,8 @@ const DOCUMENT: &str = "/api/v1/openapi.json";
         (name = "Runs", description = "Executions of a connection's sync"),
         (name = "Businesses", description = "Tenants: the customers whose accounts are synced"),
         (name = "Connections", description = "Accounts of businesses on platforms"),
+        (name = "Platforms", description = "Third-party APIs, and how their failed runs are tried again"),
+        (name = "Pauses", description = "What rests until somebody resumes it"),
         (name = "Schedules", description = "What is synced when"),
         (name = "Scheduler", description = "What keeps the syncs going"),
         (name = "Access", description = "Signing in, and API tokens"),
@@ -102,7 +108,12 @@ pub(crate) fn complete(document: &mut utoipa::openapi::OpenApi) {
             .into()
     };
     for item in document.paths.paths.values_mut() {
-        let operations = [&mut item.get, &mut item.post, &mut item.delete];
+        let operations = [
+            &mut item.get,
+            &mut item.post,
+            &mut item.put,
+            &mut item.delete,
+        ];
         for operation in operations.into_iter().flatten() {
             let is_open = operation.security.as_ref().is_some_and(Vec::is_empty);
             let responses = &mut operation.responses.responses;

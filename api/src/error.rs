@@ -40,6 +40,11 @@ pub enum ApiError {
         /// The field that collides.
         field: FieldProblem,
     },
+    /// 409: the same request is being carried out at this moment.
+    #[error(
+        "a request with this Idempotency-Key is being carried out; ask again in a moment for its answer"
+    )]
+    InFlight,
     /// 413: the body is larger than a request may be.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
@@ -141,6 +146,12 @@ impl ApiError {
         Self::Conflict { detail, field }
     }
 
+    /// What is asked for contradicts the state of what the address names.
+    pub fn state(code: &'static str, detail: String) -> Self {
+        let field = FieldProblem::new("", code, detail.clone());
+        Self::Conflict { detail, field }
+    }
+
     /// An id or key that names nothing.
     pub fn unknown(noun: &str, id_or_key: &str) -> Self {
         Self::NotFound(format!(
@@ -172,7 +183,12 @@ impl ApiError {
                 "method-not-allowed",
                 "Method not allowed",
             ),
-            Self::Conflict { .. } => (StatusCode::CONFLICT, "conflict", "Already in use"),
+            Self::Conflict { .. } => (
+                StatusCode::CONFLICT,
+                "conflict",
+                "In conflict with what is stored",
+            ),
+            Self::InFlight => (StatusCode::CONFLICT, "in-flight", "Under way"),
             Self::TooLarge(_) => (
                 StatusCode::PAYLOAD_TOO_LARGE,
                 "too-large",
@@ -237,6 +253,11 @@ impl IntoResponse for ApiError {
             Self::Unauthenticated(_) => Some("Bearer realm=\"syncline\""),
             _ => None,
         };
+        let retry_after = match self {
+            Self::InFlight => Some("1"),
+            Self::Unavailable(_) => Some("2"),
+            _ => None,
+        };
         let mut response = status.into_response();
         if let Some(challenge) = challenge {
             response.headers_mut().insert(
@@ -244,10 +265,10 @@ impl IntoResponse for ApiError {
                 HeaderValue::from_static(challenge),
             );
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if let Some(seconds) = retry_after {
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+                .insert(header::RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         response.extensions_mut().insert(self.pending());
         response

@@ -5,8 +5,8 @@
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Request};
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 use axum::response::IntoResponse;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -25,25 +25,64 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        let content_type = request
-            .headers()
-            .get(header::CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
-            .to_ascii_lowercase();
-        let kind = content_type.split(';').next().unwrap_or_default().trim();
-        if kind != "application/json"
-            && !(kind.starts_with("application/") && kind.ends_with("+json"))
-        {
+        if !is_json(request.headers()) {
             return Err(ApiError::NotJson);
         }
-        let bytes = Bytes::from_request(request, state)
-            .await
-            .map_err(unreadable)?;
-        serde_json::from_slice(&bytes)
-            .map(Self)
-            .map_err(|error| ApiError::BadRequest(format!("the body is not valid JSON: {error}")))
+        let bytes = read_bytes(request, state).await?;
+        parse_json(&bytes).map(Self)
     }
+}
+
+/// The JSON body of a request that may come without one, which is the same as an empty object.
+#[derive(Debug)]
+pub(crate) struct OptionalBody(pub Value);
+
+impl<S: Send + Sync> FromRequest<S> for OptionalBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        let is_json = is_json(request.headers());
+        let bytes = read_bytes(request, state).await?;
+        optional_json(is_json, &bytes).map(Self)
+    }
+}
+
+/// True if the body is announced as JSON.
+pub(crate) fn is_json(headers: &HeaderMap) -> bool {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let kind = content_type.split(';').next().unwrap_or_default().trim();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}
+
+/// The body as it came.
+pub(crate) async fn read_bytes<S: Send + Sync>(request: Request, state: &S) -> ApiResult<Bytes> {
+    Bytes::from_request(request, state)
+        .await
+        .map_err(unreadable)
+}
+
+/// The value of a body that may be missing, empty or null; one that is there must be announced as JSON.
+pub(crate) fn optional_json(is_json: bool, bytes: &[u8]) -> ApiResult<Value> {
+    let empty = || Value::Object(serde_json::Map::new());
+    if bytes.is_empty() {
+        return Ok(empty());
+    }
+    if !is_json {
+        return Err(ApiError::NotJson);
+    }
+    Ok(match parse_json(bytes)? {
+        Value::Null => empty(),
+        value => value,
+    })
+}
+
+fn parse_json(bytes: &[u8]) -> ApiResult<Value> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::BadRequest(format!("the body is not valid JSON: {error}")))
 }
 
 fn unreadable(rejection: BytesRejection) -> ApiError {

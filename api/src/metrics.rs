@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use syncline_shared::db::pause::{Pause, PauseScope};
 use syncline_shared::db::process::Process;
 use syncline_shared::db::status::QueueCounts;
 
@@ -25,8 +26,14 @@ impl Metrics {
         }
     }
 
-    /// Everything in Prometheus' text form, version 0.0.4.
-    pub fn render(&self, queue: &QueueCounts, up: &[Process]) -> String {
+    /// Everything in Prometheus' text form, version 0.0.4; at the end `counted`, which is what else this process has counted.
+    pub fn render(
+        &self,
+        queue: &QueueCounts,
+        up: &[Process],
+        pauses: &[Pause],
+        counted: &str,
+    ) -> String {
         let mut text = String::new();
         heading(
             &mut text,
@@ -65,6 +72,16 @@ impl Metrics {
         let _ = writeln!(text, "syncline_budgets_paused {}", queue.budgets_paused);
         heading(
             &mut text,
+            "syncline_pauses",
+            "gauge",
+            "What rests until somebody resumes it, by scope.",
+        );
+        for scope in PauseScope::ALL {
+            let count = pauses.iter().filter(|pause| pause.scope == *scope).count();
+            line(&mut text, "syncline_pauses", "scope", scope.as_str(), count);
+        }
+        heading(
+            &mut text,
             "syncline_http_responses_total",
             "counter",
             "Answers of this process by class of status.",
@@ -80,7 +97,29 @@ impl Metrics {
                 count,
             );
         }
+        append_others(&mut text, counted);
         text
+    }
+}
+
+/// Appends the families of `counted` that are not there yet: a family that comes twice spoils the whole answer.
+fn append_others(text: &mut String, counted: &str) {
+    let has = |name: &str| text.contains(&format!("# TYPE {name} "));
+    let mut wanted = Vec::new();
+    let mut taken = false;
+    for line in counted.lines() {
+        let mut words = line.split(' ');
+        if let (Some("#"), Some("HELP" | "TYPE"), Some(name)) =
+            (words.next(), words.next(), words.next())
+        {
+            taken = has(name);
+        }
+        if !taken && !line.is_empty() {
+            wanted.push(line);
+        }
+    }
+    for line in wanted {
+        let _ = writeln!(text, "{line}");
     }
 }
 
@@ -108,12 +147,17 @@ mod tests {
             blocked: 2,
             budgets_paused: 1,
         };
-        let text = metrics.render(&queue, &[]);
+        let counted = "# HELP syncline_runs_claimed_total Claimed.\n# TYPE syncline_runs_claimed_total counter\n\
+             syncline_runs_claimed_total 7\n\n# TYPE syncline_runs gauge\nsyncline_runs{state=\"odd\"} 9\n";
+        let text = metrics.render(&queue, &[], &[], counted);
+        assert!(!text.contains("odd"), "{text}");
         for expected in [
             "syncline_runs{state=\"queued\"} 3\n",
             "syncline_runs{state=\"blocked\"} 2\n",
             "syncline_processes_up{role=\"worker\"} 0\n",
             "syncline_budgets_paused 1\n",
+            "syncline_pauses{scope=\"platform\"} 0\n",
+            "syncline_runs_claimed_total 7\n",
             "syncline_http_responses_total{class=\"2xx\"} 1\n",
             "syncline_http_responses_total{class=\"5xx\"} 1\n",
         ] {

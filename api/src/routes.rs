@@ -10,7 +10,10 @@ use utoipa_axum::routes;
 use crate::docs::{self, ApiDoc};
 use crate::error::ApiError;
 use crate::extract::MAX_BODY;
-use crate::handlers::{auth, businesses, connections, health, runs, scheduler, schedules, tokens};
+use crate::handlers::{
+    auth, businesses, cancel, connections, health, pauses, platforms, redrive, retry, runs,
+    scheduler, schedules, tokens,
+};
 use crate::observe::observe;
 use crate::pages;
 use crate::state::AppState;
@@ -20,7 +23,10 @@ use crate::state::AppState;
 fn endpoints() -> OpenApiRouter<AppState> {
     OpenApiRouter::with_openapi(ApiDoc::openapi())
         .routes(routes!(runs::list, runs::create))
+        .routes(routes!(redrive::create))
         .routes(routes!(runs::show))
+        .routes(routes!(cancel::create))
+        .routes(routes!(retry::create))
         .routes(routes!(businesses::list, businesses::create))
         .routes(routes!(businesses::show))
         .routes(routes!(connections::list, connections::create))
@@ -28,6 +34,17 @@ fn endpoints() -> OpenApiRouter<AppState> {
         .routes(routes!(schedules::list, schedules::create))
         .routes(routes!(schedules::preview))
         .routes(routes!(schedules::show))
+        .routes(routes!(platforms::list))
+        .routes(routes!(platforms::show, platforms::set))
+        .routes(routes!(pauses::list))
+        .routes(routes!(pauses::pause_everything))
+        .routes(routes!(pauses::resume_everything))
+        .routes(routes!(pauses::pause_platform))
+        .routes(routes!(pauses::resume_platform))
+        .routes(routes!(pauses::pause_business))
+        .routes(routes!(pauses::resume_business))
+        .routes(routes!(pauses::pause_connection))
+        .routes(routes!(pauses::resume_connection))
         .routes(routes!(scheduler::status))
         .routes(routes!(auth::sign_in))
         .routes(routes!(auth::sign_out))

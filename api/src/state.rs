@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Context;
 use syncline_shared::clock::Clock;
 use syncline_shared::db::Database;
-use syncline_shared::db::notify::{RUN_QUEUED, SCHEDULE_CHANGED, Waker};
+use syncline_shared::db::notify::{ORDERS_CHANGED, RUN_QUEUED, SCHEDULE_CHANGED, Waker};
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::secret::Cipher;
 
@@ -32,6 +32,8 @@ pub struct AppState {
     pub passwords: PasswordHasher,
     /// Wakes workers after an enqueue.
     pub runs_queued: Waker,
+    /// Wakes workers when what they execute is to be cancelled or paused.
+    pub orders_changed: Waker,
     /// Wakes schedulers after a change.
     pub schedules_changed: Waker,
     /// Ends waits when the process drains.
@@ -77,6 +79,7 @@ impl AppState {
             sessions: SessionKeys::new(config.sessions.checked()?),
             passwords: PasswordHasher::new().context("passwords cannot be hashed")?,
             runs_queued: Waker::start(database.clone(), RUN_QUEUED, life),
+            orders_changed: Waker::start(database.clone(), ORDERS_CHANGED, life),
             schedules_changed: Waker::start(database.clone(), SCHEDULE_CHANGED, life),
             life: life.clone(),
             lease: config.lease.lease(),

@@ -7,7 +7,8 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use syncline_shared::db::{process, status};
+use syncline_shared::db::{pause, process, status};
+use syncline_shared::telemetry;
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, ApiResult, Problem};
@@ -80,7 +81,9 @@ pub(crate) async fn metrics(State(state): State<AppState>) -> ApiResult<Response
     let mut db = state.database.session().await?;
     let queue = status::count_queue(&mut db).await?;
     let up = process::list_up(&mut db, state.lease).await?;
-    let text = state.metrics.render(&queue, &up);
+    let pauses = pause::list_pauses(&mut db).await?;
+    let counted = telemetry::metrics_text();
+    let text = state.metrics.render(&queue, &up, &pauses, &counted);
     Ok((
         [(
             header::CONTENT_TYPE,

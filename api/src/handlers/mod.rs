@@ -2,13 +2,19 @@
 
 pub(crate) mod auth;
 pub(crate) mod businesses;
+pub(crate) mod cancel;
 pub(crate) mod connections;
 pub(crate) mod health;
+pub(crate) mod pauses;
+pub(crate) mod platforms;
+pub(crate) mod redrive;
+pub(crate) mod retry;
 pub(crate) mod run_view;
 pub(crate) mod runs;
 pub(crate) mod scheduler;
 pub(crate) mod schedules;
 pub(crate) mod tokens;
+pub(crate) mod why;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};

@@ -1,6 +1,6 @@
-//! A run as clients see it, and why it is not running, in a sentence.
+//! A run as clients see it.
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use syncline_shared::db::history::{AttemptView, RunView};
@@ -9,6 +9,7 @@ use syncline_shared::run::{AttemptOutcome, Progress, RunError, RunOrigin, RunSta
 use utoipa::ToSchema;
 
 use super::Named;
+use super::why::{Surroundings, Why, why};
 
 /// A run: one execution of a connection's sync.
 #[derive(Debug, Serialize, ToSchema)]
@@ -18,7 +19,7 @@ pub(crate) struct Run {
     /// `queued`, `running`, `waiting`, `retrying`; then `succeeded`, `partial`, `failed` or `cancelled`.
     #[schema(value_type = String, example = "succeeded")]
     pub status: RunStatus,
-    /// Why it is not running, and until when; null while it runs and once it has ended.
+    /// Why it is not running, and until when; null while it runs, unless somebody has asked to cancel it, and once it has ended.
     pub why: Option<Why>,
     /// How many attempts have begun.
     pub attempt: i32,
@@ -54,19 +55,15 @@ pub(crate) struct Run {
     pub duration_ms: Option<i64>,
     /// The error of the latest attempt that had one.
     pub error: Option<ErrorView>,
-}
-
-/// Why a run is not running.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(crate) struct Why {
-    /// `ready`, `delay`, `limit`, `backoff` or `overlap`.
-    #[schema(example = "limit")]
-    pub code: String,
-    /// In words.
-    #[schema(example = "waiting for g2a budget requests until 12:04:10 UTC")]
-    pub text: String,
-    /// Until when, where that is known.
-    pub until: Option<DateTime<Utc>>,
+    /// The finished run that it repeats.
+    pub retry_of: Option<uuid::Uuid>,
+    /// The run that repeats it.
+    pub retried_by: Option<uuid::Uuid>,
+    /// Who cancelled it, or asked to.
+    #[schema(example = "ana")]
+    pub cancelled_by: Option<String>,
+    /// Why, in their words.
+    pub cancel_note: Option<String>,
 }
 
 /// Counts of records, all streams together or of one.
@@ -148,8 +145,12 @@ pub(crate) struct Attempt {
     pub started_at: DateTime<Utc>,
     /// When it ended; null: under way.
     pub ended_at: Option<DateTime<Utc>>,
-    /// `succeeded`, `partial`, `failed`, `cancelled`, `retry`, `limited`, `yielded`, `drained` or `lost`; null: under way.
+    /// `succeeded`, `partial`, `failed`, `cancelled`, `retry`, `limited`, `yielded`, `paused`, `drained`,
+    /// `stalled` or `lost`; null: under way.
     pub outcome: Option<&'static str>,
+    /// Why the run changed its state, and who wanted it, in words.
+    #[schema(example = "cancelled by ana: the shop is being moved")]
+    pub reason: Option<String>,
     /// Requests it sent.
     pub calls: i64,
     /// What went wrong.
@@ -187,8 +188,16 @@ pub(crate) struct LogView {
 }
 
 impl From<RunView> for Run {
+    /// As a line of a list: without a look around.
     fn from(found: RunView) -> Self {
-        let why = why(&found);
+        Self::within(found, &Surroundings::default())
+    }
+}
+
+impl Run {
+    /// A run, and what was found around it.
+    pub(crate) fn within(found: RunView, around: &Surroundings) -> Self {
+        let why = why(&found, around);
         let duration = found.started_at.zip(found.finished_at);
         Self {
             id: found.id.0,
@@ -223,6 +232,10 @@ impl From<RunView> for Run {
             finished_at: found.finished_at,
             duration_ms: duration.map(|(from, to)| (to - from).num_milliseconds()),
             error: found.last_error.map(|error| error.0.into()),
+            retry_of: found.retry_of.map(|id| id.0),
+            retried_by: found.retried_by.map(|id| id.0),
+            cancelled_by: found.cancelled_by,
+            cancel_note: found.cancel_note,
         }
     }
 }
@@ -256,6 +269,7 @@ impl From<AttemptView> for Attempt {
             started_at: found.started_at,
             ended_at: found.ended_at,
             outcome: found.outcome.map(AttemptOutcome::as_str),
+            reason: found.reason,
             calls: found.calls,
             error: found.error.map(|error| error.0.into()),
         }
@@ -281,7 +295,12 @@ impl From<LogLine> for LogView {
 
 impl RunDetail {
     /// Puts together what was read of a run.
-    pub(crate) fn new(found: RunView, attempts: Vec<AttemptView>, log: Vec<LogLine>) -> Self {
+    pub(crate) fn new(
+        found: RunView,
+        around: &Surroundings,
+        attempts: Vec<AttemptView>,
+        log: Vec<LogLine>,
+    ) -> Self {
         let stream_progress = streams(&found.progress);
         Self {
             attempts: attempts.into_iter().map(Attempt::from).collect(),
@@ -289,7 +308,7 @@ impl RunDetail {
             checkpoint_sequence: found.checkpoint_sequence,
             checkpoint: found.checkpoint.clone(),
             log: log.into_iter().map(LogView::from).collect(),
-            run: found.into(),
+            run: Run::within(found, around),
         }
     }
 }
@@ -329,134 +348,10 @@ fn streams(progress: &Progress) -> Vec<StreamView> {
     progress.0.iter().map(view).collect()
 }
 
-/// Why a run is not running; `None` while it runs and once it has ended.
-fn why(run: &RunView) -> Option<Why> {
-    if run.status == RunStatus::Running || run.status.is_terminal() {
-        return None;
-    }
-    let until = run.waiting_until;
-    let code = run.waiting_for.as_deref().unwrap_or("ready");
-    let text = match code {
-        "ready" => "ready: the next free worker slot takes it".to_owned(),
-        "overlap" => "waits for another run of this connection".to_owned(),
-        "delay" => sentence("asked for later: due", " at ", until),
-        "backoff" => {
-            let error = run.last_error.as_ref().map(|error| error.message.as_str());
-            let failed = match error.or(run.wait_detail.as_deref()) {
-                Some(error) => format!("failed ({error}), tried again"),
-                None => "failed, tried again".to_owned(),
-            };
-            sentence(&failed, " at ", until)
-        }
-        _ => {
-            let detail = run.wait_detail.as_deref();
-            let detail = detail.unwrap_or("waiting for the platform's limit");
-            sentence(detail, " until ", until)
-        }
-    };
-    Some(Why {
-        code: code.to_owned(),
-        text,
-        until,
-    })
-}
-
-fn sentence(start: &str, link: &str, until: Option<DateTime<Utc>>) -> String {
-    match until {
-        // A worker's own detail may name the moment already.
-        Some(until) if !start.contains(link) => {
-            let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
-            format!("{start}{link}{until}")
-        }
-        _ => start.to_owned(),
-    }
-}
-
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use syncline_shared::ids::{BatchId, BusinessId, ConnectionId, RunId};
-    use syncline_shared::run::{FailureKind, RunKind};
-    use uuid::Uuid;
-
-    fn run(status: RunStatus, waiting_for: Option<&str>) -> RunView {
-        let at = "2026-01-01T12:00:00Z".parse().unwrap();
-        RunView {
-            id: RunId(Uuid::nil()),
-            status,
-            batch_id: BatchId(Uuid::nil()),
-            schedule_id: None,
-            schedule_key: None,
-            connection_id: ConnectionId(Uuid::nil()),
-            connection_key: Some("acme-g2a".to_owned()),
-            business_id: BusinessId(Uuid::nil()),
-            business_key: None,
-            platform: "g2a".to_owned(),
-            origin: RunOrigin::Manual,
-            requested_by: None,
-            kind: RunKind::Full,
-            streams: None,
-            page: None,
-            priority: 10,
-            attempt: 1,
-            failures: 1,
-            waiting_for: waiting_for.map(str::to_owned),
-            wait_detail: None,
-            waiting_until: waiting_for
-                .filter(|reason| *reason != "overlap")
-                .map(|_| "2026-01-01T12:04:10Z".parse().unwrap()),
-            created_at: at,
-            started_at: Some(at),
-            finished_at: None,
-            checkpoint_sequence: 0,
-            checkpoint: Value::Null,
-            progress: sqlx::types::Json(Progress::default()),
-            last_error: None,
-            retry_of: None,
-            retried_by: None,
-            cancel_requested_at: None,
-            cancelled_by: None,
-            cancel_note: None,
-        }
-    }
-
-    fn text(run: &RunView) -> String {
-        why(run).expect("a reason").text
-    }
-
-    #[test]
-    fn every_run_that_is_not_running_says_why() {
-        for status in RunStatus::ALL {
-            let expected = *status != RunStatus::Running && !status.is_terminal();
-            assert_eq!(why(&run(*status, None)).is_some(), expected, "{status}");
-        }
-    }
-
-    #[test]
-    fn reasons_are_sentences_with_their_moment() {
-        assert!(text(&run(RunStatus::Queued, None)).starts_with("ready: "));
-        assert_eq!(
-            text(&run(RunStatus::Waiting, Some("overlap"))),
-            "waits for another run of this connection"
-        );
-        assert_eq!(
-            text(&run(RunStatus::Waiting, Some("delay"))),
-            "asked for later: due at 2026-01-01T12:04:10Z"
-        );
-        let mut limited = run(RunStatus::Waiting, Some("limit"));
-        limited.wait_detail = Some("waiting for g2a budget requests".to_owned());
-        assert_eq!(
-            text(&limited),
-            "waiting for g2a budget requests until 2026-01-01T12:04:10Z"
-        );
-        let mut retrying = run(RunStatus::Retrying, Some("backoff"));
-        let error = RunError::new(FailureKind::Transient, "HTTP 503");
-        retrying.last_error = Some(sqlx::types::Json(error));
-        assert_eq!(
-            text(&retrying),
-            "failed (HTTP 503), tried again at 2026-01-01T12:04:10Z"
-        );
-    }
+    use crate::handlers::why::tests::run;
 
     #[test]
     fn only_ended_runs_have_a_duration() {

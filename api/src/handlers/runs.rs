@@ -9,7 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use sqlx::PgConnection;
 use syncline_engine::Connector;
 use syncline_shared::db::batch::{self, NewBatch};
@@ -23,9 +23,11 @@ use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
 use super::run_view::{Run, RunDetail};
-use crate::auth::{Operator, Viewer};
+use super::why::Surroundings;
+use crate::auth::{Caller, Operator, Viewer};
 use crate::error::{ApiError, ApiResult, FieldProblem, Problem};
-use crate::extract::{Body, Params};
+use crate::extract::Params;
+use crate::idempotency::{KeyedBody, Repeat, conclude};
 use crate::page::{Page, PageRequest};
 use crate::resources::{Fields, Notes, accept, check_streams, read_streams};
 use crate::state::AppState;
@@ -65,7 +67,7 @@ pub(crate) struct RunInput {
 /// Which runs a page of the list shows. Filters are combined by AND, the values of one by OR.
 #[derive(Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
-#[expect(dead_code, reason = "describes the query; `read_filter` reads it")]
+#[expect(dead_code, reason = "describes the query; `list` reads it")]
 pub(crate) struct RunQuery {
     /// Only these statuses, separated by commas
     #[param(example = "waiting,failed")]
@@ -173,51 +175,80 @@ impl RunInput {
 /// time was up first.
 #[utoipa::path(
     post, path = "/api/v1/runs", tag = "Runs", operation_id = "createRun",
-    params(("wait" = Option<u32>, Query, minimum = 0, maximum = 60, description = "As in the body")),
+    params(
+        ("wait" = Option<u32>, Query, minimum = 0, maximum = 60, description = "As in the body"),
+        ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = crate::docs::IDEMPOTENCY_KEY),
+    ),
     request_body = RunInput,
     responses(
         (status = 200, description = "It has ended", body = Run, headers(("Location" = String))),
         (status = 202, description = "It is enqueued", body = Run, headers(("Location" = String))),
-        (status = 400, description = "An unknown or unreadable parameter", body = Problem, content_type = "application/problem+json"),
+        (status = 400, description = "An unknown or unreadable parameter or Idempotency-Key", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such connection", body = Problem, content_type = "application/problem+json"),
-        (status = 422, description = "Fields that cannot be accepted, all of them", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "The same request is under way", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Fields that cannot be accepted, all of them; or another request was carried out under the key", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn create(
     Operator(caller): Operator,
     State(state): State<AppState>,
     mut params: Params,
-    Body(body): Body,
+    body: KeyedBody,
 ) -> ApiResult<Response> {
     let wait = params.integer("wait", 0, 60);
     params.finish()?;
     let mut notes = Notes::default();
-    let input = RunInput::read(&body, &mut notes);
+    let input = RunInput::read(&body.value, &mut notes);
     accept(notes)?;
     let Some(mut input) = input else {
         return Err(ApiError::Invalid(Vec::new()));
     };
 
+    let wait = wait.and_then(|wait| u64::try_from(wait).ok());
+    let wait = Duration::from_secs(wait.unwrap_or_else(|| input.wait.unsigned_abs()));
+
     let mut db = state.database.begin().await?;
-    let found = connection::find(&mut db, &input.connection).await?;
+    let done = create_once(&state, &mut db, &caller, &mut input, &body.repeat).await;
+    let id = conclude(db, done).await?;
+    state.runs_queued.wake();
+    Ok(started(wait_for(&state, id, wait).await?))
+}
+
+async fn create_once(
+    state: &AppState,
+    db: &mut PgConnection,
+    caller: &Caller,
+    input: &mut RunInput,
+    repeat: &Repeat,
+) -> ApiResult<RunId> {
+    if let Some(made) = repeat.look_up(db, caller).await? {
+        return made_run(&made);
+    }
+    let found = connection::find(db, &input.connection).await?;
     let found = found.ok_or_else(|| ApiError::unknown("connection", &input.connection))?;
     let mut notes = Notes::default();
     input.check(&found, state.catalog.find(&found.platform), &mut notes);
     accept(notes)?;
-    let id = enqueue_run(&mut db, &input, &found, &caller.name).await?;
-    db.commit().await?;
-    state.runs_queued.wake();
+    let id = enqueue_run(db, input, &found, &caller.name).await?;
+    repeat.remember(db, caller, &json!({ "run": id })).await?;
+    Ok(id)
+}
 
-    let wait = wait.and_then(|wait| u64::try_from(wait).ok());
-    let wait = wait.unwrap_or_else(|| input.wait.unsigned_abs());
-    let run = wait_for(&state, id, Duration::from_secs(wait)).await?;
+/// A run that was asked for: 200 if it has ended, else 202; with its address.
+pub(super) fn started(run: RunView) -> Response {
     let status = if run.status.is_terminal() {
         StatusCode::OK
     } else {
         StatusCode::ACCEPTED
     };
-    let location = format!("/api/v1/runs/{id}");
-    Ok((status, [(header::LOCATION, location)], Json(Run::from(run))).into_response())
+    let location = format!("/api/v1/runs/{}", run.id);
+    (status, [(header::LOCATION, location)], Json(Run::from(run))).into_response()
+}
+
+/// The run of an answer that was remembered under an idempotency key.
+pub(super) fn made_run(made: &Value) -> ApiResult<RunId> {
+    let id = made["run"].as_str().and_then(|id| id.parse().ok());
+    id.ok_or_else(|| ApiError::Internal(anyhow::anyhow!("no run is remembered under the key")))
 }
 
 async fn enqueue_run(
@@ -278,10 +309,21 @@ async fn wait_for(state: &AppState, id: RunId, wait: Duration) -> ApiResult<RunV
     }
 }
 
-async fn find(state: &AppState, id: RunId) -> ApiResult<RunView> {
+/// The run as it is now.
+pub(super) async fn find(state: &AppState, id: RunId) -> ApiResult<RunView> {
     let mut db = state.database.session().await?;
     let found = history::find_run(&mut db, id).await?;
-    found.ok_or_else(|| ApiError::NotFound(format!("there is no run with the id {id}")))
+    found.ok_or_else(|| unknown(&id.to_string()))
+}
+
+/// A run's id, as it stands in an address.
+pub(crate) fn read_id(text: &str) -> ApiResult<RunId> {
+    text.parse().map_err(|_| unknown(text))
+}
+
+/// There is no such run.
+pub(crate) fn unknown(id: &str) -> ApiError {
+    ApiError::NotFound(format!("there is no run with the id {id:?}"))
 }
 
 /// List runs
@@ -327,7 +369,8 @@ pub(crate) async fn list(
     Ok(Json(page.page(found, |run| run.id.to_string(), Run::from)))
 }
 
-async fn resolve_names(
+/// Looks up the business, connection and schedule of a filter, each by id or key.
+pub(super) async fn resolve_names(
     db: &mut PgConnection,
     filter: &mut RunFilter,
     [of_business, of_connection, of_schedule]: [Option<String>; 3],
@@ -355,7 +398,7 @@ fn known_or_id<T: FromStr>(found: Option<T>, noun: &str, name: &str) -> ApiResul
 }
 
 /// Run ids count milliseconds since 1970; no run is older.
-fn since_1970(instant: DateTime<Utc>) -> DateTime<Utc> {
+pub(super) fn since_1970(instant: DateTime<Utc>) -> DateTime<Utc> {
     instant.max(DateTime::UNIX_EPOCH)
 }
 
@@ -375,11 +418,12 @@ pub(crate) async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> ApiResult<Json<RunDetail>> {
-    let unknown = || ApiError::NotFound(format!("there is no run with the id {id:?}"));
-    let id: RunId = id.parse().map_err(|_| unknown())?;
+    let id = read_id(&id)?;
     let mut db = state.database.session().await?;
-    let found = history::find_run(&mut db, id).await?.ok_or_else(unknown)?;
+    let found = history::find_run(&mut db, id).await?;
+    let found = found.ok_or_else(|| unknown(&id.to_string()))?;
+    let around = Surroundings::look(&mut db, &found, state.lease).await?;
     let attempts = history::list_attempts(&mut db, id).await?;
     let log = history::list_log(&mut db, id, LOG_LINES).await?;
-    Ok(Json(RunDetail::new(found, attempts, log)))
+    Ok(Json(RunDetail::new(found, &around, attempts, log)))
 }

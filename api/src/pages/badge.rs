@@ -24,6 +24,8 @@ pub(super) const UP_TO_DATE: Badge = badge("green", "check", "Up to date");
 pub(super) const NEW: Badge = badge("gray", "new", "New");
 /// Switched off by a person.
 pub(super) const DISABLED: Badge = badge("gray", "pause", "Disabled");
+/// Rests until somebody resumes it.
+pub(super) const PAUSED: Badge = badge("gray", "pause", "Paused");
 /// Switched on.
 pub(super) const ENABLED: Badge = badge("green", "check", "Enabled");
 /// Data is being read.

@@ -6,12 +6,14 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use syncline_shared::db;
 use syncline_shared::db::connection::{self, Connection};
+use syncline_shared::db::pause::{Pause, PauseScope, list_pauses};
 use syncline_shared::ids::ConnectionId;
 use syncline_shared::run::RunStatus;
 
-use super::badge::{Badge, DISABLED, NEEDS_YOU, NEW, SYNCING, UP_TO_DATE};
+use super::badge::{Badge, DISABLED, NEEDS_YOU, NEW, PAUSED, SYNCING, UP_TO_DATE};
 use super::format::list as list_words;
 use super::moment::Moment;
+use super::pauses::PauseLine;
 use super::visitor::{Frame, Visitor};
 use crate::error::ApiResult;
 use crate::extract::Params;
@@ -48,6 +50,10 @@ struct ConnectionLine {
     last: Option<RunLink>,
     fresh: Option<Moment>,
     enabled: bool,
+    /// Why it rests.
+    pause: Option<PauseLine>,
+    /// True if its own pause can be lifted, false if it can be paused.
+    is_paused_itself: bool,
 }
 
 #[derive(Debug)]
@@ -79,11 +85,12 @@ pub(super) async fn list(
     );
     let ids: Vec<ConnectionId> = shown.data.iter().map(|connection| connection.id).collect();
     let states = overview::list_connection_states(&mut db, &ids).await?;
+    let pauses = list_pauses(&mut db).await?;
     let line = |connection: Connection| {
         let found = states
             .iter()
             .find(|found| found.connection_id == connection.id);
-        line(&state, connection, found, now)
+        line(&state, connection, found, &pauses, now)
     };
     let page = ConnectionsPage {
         frame: visitor.frame("Connections", "connections", now),
@@ -101,12 +108,18 @@ fn line(
     state: &AppState,
     connection: Connection,
     found: Option<&ConnectionState>,
+    pauses: &[Pause],
     now: DateTime<Utc>,
 ) -> ConnectionLine {
+    let own = pauses
+        .iter()
+        .find(|pause| pause.scope == PauseScope::Connection && pause.target == connection.key);
+    // Its own pause first: it is the one that can be lifted here.
+    let pause = own.or_else(|| pauses.iter().find(|pause| covers(pause, &connection)));
     let ended_badly =
         found.filter(|found| matches!(found.last, Some(RunStatus::Failed | RunStatus::Partial)));
     ConnectionLine {
-        badge: badge(connection.enabled, found),
+        badge: badge(connection.enabled, pause.is_some(), found),
         problem: ended_badly.and_then(|found| found.last_error.clone()),
         present: found.and_then(|found| {
             let (id, status) = found.present_id.zip(found.present)?;
@@ -129,6 +142,8 @@ fn line(
             .map(|at| Moment::new(at, now)),
         streams: streams(state, &connection),
         enabled: connection.enabled,
+        pause: pause.map(|pause| PauseLine::new(pause, now)),
+        is_paused_itself: own.is_some(),
         key: connection.key,
         name: connection.name,
         platform: connection.platform,
@@ -136,17 +151,28 @@ fn line(
     }
 }
 
+/// True if a pause of something wider holds the connection back.
+fn covers(pause: &Pause, connection: &Connection) -> bool {
+    match pause.scope {
+        PauseScope::Everything => true,
+        PauseScope::Platform => pause.target == connection.platform,
+        PauseScope::Business => pause.target == connection.business_key,
+        PauseScope::Connection => pause.target == connection.key,
+    }
+}
+
 /// What can be done about it comes first, then what is under way, then how it did last.
-fn badge(enabled: bool, found: Option<&ConnectionState>) -> Badge {
+fn badge(enabled: bool, paused: bool, found: Option<&ConnectionState>) -> Badge {
     if !enabled {
         return DISABLED;
     }
     let Some(found) = found else {
-        return NEW;
+        return if paused { PAUSED } else { NEW };
     };
     match (found.present, found.last) {
         _ if found.needs_person() => NEEDS_YOU,
         (Some(RunStatus::Running), _) => SYNCING,
+        _ if paused => PAUSED,
         (Some(RunStatus::Retrying), _) => RunStatus::Retrying.into(),
         (_, Some(status @ (RunStatus::Failed | RunStatus::Partial))) => status.into(),
         (_, Some(_)) if found.fresh_at.is_some() => UP_TO_DATE,
@@ -195,18 +221,28 @@ mod tests {
     #[test]
     fn what_a_person_must_do_comes_first() {
         let mut found = state(Some(RunStatus::Running), Some(RunStatus::Failed));
-        assert_eq!(badge(true, Some(&found)), SYNCING);
+        assert_eq!(badge(true, false, Some(&found)), SYNCING);
         found.last_kind = Some("needs_person".to_owned());
-        assert_eq!(badge(true, Some(&found)), NEEDS_YOU);
-        assert_eq!(badge(false, Some(&found)), DISABLED);
+        assert_eq!(badge(true, false, Some(&found)), NEEDS_YOU);
+        assert_eq!(badge(false, false, Some(&found)), DISABLED);
+    }
+
+    #[test]
+    fn a_connection_that_rests_says_so_unless_a_person_must_act() {
+        let mut found = state(Some(RunStatus::Waiting), Some(RunStatus::Succeeded));
+        assert_eq!(badge(true, true, Some(&found)), PAUSED);
+        assert_eq!(badge(true, true, None), PAUSED);
+        found.last = Some(RunStatus::Failed);
+        found.last_kind = Some("needs_person".to_owned());
+        assert_eq!(badge(true, true, Some(&found)), NEEDS_YOU);
     }
 
     #[test]
     fn a_connection_that_waits_its_turn_is_still_up_to_date() {
         let found = state(Some(RunStatus::Queued), Some(RunStatus::Succeeded));
-        assert_eq!(badge(true, Some(&found)), UP_TO_DATE);
+        assert_eq!(badge(true, false, Some(&found)), UP_TO_DATE);
         let first = state(Some(RunStatus::Queued), None);
-        assert_eq!(badge(true, Some(&first)), RunStatus::Queued.into());
-        assert_eq!(badge(true, None), NEW);
+        assert_eq!(badge(true, false, Some(&first)), RunStatus::Queued.into());
+        assert_eq!(badge(true, false, None), NEW);
     }
 }

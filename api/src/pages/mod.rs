@@ -17,8 +17,10 @@ mod form;
 mod format;
 mod moment;
 mod overview;
+mod pauses;
 mod problem;
 mod run;
+mod run_control;
 mod run_now;
 mod run_row;
 mod runs;
@@ -45,9 +47,15 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/", get(overview::show))
         .route("/runs", get(runs::list))
         .route("/runs/{id}", get(run::show))
+        .route("/runs/{id}/cancel", post(run_control::cancel))
+        .route("/runs/{id}/retry", post(run_control::retry))
         .route("/schedules", get(schedules::list))
         .route("/connections", get(connections::list))
         .route("/connections/{key}/run", post(run_now::start))
+        .route("/connections/{key}/pause", post(pauses::pause_connection))
+        .route("/connections/{key}/resume", post(pauses::resume_connection))
+        .route("/platforms/{name}/resume", post(pauses::resume_platform))
+        .route("/resume", post(pauses::resume_everything))
         .route("/sign-in", get(sign_in::show).post(sign_in::sign_in))
         .route("/sign-out", post(sign_in::sign_out))
         .layer(map_response(problem::mark_page))

@@ -6,6 +6,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use syncline_shared::db::history::{RunFilter, list_runs};
+use syncline_shared::db::pause::{PauseScope, list_pauses};
 use syncline_shared::db::process::{self, Process, ProcessRole};
 use syncline_shared::db::schedule::{self, Schedule};
 use syncline_shared::db::status::{self, QueueCounts};
@@ -15,6 +16,7 @@ use syncline_shared::run::RunStatus;
 use super::badge::{Badge, UP};
 use super::format::{count, duration};
 use super::moment::Moment;
+use super::pauses::PauseLine;
 use super::run_row::{RunRow, StartedBy};
 use super::trouble::{self, Troubles};
 use super::visitor::{Frame, Visitor};
@@ -34,6 +36,8 @@ const LATEST: i64 = 10;
 struct OverviewPage {
     frame: Frame,
     verdict: Verdict,
+    /// What rests as a whole: everything, or platforms.
+    pauses: Vec<PauseLine>,
     troubles: Troubles,
     running: Vec<RunRow>,
     waiting: Vec<RunRow>,
@@ -86,12 +90,17 @@ pub(super) async fn show(visitor: Visitor, State(state): State<AppState>) -> Api
     let counts = status::count_queue(&mut db).await?;
     let up = process::list_up(&mut db, state.lease).await?;
     let troubles = trouble::read(&mut db, now).await?;
+    let pauses = list_pauses(&mut db).await?;
+    let wide = pauses
+        .iter()
+        .filter(|pause| matches!(pause.scope, PauseScope::Everything | PauseScope::Platform));
     let waiting = [RunStatus::Queued, RunStatus::Waiting, RunStatus::Retrying];
     let soonest =
         schedule::list_upcoming(&mut db, i64::try_from(TICKS).unwrap_or(i64::MAX)).await?;
     let page = OverviewPage {
         frame: visitor.frame("Overview", "overview", now),
         verdict: verdict(health, &counts, &up),
+        pauses: wide.map(|pause| PauseLine::new(pause, now)).collect(),
         troubles,
         running: rows(&mut db, Some(vec![RunStatus::Running]), UNDER_WAY, now).await?,
         waiting: rows(&mut db, Some(waiting.into()), UNDER_WAY, now).await?,

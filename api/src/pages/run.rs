@@ -7,7 +7,6 @@ use chrono::{DateTime, Utc};
 use syncline_shared::db;
 use syncline_shared::db::history::{self, AttemptView, RunView};
 use syncline_shared::db::run::LogLine;
-use syncline_shared::ids::RunId;
 use syncline_shared::run::{
     FailureKind, PRIORITY_MANUAL, RunError, RunKind, RunStatus, StreamCounts, StreamProgress,
     StreamStatus,
@@ -18,8 +17,10 @@ use super::format::{count, counted, duration, list};
 use super::moment::{Moment, Sentence};
 use super::run_row::{StartedBy, changes, elapsed, started_by, why};
 use super::visitor::{Frame, Visitor};
-use crate::error::{ApiError, ApiResult};
+use crate::error::ApiResult;
 use crate::handlers::run_view::Run;
+use crate::handlers::runs;
+use crate::handlers::why::Surroundings;
 use crate::state::AppState;
 use syncline_shared::db::overview;
 
@@ -36,6 +37,7 @@ struct RunPage {
     badge: Badge,
     sentence: String,
     why: Option<Sentence>,
+    control: Option<Control>,
     connection: Option<String>,
     business: Option<String>,
     platform: String,
@@ -49,12 +51,35 @@ struct RunPage {
     ended: Option<Moment>,
     checkpoints: String,
     failures: i32,
+    /// The run that this one repeats.
+    retry_of: Option<String>,
+    /// The run that repeats this one.
+    retried_by: Option<String>,
+    /// What somebody did about its end; and who, and why.
+    cancelled_by: Option<(&'static str, String)>,
     error: Option<ErrorBox>,
     streams: Vec<StreamLine>,
     attempts: Vec<AttemptLine>,
     log: Vec<LogRow>,
     log_is_cut: bool,
 }
+
+/// What can be done about a run by a button of its page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Control {
+    /// The last step of the form's address.
+    action: &'static str,
+    word: &'static str,
+}
+
+const CANCEL: Control = Control {
+    action: "cancel",
+    word: "Cancel this run",
+};
+const RETRY: Control = Control {
+    action: "retry",
+    word: "Retry",
+};
 
 /// The latest error, what follows from it, and its technical part.
 #[derive(Debug)]
@@ -89,7 +114,8 @@ struct AttemptLine {
     started: Moment,
     duration: String,
     calls: String,
-    error: Option<String>,
+    /// Why it ended as it did: the error, or who wanted it.
+    reason: Option<String>,
 }
 
 #[derive(Debug)]
@@ -106,17 +132,16 @@ pub(super) async fn show(
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> ApiResult<Response> {
-    let unknown = || ApiError::NotFound(format!("there is no run with the id {id:?}"));
-    let run_id: RunId = id.parse().map_err(|_| unknown())?;
+    let run_id = runs::read_id(&id)?;
     let mut db = state.database.session().await?;
     let now = db::now(&mut db).await?;
-    let found = history::find_run(&mut db, run_id)
-        .await?
-        .ok_or_else(unknown)?;
+    let found = history::find_run(&mut db, run_id).await?;
+    let found = found.ok_or_else(|| runs::unknown(&id))?;
+    let around = Surroundings::look(&mut db, &found, state.lease).await?;
     let attempts = history::list_attempts(&mut db, run_id).await?;
     let log = history::list_log(&mut db, run_id, LOG_LINES).await?;
     let nominal_at = overview::find_nominal_at(&mut db, found.batch_id).await?;
-    let mut page = page(visitor, found, now);
+    let mut page = page(visitor, found, &around, now);
     page.tick = nominal_at.map(|at| Moment::new(at, now));
     page.attempts = attempts
         .into_iter()
@@ -127,7 +152,7 @@ pub(super) async fn show(
     super::html(&page)
 }
 
-fn page(visitor: Visitor, found: RunView, now: DateTime<Utc>) -> RunPage {
+fn page(visitor: Visitor, found: RunView, around: &Surroundings, now: DateTime<Utc>) -> RunPage {
     let moment = |at: DateTime<Utc>| Moment::new(at, now);
     let streams = found.progress.0.0.iter();
     let streams = streams
@@ -139,7 +164,8 @@ fn page(visitor: Visitor, found: RunView, now: DateTime<Utc>) -> RunPage {
         .map(|error| error_box(&error.0, found.status));
     let (run_kind, page, priority) = (found.kind, found.page, found.priority);
     let checkpoints = found.checkpoint_sequence;
-    let run = Run::from(found);
+    let is_cancelling = found.cancel_requested_at.is_some();
+    let run = Run::within(found, around);
     let badge = Badge::from(run.status);
     let named = run
         .connection
@@ -149,6 +175,7 @@ fn page(visitor: Visitor, found: RunView, now: DateTime<Utc>) -> RunPage {
     RunPage {
         frame: visitor.frame(format!("{}: run of {named}", badge.word), "runs", now),
         unfinished: !run.status.is_terminal(),
+        control: control(&run, is_cancelling),
         sentence: sentence(&run, now),
         why: why(&run, now).filter(|_| run.why.is_some()),
         started_by: started_by(&run),
@@ -159,6 +186,9 @@ fn page(visitor: Visitor, found: RunView, now: DateTime<Utc>) -> RunPage {
         ended: run.finished_at.map(moment),
         checkpoints: count(checkpoints.unsigned_abs()),
         failures: run.failures,
+        retry_of: run.retry_of.map(|id| id.to_string()),
+        retried_by: run.retried_by.map(|id| id.to_string()),
+        cancelled_by: cancelled_by(run.status, run.cancelled_by, run.cancel_note),
         id: run.id.to_string(),
         badge,
         connection: run.connection.key,
@@ -171,6 +201,37 @@ fn page(visitor: Visitor, found: RunView, now: DateTime<Utc>) -> RunPage {
         log: Vec::new(),
         log_is_cut: false,
     }
+}
+
+/// A run that has not ended can be cancelled, unless somebody has asked for it; one that ended without success can be retried, if
+/// nobody has done so and its connection is still there.
+fn control(run: &Run, is_cancelling: bool) -> Option<Control> {
+    match run.status {
+        RunStatus::Succeeded => None,
+        RunStatus::Partial | RunStatus::Failed | RunStatus::Cancelled => {
+            (run.retried_by.is_none() && run.connection.key.is_some()).then_some(RETRY)
+        }
+        _ => (!is_cancelling).then_some(CANCEL),
+    }
+}
+
+/// A run may have come to its end before its worker heard that it was to be cancelled.
+fn cancelled_by(
+    status: RunStatus,
+    by: Option<String>,
+    note: Option<String>,
+) -> Option<(&'static str, String)> {
+    let word = if status == RunStatus::Cancelled {
+        "Cancelled by"
+    } else {
+        "Cancelling asked by"
+    };
+    let by = by?;
+    let who = match note {
+        Some(note) => format!("{by}: {note}"),
+        None => by,
+    };
+    Some((word, who))
 }
 
 /// What it is doing or how it ended, with its numbers.
@@ -320,6 +381,14 @@ fn stream_line(name: &str, progress: &StreamProgress, run: RunStatus) -> StreamL
 }
 
 fn attempt_line(attempt: AttemptView, now: DateTime<Utc>) -> AttemptLine {
+    let error = attempt.error.map(|error| error.0.message);
+    let reason = match (error, attempt.reason) {
+        // A reason often holds the error's words.
+        (Some(error), Some(reason)) if !reason.contains(&error) => {
+            Some(format!("{error} ({reason})"))
+        }
+        (error, reason) => reason.or(error),
+    };
     let until = attempt.ended_at.unwrap_or(now);
     AttemptLine {
         number: attempt.number,
@@ -331,7 +400,7 @@ fn attempt_line(attempt: AttemptView, now: DateTime<Utc>) -> AttemptLine {
             0 => String::new(),
             calls => count(calls.unsigned_abs()),
         },
-        error: attempt.error.map(|error| error.0.message),
+        reason,
     }
 }
 

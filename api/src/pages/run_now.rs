@@ -8,8 +8,9 @@ use serde_json::json;
 use super::form::SessionForm;
 use crate::auth::Operator;
 use crate::error::{ApiError, ApiResult};
-use crate::extract::{Body, Params};
+use crate::extract::Params;
 use crate::handlers::runs;
+use crate::idempotency::KeyedBody;
 use crate::state::AppState;
 
 /// Starts a run of the connection and shows it.
@@ -19,8 +20,13 @@ pub(super) async fn start(
     Path(key): Path<String>,
     _: SessionForm,
 ) -> ApiResult<Response> {
-    let asked = Body(json!({ "connection": key }));
+    let asked = KeyedBody::without_key(json!({ "connection": key }));
     let made = runs::create(caller, State(state), Params::parse(None), asked).await?;
+    to_the_run(&made)
+}
+
+/// Leads to the page of a run that was made.
+pub(super) fn to_the_run(made: &Response) -> ApiResult<Response> {
     let address = made
         .headers()
         .get(header::LOCATION)

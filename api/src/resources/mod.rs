@@ -54,6 +54,28 @@ fn read_name(fields: &mut Fields<'_>, notes: &mut Notes, key: &str) -> String {
     name
 }
 
+/// Longest note, in characters.
+const MAX_NOTE: usize = 1000;
+
+/// Reads a body that may hold a `note`, and nothing else. A blank note is none.
+pub(crate) fn read_note(
+    body: &serde_json::Value,
+) -> Result<Option<String>, crate::error::ApiError> {
+    let mut notes = Notes::default();
+    let mut note = None;
+    if let Some(mut fields) = Fields::of(body, "", &mut notes) {
+        note = fields.text("note", &mut notes);
+        let length = note.as_deref().map_or(0, |note| note.chars().count());
+        if length > MAX_NOTE {
+            let detail = format!("the note has {length} characters; allowed are {MAX_NOTE}");
+            notes.refuse("/note", "length", detail);
+        }
+        fields.finish(&mut notes);
+    }
+    accept(notes)?;
+    Ok(note.filter(|note| !note.trim().is_empty()))
+}
+
 /// Reads `streams`: absent, or at least one name, none twice.
 pub(crate) fn read_streams(fields: &mut Fields<'_>, notes: &mut Notes) -> Option<Vec<String>> {
     let streams = fields.texts("streams", notes)?;

@@ -209,6 +209,8 @@ async fn unknown_parameters_are_refused_on_every_list() {
         "businesses",
         "connections",
         "schedules",
+        "platforms",
+        "pauses",
         "scheduler/status",
     ] {
         let problems = app
@@ -283,6 +285,7 @@ async fn the_status_names_schedulers_workers_jobs_and_counts() {
     for line in [
         "syncline_runs{state=\"queued\"} 1",
         "syncline_processes_up{role=\"worker\"} 1",
+        "syncline_pauses{scope=\"everything\"} 0",
         "syncline_http_responses_total{class=\"2xx\"}",
     ] {
         assert!(metrics.text.contains(line), "{}", metrics.text);

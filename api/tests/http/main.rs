@@ -6,8 +6,14 @@
 
 mod access;
 mod apply;
+mod cancel;
 mod contract;
+mod idempotency;
+mod pauses;
+mod platforms;
 mod resources;
+mod retry;
 mod runs;
 mod serve;
 mod support;
+mod work;

@@ -3,70 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use syncline_shared::db::process::{ProcessRole, register};
-use syncline_shared::db::run::{
-    Claim, ClaimedRun, Finish, LogLevel, LogLine, append_log, claim, finish,
-};
-use syncline_shared::ids::ProcessId;
-use syncline_shared::run::{AttemptOutcome, FailureKind, Outcome, Progress, RunError, SYNC_QUEUE};
+use syncline_shared::db::run::{LogLevel, LogLine, append_log, claim};
+use syncline_shared::run::{FailureKind, Outcome, RunError};
 
 use crate::support::{App, connection};
-
-async fn start(app: &App, body: Value) -> Value {
-    app.post("/api/v1/runs", &body).await.expect(202)
-}
-
-/// A worker that is up; only such a one can claim.
-async fn worker(app: &App) -> ProcessId {
-    let id = ProcessId::random();
-    let mut db = app.database.session().await.unwrap();
-    register(&mut db, id, ProcessRole::Worker, "w:1", Some(1))
-        .await
-        .unwrap();
-    id
-}
-
-fn one_for(process: ProcessId) -> Claim<'static> {
-    Claim {
-        queue: SYNC_QUEUE,
-        limit: 1,
-        rooms: &[],
-        room: 1,
-        process,
-    }
-}
-
-async fn claim_one(app: &App) -> ClaimedRun {
-    let process = worker(app).await;
-    let mut db = app.database.session().await.unwrap();
-    let mut claimed = claim(&mut db, &one_for(process)).await.unwrap();
-    assert_eq!(claimed.len(), 1);
-    claimed.remove(0)
-}
-
-async fn end(app: &App, run: &ClaimedRun, outcome: Outcome, error: Option<RunError>) {
-    let mut progress = Progress::default();
-    let stream = progress.stream("products");
-    (stream.pages, stream.counts.read, stream.counts.inserted) = (2, 40, 40);
-    sqlx::query("update syncline.run set progress = $2 where id = $1")
-        .bind(run.id.0)
-        .bind(sqlx::types::Json(&progress))
-        .execute(&app.pool)
-        .await
-        .unwrap();
-    let end = Finish {
-        id: run.id,
-        token: run.token,
-        outcome,
-        attempt: AttemptOutcome::from(outcome),
-        failures: 0,
-        reason: None,
-        error,
-        calls: 2,
-    };
-    let mut db = app.database.session().await.unwrap();
-    assert_eq!(finish(&mut db, &[end], "w:1").await.unwrap(), [run.id]);
-}
+use crate::work::{claim_one, end, one_for, start, worker};
 
 #[tokio::test]
 async fn a_run_is_enqueued_with_its_batch_and_says_why_it_is_not_running() {

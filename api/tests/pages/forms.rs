@@ -35,7 +35,7 @@ async fn an_operator_runs_a_connection_and_is_shown_the_run() {
     assert!(
         shown
             .text
-            .contains("ready: the next free worker slot takes it"),
+            .contains("ready, but no worker is up; start one: syncline worker"),
         "{}",
         shown.text
     );

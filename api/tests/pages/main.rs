@@ -5,6 +5,7 @@
 )]
 
 mod browser;
+mod control;
 mod forms;
 mod sign_in;
 #[expect(
@@ -14,3 +15,5 @@ mod sign_in;
 #[path = "../http/support.rs"]
 mod support;
 mod views;
+#[path = "../http/work.rs"]
+mod work;

@@ -50,9 +50,9 @@ pub struct RunView {
     pub attempt: i32,
     /// Failures that count against the cap.
     pub failures: i32,
-    /// What it waits for: delay, limit, backoff or overlap.
+    /// What it waits for: delay, limit, backoff, dependency, pause or overlap.
     pub waiting_for: Option<String>,
-    /// The same in words.
+    /// The same in words. Of a paused run: the pause that holds it now; its row has the one that it met, which may have been lifted.
     pub wait_detail: Option<String>,
     /// When the wait ends, where that is known.
     pub waiting_until: Option<DateTime<Utc>>,
@@ -151,7 +151,11 @@ pub async fn list_runs(
                   r.business_id as "business_id!: BusinessId", b.key as "business_key?",
                   r.platform as "platform!", r.origin as "origin!: RunOrigin", r.requested_by,
                   r.kind as "kind!: RunKind", r.streams, r.page, r.priority as "priority!",
-                  r.attempt as "attempt!", r.failures as "failures!", r.waiting_for, r.wait_detail,
+                  r.attempt as "attempt!", r.failures as "failures!", r.waiting_for,
+                  case when r.waiting_for = 'pause'
+                       then coalesce(syncline.pause_note(r.platform, r.business_id, r.connection_id), r.wait_detail)
+                       else r.wait_detail
+                  end as wait_detail,
                   r.waiting_until, r.created_at as "created_at!", r.started_at, r.finished_at,
                   r.checkpoint_sequence as "checkpoint_sequence!", r.checkpoint as "checkpoint!",
                   r.progress as "progress!: Json<Progress>", r.last_error as "last_error: Json<RunError>",
@@ -200,7 +204,11 @@ pub async fn find_run(db: &mut PgConnection, id: RunId) -> DbResult<Option<RunVi
                   r.business_id as "business_id!: BusinessId", b.key as "business_key?",
                   r.platform as "platform!", r.origin as "origin!: RunOrigin", r.requested_by,
                   r.kind as "kind!: RunKind", r.streams, r.page, r.priority as "priority!",
-                  r.attempt as "attempt!", r.failures as "failures!", r.waiting_for, r.wait_detail,
+                  r.attempt as "attempt!", r.failures as "failures!", r.waiting_for,
+                  case when r.waiting_for = 'pause'
+                       then coalesce(syncline.pause_note(r.platform, r.business_id, r.connection_id), r.wait_detail)
+                       else r.wait_detail
+                  end as wait_detail,
                   r.waiting_until, r.created_at as "created_at!", r.started_at, r.finished_at,
                   r.checkpoint_sequence as "checkpoint_sequence!", r.checkpoint as "checkpoint!",
                   r.progress as "progress!: Json<Progress>", r.last_error as "last_error: Json<RunError>",
@@ -215,6 +223,21 @@ pub async fn find_run(db: &mut PgConnection, id: RunId) -> DbResult<Option<RunVi
     )
     .fetch_optional(db)
     .await?)
+}
+
+/// The run that the blocked runs of a connection stand behind: the one that is queued or running.
+pub async fn find_in_front(
+    db: &mut PgConnection,
+    connection: ConnectionId,
+) -> DbResult<Option<(RunId, RunStatus)>> {
+    let found = sqlx::query!(
+        r#"select id as "id: RunId", state as "status: RunStatus" from syncline.run
+           where connection_id = $1 and state in ('queued', 'running')"#,
+        connection.0
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(found.map(|found| (found.id, found.status)))
 }
 
 /// The attempts at a run, first to last, the one under way included.

@@ -18,6 +18,17 @@ pub async fn find_retry(db: &mut PgConnection, platform: &str) -> DbResult<Retry
     Ok(stored.map_or_else(RetryPolicy::default, |stored| RetryPolicy::read(&stored)))
 }
 
+/// The retry policies of all platforms that have one of their own, as far as they differ from the default.
+pub async fn list_retry(db: &mut PgConnection) -> DbResult<Vec<(String, RetryPolicy)>> {
+    let stored = sqlx::query!("select name, retry from syncline.platform order by name")
+        .fetch_all(db)
+        .await?;
+    Ok(stored
+        .into_iter()
+        .map(|row| (row.name, RetryPolicy::read(&row.retry)))
+        .collect())
+}
+
 /// Sets the retry policy of a platform, whole.
 pub async fn set_retry(
     db: &mut PgConnection,

@@ -161,6 +161,33 @@ pub async fn list_up(db: &mut PgConnection, within: Duration) -> DbResult<Vec<Pr
     .await?)
 }
 
+/// How many runs the workers that are up can execute at once, and how many they do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slots {
+    /// Workers heard of within the given time.
+    pub workers: i64,
+    /// Their slots.
+    pub total: i64,
+    /// Runs under a lease.
+    pub taken: i64,
+}
+
+/// Counts the slots of the workers that were heard of within the given time.
+pub async fn count_slots(db: &mut PgConnection, within: Duration) -> DbResult<Slots> {
+    // The index run_gate holds at most one run a connection, so the second count does not grow with the queue.
+    Ok(sqlx::query_as!(
+        Slots,
+        r#"select count(*) as "workers!", coalesce(sum(slots), 0) as "total!",
+                  (select count(*) from syncline.run where state = 'running') as "taken!"
+           from syncline.process
+           where role = 'worker' and stopped_at is null and rescued_at is null
+             and seen_at >= syncline.now() - make_interval(secs => $1)"#,
+        within.as_secs_f64()
+    )
+    .fetch_one(db)
+    .await?)
+}
+
 /// Deletes rows of processes that ended more than a day ago. Answers how many.
 pub async fn prune(db: &mut PgConnection) -> DbResult<u64> {
     let pruned = sqlx::query!(

@@ -55,6 +55,8 @@ pub struct EnqueuedRun {
     pub connection_id: ConnectionId,
     /// `queued`; `blocked` behind another run of its connection; or `waiting` until it is due, or for a pause to end.
     pub state: RunState,
+    /// The finished run that it repeats.
+    pub retry_of: Option<RunId>,
 }
 
 /// Enqueues one run for each target.
@@ -118,7 +120,7 @@ pub async fn enqueue(
                                  where b.connection_id = n.connection_id and b.state = 'blocked')
                order by n.ordinal
                on conflict (connection_id) where state in ('queued', 'running') do nothing
-               returning id, connection_id, state
+               returning id, connection_id, state, retry_of
            ),
            later as (
                insert into syncline.run
@@ -132,10 +134,10 @@ pub async fn enqueue(
                       case when $13 <= 0 then n.held end
                from numbered n
                where n.id not in (select id from ready)
-               returning id, connection_id, state
+               returning id, connection_id, state, retry_of
            )
            select id as "id!: RunId", connection_id as "connection_id!: ConnectionId",
-                  state as "state!: RunState"
+                  state as "state!: RunState", retry_of as "retry_of: RunId"
            from (select * from ready union all select * from later) enqueued"#,
         &connection_ids,
         &business_ids,
