@@ -45,8 +45,8 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Listens on a free port, and passes on to this port of the machine.
-    pub async fn start(upstream: u16) -> Self {
+    /// Listens on a free port, and passes on to this port of the machine. Must be called within a runtime.
+    pub fn start(upstream: u16) -> Self {
         let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let address = listener.local_addr().unwrap();
         let weather = watch::Sender::new(Weather {
@@ -235,7 +235,7 @@ mod tests {
     const SILENCE: Duration = Duration::from_millis(200);
 
     /// A server that sends everything back.
-    async fn echo() -> u16 {
+    fn echo() -> u16 {
         let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
@@ -266,7 +266,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_sound_network_passes_everything_on_and_closes_as_the_client_does() {
-        let proxy = Proxy::start(echo().await).await;
+        let proxy = Proxy::start(echo());
         let mut stream = connect(&proxy).await.unwrap();
         let sent = vec![7; 3_000_000];
         let (mut read, mut write) = stream.split();
@@ -275,13 +275,13 @@ mod tests {
             write.shutdown().await.unwrap();
         };
         let mut received = Vec::new();
-        let (_, length) = tokio::join!(write, read.read_to_end(&mut received));
+        let ((), length) = tokio::join!(write, read.read_to_end(&mut received));
         assert_eq!((length.unwrap(), received == sent), (sent.len(), true));
     }
 
     #[tokio::test]
     async fn a_cut_ends_every_connection_and_refuses_new_ones_until_it_is_mended() {
-        let proxy = Proxy::start(echo().await).await;
+        let proxy = Proxy::start(echo());
         let mut stream = connect(&proxy).await.unwrap();
         assert_eq!(say(&mut stream, "one").await.as_deref(), Some("one"));
         proxy.cut();
@@ -304,7 +304,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_half_open_stays_silent_and_what_comes_after_it_is_sound() {
-        let proxy = Proxy::start(echo().await).await;
+        let proxy = Proxy::start(echo());
         let mut old = connect(&proxy).await.unwrap();
         assert_eq!(say(&mut old, "one").await.as_deref(), Some("one"));
         proxy.half_open();
@@ -322,7 +322,7 @@ mod tests {
     async fn one_connection_of_several_can_be_made_silent() {
         // The server tells each client the port that it sees of it.
         let listener = listen((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let proxy = Proxy::start(listener.local_addr().unwrap().port()).await;
+        let proxy = Proxy::start(listener.local_addr().unwrap().port());
         let mut first = connect(&proxy).await.unwrap();
         let (mut first_server, seen) = listener.accept().await.unwrap();
         let mut second = connect(&proxy).await.unwrap();
@@ -340,7 +340,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_delay_is_felt_in_both_directions() {
-        let proxy = Proxy::start(echo().await).await;
+        let proxy = Proxy::start(echo());
         let mut stream = connect(&proxy).await.unwrap();
         proxy.delay(Duration::from_millis(50));
         let began = Instant::now();
