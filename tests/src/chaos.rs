@@ -15,8 +15,10 @@ use tokio::time::{Instant, sleep};
 use self::inflict::Inflictor;
 use self::load::Load;
 use self::script::{Holds, Script};
+use crate::database::count;
 use crate::random::Random;
 use crate::story::attempts_with;
+use crate::wait::{Look, until};
 use crate::{Cluster, Fleet};
 
 /// The variable that brings an order of faults back.
@@ -57,6 +59,12 @@ pub async fn rage(length: Duration, holds: Holds, recovery: Duration) {
         .await;
     let fleet = Fleet::connect(&cluster, BUSINESSES, EACH).await;
     let load = Load::start(&cluster, &fleet).await;
+    until("the first run", async || {
+        let ended = "select count(*) from syncline.runs where status = 'succeeded'";
+        let ended = count(&cluster.pool, ended).await;
+        Look::is(ended > 0, ended)
+    })
+    .await;
 
     let mut inflictor =
         Inflictor::new(&mut cluster, holds, usize::from(SLOTS), fleet.members.len());

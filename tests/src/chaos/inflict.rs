@@ -48,11 +48,11 @@ impl<'a> Inflictor<'a> {
         match step.fault {
             Fault::KillWorker => {
                 let victim = self.pick("worker", step.choice);
-                self.kill(&victim);
+                self.kill(&victim).await;
             }
             Fault::KillWorkerInMerge => {
                 let (mut lock, victim) = self.worker_in_merge(step.choice).await;
-                self.kill(&victim);
+                self.kill(&victim).await;
                 // Its backend still waits for the table, on behalf of nobody.
                 sleep(holds.briefly).await;
                 tell(&mut lock, "rollback").await;
@@ -77,7 +77,7 @@ impl<'a> Inflictor<'a> {
             }
             Fault::KillScheduler => {
                 let victim = self.pick("scheduler", step.choice);
-                self.kill(&victim);
+                self.kill(&victim).await;
             }
             Fault::FreezeScheduler => {
                 let victim = self.pick("scheduler", step.choice);
@@ -127,13 +127,16 @@ impl<'a> Inflictor<'a> {
         living[index].clone()
     }
 
-    fn kill(&mut self, victim: &str) {
+    /// kill -9, and a successor as a supervisor starts it. The next fault waits until that is up: a process that does not find its
+    /// database when it starts says so and ends, which is for its supervisor to deal with.
+    async fn kill(&mut self, victim: &str) {
         self.cluster.process(victim).kill_9();
         let role = victim.split('-').next().unwrap_or(victim);
         if role == "worker" {
             self.explained += self.slots;
         }
         let next = self.cluster.begin_another(role);
+        self.cluster.process(&next).wait_for_log("is up").await;
         println!("chaos: killed {victim}, started {next}");
     }
 
