@@ -130,6 +130,26 @@ async fn a_private_server_can_be_restarted_and_is_gone_afterwards() {
     assert!(PgConnection::connect(&url).await.is_err());
 }
 
+#[tokio::test]
+async fn a_private_server_can_be_away_for_a_time_and_comes_back_on_its_port() {
+    let mut private = PrivateServer::start(&[]).await.unwrap();
+    let url = private.server().url("postgres");
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    sqlx::query("create table kept (n int)")
+        .execute(&mut connection)
+        .await
+        .unwrap();
+    private.stop(StopMode::Fast).await.unwrap();
+    assert!(PgConnection::connect(&url).await.is_err());
+    private.start_again().await.unwrap();
+    assert_eq!(private.server().url("postgres"), url);
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    sqlx::query("select n from kept")
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+}
+
 async fn exists(name: &str) -> bool {
     let server = TestServer::shared().await.unwrap();
     let mut admin = PgConnection::connect(&server.url("postgres"))

@@ -3,17 +3,19 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::str::FromStr;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
-use sqlx::PgPool;
-use sqlx::postgres::PgPoolOptions;
-use syncline_postgres::testing::{self, TestDatabase};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool};
 use tempfile::TempDir;
 
 use crate::process::{end_all, marked};
 use crate::secrets::{Secrets, g2a_api_key};
-use crate::{ApiClient, Feed, Process, Simulator, program};
+use crate::server::{PrivateDatabase, ServerOfCluster};
+use crate::wait::{Look, until};
+use crate::{Account, ApiClient, Feed, Process, Proxy, Simulator, program};
 
 /// Encrypts credentials of test clusters.
 const SECRET_KEY: &str = "a-key-of-tests-that-seals-credentials-0001";
@@ -44,6 +46,19 @@ pub struct ClusterBuilder {
     empty_database: bool,
     connectors: PathBuf,
     allow_hosts: String,
+    accounts: u32,
+    private_postgres: Option<Vec<(String, String)>>,
+    through_proxy: bool,
+    api_directly: bool,
+    variables: Vec<Variable>,
+}
+
+/// A variable of all processes of one role.
+#[derive(Debug, Clone)]
+struct Variable {
+    role: String,
+    name: String,
+    value: String,
 }
 
 /// Running processes, their database, and clients of both sides.
@@ -51,9 +66,13 @@ pub struct ClusterBuilder {
 pub struct Cluster {
     processes: Vec<Process>,
     started: usize,
+    schedulers_started: usize,
     environment: Vec<(String, String)>,
+    variables: Vec<Variable>,
     secrets: Secrets,
     mark: String,
+    url: String,
+    proxy: Option<Proxy>,
     /// The API, as an administrator.
     pub api: ApiClient,
     /// The platforms.
@@ -62,7 +81,7 @@ pub struct Cluster {
     pub pool: PgPool,
     folder: TempDir,
     // Dropped last: whoever is still connected is thrown out.
-    _database: TestDatabase,
+    server: ServerOfCluster,
 }
 
 impl ClusterBuilder {
@@ -129,16 +148,55 @@ impl ClusterBuilder {
         self
     }
 
+    /// G2A accounts besides [`Platform`]: those of [`Account::number`] 1, 2, ... Default 0.
+    #[must_use]
+    pub fn accounts(mut self, accounts: u32) -> Self {
+        self.accounts = accounts;
+        self
+    }
+
+    /// A server of the cluster's own, that the test may stop, restart and fill, with these settings.
+    #[must_use]
+    pub fn private_postgres(mut self, settings: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        self.private_postgres = Some(settings.iter().map(owned).collect());
+        self
+    }
+
+    /// Workers, schedulers and the API reach Postgres through [`Cluster::proxy`]; the test itself and the command line go there
+    /// directly.
+    #[must_use]
+    pub fn through_proxy(mut self) -> Self {
+        self.through_proxy = true;
+        self
+    }
+
+    /// The API goes to Postgres directly, whatever the others do.
+    #[must_use]
+    pub fn api_directly(mut self) -> Self {
+        self.api_directly = true;
+        self
+    }
+
+    /// A variable of all processes of a role: `worker`, `scheduler`, `api` or `simulator`.
+    #[must_use]
+    pub fn variable(mut self, role: &str, name: &str, value: &str) -> Self {
+        self.variables.push(Variable {
+            role: role.to_owned(),
+            name: name.to_owned(),
+            value: value.to_owned(),
+        });
+        self
+    }
+
     /// Boots everything and waits until it serves.
     pub async fn start(self) -> Cluster {
-        let database = if self.empty_database {
-            testing::empty_database().await
-        } else {
-            testing::database(&program::checkout().join("migrations")).await
-        };
-        let database = database.unwrap();
-        let mut cluster = Cluster::around(&self, database);
-        if self.empty_database {
+        let server =
+            ServerOfCluster::start(self.private_postgres.as_deref(), self.empty_database).await;
+        let proxy = self.through_proxy.then(|| Proxy::start(server.port()));
+        let needs_migration = self.empty_database || self.private_postgres.is_some();
+        let mut cluster = Cluster::around(&self, server, proxy);
+        if needs_migration {
             let migrated = cluster.run(&["migrate"]);
             assert!(migrated.status.success(), "{migrated:?}");
         }
@@ -158,10 +216,8 @@ impl ClusterBuilder {
         cluster.begin("api", |command| {
             command.args(["api", "--listen", "127.0.0.1:0"]);
         });
-        for number in 1..=self.schedulers {
-            cluster.begin(&format!("scheduler-{number}"), |command| {
-                command.arg("scheduler");
-            });
+        for _ in 0..self.schedulers {
+            cluster.begin_scheduler();
         }
         for _ in 0..self.workers {
             cluster.begin_worker();
@@ -196,6 +252,10 @@ impl ClusterBuilder {
                 Platform::CLIENT_SECRET,
             )
             .await;
+        for account in (1..=self.accounts).map(Account::number) {
+            let (id, email, secret) = (&account.client_id, &account.email, &account.client_secret);
+            cluster.simulator.put_account(id, email, secret).await;
+        }
         cluster
     }
 }
@@ -213,28 +273,45 @@ impl Cluster {
             empty_database: false,
             connectors: program::connectors(),
             allow_hosts: "127.0.0.1".to_owned(),
+            accounts: 0,
+            private_postgres: None,
+            through_proxy: false,
+            api_directly: false,
+            variables: Vec::new(),
         }
     }
 
     /// A cluster without processes yet.
-    fn around(builder: &ClusterBuilder, database: TestDatabase) -> Self {
+    fn around(builder: &ClusterBuilder, server: ServerOfCluster, proxy: Option<Proxy>) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(1);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let mark = format!("SYNCLINE_TEST_CLUSTER={}-{number}", std::process::id());
         let mut secrets = Secrets::default();
         secrets.add("SYNCLINE_SECRET_KEY", SECRET_KEY);
         secrets.add("SYNCLINE_JWT_SECRET", JWT_SECRET);
-        secrets.add("the client secret", Platform::CLIENT_SECRET);
         secrets.add("the token of the feed", Feed::TOKEN);
-        let key = g2a_api_key(
-            Platform::CLIENT_ID,
-            Platform::EMAIL,
-            Platform::CLIENT_SECRET,
-        );
-        secrets.add("the API key of G2A", key);
-        secrets.add("the database's URL", database.url());
+        for account in (0..=builder.accounts).map(Account::number) {
+            let (id, email, secret) = (&account.client_id, &account.email, &account.client_secret);
+            secrets.add("the API key of G2A", g2a_api_key(id, email, secret));
+            secrets.add("the client secret", account.client_secret);
+        }
+        let url = server.url();
+        secrets.add("the database's URL", url.clone());
+        let mut variables = builder.variables.clone();
+        if let Some(proxy) = &proxy {
+            let through = server.url_at(proxy.port());
+            secrets.add("the database's URL", through.clone());
+            let roles = ["worker", "scheduler", "api"];
+            for role in &roles[..if builder.api_directly { 2 } else { 3 }] {
+                variables.push(Variable {
+                    role: (*role).to_owned(),
+                    name: "DATABASE_URL".to_owned(),
+                    value: through.clone(),
+                });
+            }
+        }
         let mut environment = vec![
-            ("DATABASE_URL".to_owned(), database.url()),
+            ("DATABASE_URL".to_owned(), url.clone()),
             ("SYNCLINE_SECRET_KEY".to_owned(), SECRET_KEY.to_owned()),
             ("SYNCLINE_JWT_SECRET".to_owned(), JWT_SECRET.to_owned()),
             (
@@ -258,19 +335,23 @@ impl Cluster {
         environment.push((name.to_owned(), value.to_owned()));
         let pool = PgPoolOptions::new()
             .max_connections(2)
-            .connect_lazy(&database.url())
+            .connect_lazy(&url)
             .unwrap();
         Self {
             processes: Vec::new(),
             started: 0,
+            schedulers_started: 0,
             environment,
+            variables,
             secrets,
             mark,
+            url,
+            proxy,
             api: ApiClient::new("http://127.0.0.1:1", None, Secrets::default()),
             simulator: Simulator::new(String::new()),
             pool,
             folder: TempDir::new().unwrap(),
-            _database: database,
+            server,
         }
     }
 
@@ -319,11 +400,102 @@ impl Cluster {
         name
     }
 
+    /// Starts a scheduler more, waits until it is up, and answers its name.
+    pub async fn start_scheduler(&mut self) -> String {
+        let name = self.begin_scheduler();
+        self.process(&name).wait_for_log("is up").await;
+        name
+    }
+
+    /// Starts a worker or scheduler more and answers its name; it may take its time to come up.
+    pub fn begin_another(&mut self, role: &str) -> String {
+        match role {
+            "worker" => self.begin_worker(),
+            "scheduler" => self.begin_scheduler(),
+            _ => panic!("no more of role {role:?}"),
+        }
+    }
+
+    fn begin_scheduler(&mut self) -> String {
+        self.schedulers_started += 1;
+        let name = format!("scheduler-{}", self.schedulers_started);
+        self.begin(&name, |command| {
+            command.arg("scheduler");
+        });
+        name
+    }
+
     fn begin(&mut self, name: &str, arguments: impl FnOnce(&mut Command)) {
         let mut command = self.command();
+        let role = name.split('-').next().unwrap_or(name);
+        for variable in self.variables.iter().filter(|of| of.role == role) {
+            command.env(&variable.name, &variable.value);
+        }
         arguments(&mut command);
         self.processes
             .push(Process::start(name, command, self.folder.path()));
+    }
+
+    /// The network between the processes and Postgres.
+    pub fn proxy(&self) -> &Proxy {
+        let Some(proxy) = &self.proxy else {
+            panic!("the cluster was built without a proxy");
+        };
+        proxy
+    }
+
+    /// The server of the cluster's own.
+    pub fn postgres(&mut self) -> &mut PrivateDatabase {
+        self.server.private()
+    }
+
+    /// A connection of the test's own to the database, past the proxy and past settings of role and database.
+    pub async fn connect_to_database(&self) -> PgConnection {
+        self.try_connect_to_database().await.unwrap()
+    }
+
+    /// The same; the error says why there is none.
+    pub async fn try_connect_to_database(&self) -> sqlx::Result<PgConnection> {
+        let options = PgConnectOptions::from_str(&self.url)?.options([
+            ("statement_timeout", "0"),
+            ("default_transaction_read_only", "off"),
+        ]);
+        PgConnection::connect_with(&options).await
+    }
+
+    /// Names of the processes of a role that the test has not ended.
+    pub fn living(&self, role: &str) -> Vec<String> {
+        let is_one = |process: &&Process| {
+            process.name().split('-').next() == Some(role) && !process.is_ended()
+        };
+        let found = self.processes.iter().filter(is_one);
+        found.map(|process| process.name().to_owned()).collect()
+    }
+
+    /// Waits until some process of a role has logged the words: a fault that nobody felt proves nothing.
+    pub async fn wait_for_log_of_any(&self, role: &str, words: &str) {
+        let of_role = |process: &&Process| process.name().split('-').next() == Some(role);
+        until(&format!("any {role} to log {words:?}"), async || {
+            let mut processes = self.processes.iter().filter(of_role);
+            let found = processes.any(|process| process.log().contains(words));
+            Look::is(found, "none has")
+        })
+        .await;
+    }
+
+    /// What is wrong with the processes so far: those that ended by themselves or panicked, and secrets in logs.
+    pub fn problems(&mut self) -> Vec<String> {
+        let mut problems: Vec<String> = self
+            .processes
+            .iter_mut()
+            .flat_map(Process::problems)
+            .collect();
+        for process in &self.processes {
+            for secret in self.secrets.found_in(&process.log()) {
+                problems.push(format!("the log of {} gives away {secret}", process.name()));
+            }
+        }
+        problems
     }
 
     /// A process by its name.
@@ -389,6 +561,20 @@ impl Cluster {
         made["id"].as_str().unwrap().to_owned()
     }
 
+    /// Makes a G2A connection of an existing business through an account of its own, without a limit that matters. Answers the
+    /// connection's id.
+    pub async fn connect_account(&self, key: &str, business: &str, account: &Account) -> String {
+        let limits = json!({"requests": {"limit": 100_000, "per_seconds": 1}});
+        let mut connection = self.connection(key, business, &limits);
+        connection["config"] = json!({
+            "client_id": account.client_id,
+            "email": account.email,
+            "client_secret": account.client_secret,
+        });
+        let made = self.api.post("/connections", connection).await.expect(201);
+        made["id"].as_str().unwrap().to_owned()
+    }
+
     /// A G2A connection as the API takes it.
     pub fn connection(&self, key: &str, business: &str, limits: &Value) -> Value {
         json!({
@@ -413,17 +599,15 @@ impl Cluster {
     }
 
     fn bury(&mut self) -> Vec<String> {
-        let mut problems: Vec<String> = self.processes.iter_mut().flat_map(Process::bury).collect();
+        let mut problems = self.problems();
+        for process in &mut self.processes {
+            process.bury();
+        }
         let leftovers = marked(&self.mark);
         for (pid, command) in &leftovers {
             problems.push(format!("process {pid} was left behind: {command}"));
         }
         end_all(&leftovers);
-        for process in &self.processes {
-            for secret in self.secrets.found_in(&process.log()) {
-                problems.push(format!("the log of {} gives away {secret}", process.name()));
-            }
-        }
         problems
     }
 }

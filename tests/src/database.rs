@@ -105,6 +105,16 @@ pub fn expected_product(product: &Map<String, Value>) -> Row {
 /// Fails unless the living rows are exactly the truth: every row, every column, every digit. `rows` as of [`rows`].
 #[track_caller]
 pub fn assert_products_equal(rows: &BTreeMap<String, Row>, truth: &[Map<String, Value>]) {
+    if let Err(difference) = compare_products(rows, truth) {
+        panic!("{difference}");
+    }
+}
+
+/// Compares as [`assert_products_equal`] does, and tells the first difference.
+pub fn compare_products(
+    rows: &BTreeMap<String, Row>,
+    truth: &[Map<String, Value>],
+) -> Result<(), String> {
     let living: BTreeMap<_, _> = rows
         .iter()
         .filter(|(_, row)| row["_deleted_at"].is_null())
@@ -112,24 +122,29 @@ pub fn assert_products_equal(rows: &BTreeMap<String, Row>, truth: &[Map<String, 
     for product in truth {
         let id = product["id"].as_str().unwrap();
         let Some(row) = living.get(&id.to_owned()) else {
-            panic!(
-                "product {id} is missing: {} of {} are there",
-                living.len(),
-                truth.len()
-            );
+            let (found, expected) = (living.len(), truth.len());
+            return Err(format!(
+                "product {id} is missing: {found} of {expected} are there"
+            ));
         };
         let mut row = (*row).clone();
-        assert_eq!(
-            row["_extra"],
-            Value::Null,
-            "product {id} has no property without a column"
-        );
+        if row["_extra"] != Value::Null {
+            return Err(format!(
+                "product {id} has no property without a column, yet {}",
+                row["_extra"]
+            ));
+        }
         row.retain(|column, _| !OWN_COLUMNS.contains(&column.as_str()));
-        assert_eq!(row, expected_product(product), "product {id}");
+        let expected = expected_product(product);
+        if row != expected {
+            return Err(format!("product {id} is {row:?}, not {expected:?}"));
+        }
     }
-    assert_eq!(
-        living.len(),
-        truth.len(),
-        "there are rows that the source does not have"
-    );
+    if living.len() != truth.len() {
+        let more = living.len() - truth.len();
+        return Err(format!(
+            "there are {more} rows that the source does not have"
+        ));
+    }
+    Ok(())
 }

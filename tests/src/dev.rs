@@ -136,7 +136,8 @@ impl Dev {
 
 impl Drop for Dev {
     fn drop(&mut self) {
-        let problems = self.process.bury();
+        let problems = self.process.problems();
+        self.process.bury();
         // Between a kill -9 and the next start Postgres goes on; only a test that failed leaves it for good.
         if std::thread::panicking() {
             if let Some(pid) = self.postgres_pid() {

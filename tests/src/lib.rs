@@ -10,26 +10,37 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
+    clippy::print_stdout,
     reason = "support of tests fails loudly and shows the logs"
 )]
 
+pub mod account;
 pub mod api_client;
+pub mod chaos;
 pub mod cluster;
 pub mod database;
 pub mod dev;
 pub mod feed;
+pub mod fleet;
 pub mod http;
 pub mod npm;
 pub mod process;
 pub mod program;
+pub mod proxy;
+pub mod random;
 pub mod secrets;
+pub mod server;
 pub mod simulator;
+pub mod story;
 pub mod wait;
 
+pub use account::Account;
 pub use api_client::ApiClient;
 pub use cluster::{Cluster, ClusterBuilder, Platform};
 pub use dev::Dev;
 pub use feed::Feed;
+pub use fleet::Fleet;
 pub use http::Answer;
 pub use process::Process;
+pub use proxy::Proxy;
 pub use simulator::Simulator;

@@ -148,19 +148,28 @@ impl Process {
         kill(pid, signal).unwrap_or_else(|error| panic!("{signal} to {}: {error}", self.name));
     }
 
-    /// Ends it for good. Answers what was wrong with it in its life.
-    pub(crate) fn bury(&mut self) -> Vec<String> {
+    /// True once the test has ended it.
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// What was wrong with it so far.
+    pub fn problems(&mut self) -> Vec<String> {
         let mut problems = Vec::new();
         if let (false, Ok(Some(status))) = (self.ended, self.child.try_wait()) {
             problems.push(format!("{} ended by itself with {status}", self.name));
         }
-        // Both fail only if it is gone already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
         if self.log().contains("panicked at") {
             problems.push(format!("{} panicked", self.name));
         }
         problems
+    }
+
+    /// Ends it for good.
+    pub(crate) fn bury(&mut self) {
+        // Both fail only if it is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -219,7 +228,7 @@ mod tests {
             Look::is(!process.is_running(), "it runs")
         })
         .await;
-        let problems = process.bury().join("; ");
+        let problems = process.problems().join("; ");
         assert!(
             problems.contains("exit status: 3") && problems.contains("panicked"),
             "{problems}"
@@ -232,7 +241,7 @@ mod tests {
         let mut process = start("sleep 600 & echo began; wait", folder.path());
         process.wait_for_log("began").await;
         process.kill_9();
-        assert_eq!(process.bury(), Vec::<String>::new());
+        assert_eq!(process.problems(), Vec::<String>::new());
         // For a moment after its exec a process shows no environment.
         let left = until("the survivor to show its mark", async || {
             let left = marked("SYNCLINE_TEST_CLUSTER=unit-tests-of-process");

@@ -45,7 +45,16 @@ impl Look<()> {
 }
 
 /// Looks again and again until the condition is done. Panics when it fails, or after [`LONGEST`], with the last status.
-pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Look<T>) -> T {
+pub async fn until<T>(what: &str, look: impl AsyncFnMut() -> Look<T>) -> T {
+    until_within(what, LONGEST, look).await
+}
+
+/// The same with another longest wait, for what takes its time or must not.
+pub async fn until_within<T>(
+    what: &str,
+    longest: Duration,
+    mut look: impl AsyncFnMut() -> Look<T>,
+) -> T {
     let began = Instant::now();
     loop {
         let status = match look().await {
@@ -54,9 +63,9 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Look<T>) -> T {
             Look::Failed(reason) => panic!("waiting for {what}: {reason}"),
         };
         assert!(
-            began.elapsed() < LONGEST,
+            began.elapsed() < longest,
             "waiting for {what}: not reached within {} s; last: {status}",
-            LONGEST.as_secs()
+            longest.as_secs()
         );
         sleep(EVERY).await;
     }

@@ -1,6 +1,7 @@
 //! A server of its own for a test that kills, restarts or fills it.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -8,14 +9,19 @@ use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use tokio::net::TcpSocket;
+
 use super::shared::shared_dir;
 use super::{TestingError, test_config};
-use crate::{Embedded, EmbeddedError, pid_file};
+use crate::{Embedded, EmbeddedConfig, EmbeddedError, StopMode, pid_file};
 
 /// A server that ends, and whose folder is deleted, when the value is dropped.
 #[derive(Debug)]
 pub struct PrivateServer {
-    server: Embedded,
+    config: EmbeddedConfig,
+    server: Option<Embedded>,
+    /// While the server is stopped: keeps its port from being given to somebody else, and listens to nobody.
+    port: Option<TcpSocket>,
     folder: PathBuf,
 }
 
@@ -34,25 +40,65 @@ impl PrivateServer {
         }
         // Should the folder be out of reach for the server's account, its stand-in is swept with it.
         config.reachable_dir = reachable_dir();
-        let server = Embedded::start(config).await?;
-        Ok(Self { server, folder })
+        let server = Embedded::start(config.clone()).await?;
+        config.port = Some(server.port());
+        Ok(Self {
+            config,
+            server: Some(server),
+            port: None,
+            folder,
+        })
     }
 
-    /// The server.
+    /// The server. Panics while it is stopped.
     pub fn server(&self) -> &Embedded {
-        &self.server
+        match &self.server {
+            Some(server) => server,
+            None => panic!("the private server is stopped"),
+        }
     }
 
-    /// The server, to be restarted.
+    /// The server, to be restarted. Panics while it is stopped.
     pub fn server_mut(&mut self) -> &mut Embedded {
-        &mut self.server
+        match &mut self.server {
+            Some(server) => server,
+            None => panic!("the private server is stopped"),
+        }
+    }
+
+    /// Stops the server: until [`Self::start_again`] connections to its port are refused.
+    pub async fn stop(&mut self, mode: StopMode) -> Result<(), TestingError> {
+        let Some(server) = self.server.take() else {
+            return Ok(());
+        };
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, server.port()));
+        server.stop(mode).await?;
+        let failed = |source| EmbeddedError::io("keep the port of", &self.folder)(source);
+        let socket = TcpSocket::new_v4().map_err(failed)?;
+        socket.set_reuseaddr(true).map_err(failed)?;
+        socket.bind(address).map_err(failed)?;
+        self.port = Some(socket);
+        Ok(())
+    }
+
+    /// Starts the stopped server again, on the same port and with the same data.
+    pub async fn start_again(&mut self) -> Result<(), TestingError> {
+        if self.server.is_none() {
+            self.server = Some(Embedded::start(self.config.clone()).await?);
+            self.port = None;
+        }
+        Ok(())
     }
 }
 
 impl Drop for PrivateServer {
     fn drop(&mut self) {
-        end(self.server.pid(), &self.server.folder().join("data"));
-        let _ = fs::remove_dir_all(self.server.folder());
+        if let Some(server) = &self.server {
+            end(server.pid(), &server.folder().join("data"));
+            let _ = fs::remove_dir_all(server.folder());
+        } else if let Ok(root) = self.config.data_dir.canonicalize() {
+            let _ = fs::remove_dir_all(root);
+        }
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

@@ -7,6 +7,8 @@
 
 mod api;
 mod bad_input;
+mod chaos;
+mod database_bad_day;
 mod dev;
 mod drain;
 mod faults;
