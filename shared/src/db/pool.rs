@@ -30,16 +30,19 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Settings of every connection. The time-outs lie below the shortest useful lease, so that a worker that stalls in
 /// mid-transaction lets go of its locks before its runs are rescued.
-const SETTINGS: [(&str, &str); 4] = [
-    // A custom plan made while no run was queued reads the whole table; the generic plan keeps to the indexes.
+const SETTINGS: [(&str, &str); 5] = [
+    // A custom plan made while no run was queued reads the whole table; the generic plan keeps to the indexes ...
     ("plan_cache_mode", "force_generic_plan"),
+    // ... unless it was made while the table was empty, when to read it whole cost nothing. A connection keeps such a plan until the
+    // next statistics, and the queue is often empty.
+    ("enable_seqscan", "off"),
     ("idle_in_transaction_session_timeout", "15s"),
     ("tcp_user_timeout", "15s"),
     ("jit", "off"),
 ];
 /// Begins a transaction behind a pooler, with the settings that can be local to it.
 const BEGIN_BEHIND_POOLER: &str = "begin; set local plan_cache_mode = force_generic_plan; \
-     set local idle_in_transaction_session_timeout = '15s'; set local jit = off";
+     set local enable_seqscan = off; set local idle_in_transaction_session_timeout = '15s'; set local jit = off";
 
 /// The database. Cheap to clone.
 #[derive(Debug, Clone)]
