@@ -16,6 +16,7 @@ pub(crate) enum Action {
     /// It finds such a run among those that its process holds.
     Adopt {
         worker: usize,
+        run: usize,
     },
     /// It sends the next page with its checkpoint.
     Write {

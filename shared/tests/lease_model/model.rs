@@ -68,7 +68,7 @@ impl Model for Leases {
             process,
             is_frozen: false,
             held: None,
-            unheard: None,
+            unheard: [false; 2],
         };
         vec![World {
             runs: self.runs.to_vec(),
@@ -120,8 +120,8 @@ fn worker_actions(world: &World, index: usize, actions: &mut Vec<Action>) {
         actions.push(Action::Beat { worker: index });
     }
     let Some(held) = worker.held else {
-        if worker.unheard.is_some() {
-            actions.push(Action::Adopt { worker: index });
+        for run in (0..2).filter(|run| worker.unheard[*run]) {
+            actions.push(Action::Adopt { worker: index, run });
         }
         for (run, row) in world.runs.iter().enumerate() {
             if row.place == Place::Queued {

@@ -39,10 +39,13 @@ impl World {
             Action::ClaimUnheard { worker, run } => {
                 self.mishaps -= 1;
                 if self.claim(rules, worker, run) {
-                    self.workers[worker].unheard = Some(run);
+                    self.workers[worker].unheard[run] = true;
                 }
             }
-            Action::Adopt { worker } => self.adopt(worker),
+            Action::Adopt { worker, run } => {
+                self.workers[worker].unheard[run] = false;
+                self.hold(worker, run);
+            }
             Action::Write { worker } => self.send_write(worker),
             Action::Stop { worker, reason } => self.stop(worker, reason),
             Action::Repeat { worker } => {
@@ -216,16 +219,6 @@ impl World {
         });
     }
 
-    fn adopt(&mut self, worker: usize) {
-        let taken = &mut self.workers[worker];
-        let process = taken.process;
-        if let Some(run) = taken.unheard.take()
-            && self.runs[run].owner == Some(process)
-        {
-            self.hold(worker, run);
-        }
-    }
-
     fn send(&mut self, worker: usize, order: Order, doing: Doing) {
         if let Some(held) = &mut self.workers[worker].held {
             held.doing = doing;
@@ -362,6 +355,6 @@ impl World {
         taken.process = self.processes.len() - 1;
         taken.is_frozen = false;
         taken.held = None;
-        taken.unheard = None;
+        taken.unheard = [false; 2];
     }
 }

@@ -26,10 +26,9 @@ impl World {
     pub(crate) fn simplify(&mut self) {
         self.renumber_tokens();
         for worker in &mut self.workers {
-            let process = Some(worker.process);
-            worker.unheard = worker
-                .unheard
-                .filter(|run| self.runs[*run].owner == process);
+            for (unheard, run) in worker.unheard.iter_mut().zip(&self.runs) {
+                *unheard &= run.owner == Some(worker.process);
+            }
         }
         self.sort_workers();
         self.renumber_processes();
@@ -202,8 +201,8 @@ pub(crate) struct Worker {
     pub(crate) process: usize,
     pub(crate) is_frozen: bool,
     pub(crate) held: Option<Held>,
-    /// A run that it has claimed without hearing of it.
-    pub(crate) unheard: Option<usize>,
+    /// Runs that it has claimed without hearing of them.
+    pub(crate) unheard: [bool; 2],
 }
 
 /// What an attempt believes.
