@@ -1,6 +1,6 @@
 //! Runs as people see them: one page of the list, or one run with its attempts and log lines. And the upkeep of their tables.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Months, NaiveTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -127,23 +127,94 @@ pub struct AttemptView {
 }
 
 /// A page of runs, newest first.
+///
+/// It is looked for in the latest two months that can have it, and only what is missing then in those before: a history of years is
+/// neither planned for nor probed month by month to show the top of it.
 pub async fn list_runs(
     db: &mut PgConnection,
     filter: &RunFilter,
     limit: i64,
 ) -> DbResult<Vec<RunView>> {
-    let statuses: Option<Vec<String>> = filter.statuses.as_ref().map(|statuses| {
-        statuses
-            .iter()
-            .map(|status| status.as_str().to_owned())
-            .collect()
-    });
     let mut transaction = sqlx::Connection::begin(db).await?;
-    // Only a plan made for these very values can drop the absent filters and pick the index of the present one.
-    sqlx::query!("set local plan_cache_mode = force_custom_plan")
-        .execute(&mut *transaction)
-        .await?;
-    let page = sqlx::query_as!(
+    // Only a plan made for these very values can drop the absent filters and pick the index of the present one. A page is read along
+    // that index; to gather all that matches, and to sort it, seems cheap only while that is little.
+    let now = sqlx::query_scalar!(
+        r#"select syncline.now() as "now!"
+           where set_config('plan_cache_mode', 'force_custom_plan', true) is not null
+             and set_config('enable_bitmapscan', 'off', true) is not null
+             and set_config('enable_sort', 'off', true) is not null"#
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    let mut page = Vec::new();
+    for window in filter.windows(now) {
+        let missing = limit - i64::try_from(page.len()).unwrap_or(limit);
+        if missing > 0 {
+            page.extend(list_within(&mut transaction, &window, missing).await?);
+        }
+    }
+    // Nothing was written; the settings end here, also within a transaction of the caller's.
+    transaction.rollback().await?;
+    Ok(page)
+}
+
+impl RunFilter {
+    /// The same filter for the latest two months that can hold such runs, and for what lies before, if anything may.
+    fn windows(&self, now: DateTime<Utc>) -> Vec<Self> {
+        let is_unfinished = self
+            .statuses
+            .as_ref()
+            .is_some_and(|statuses| !statuses.iter().any(|status| status.is_terminal()));
+        // By the id's own clock; an id that tells no time is compared as it is.
+        let cursor = self.before.and_then(|id| {
+            let (seconds, _) = id.0.get_timestamp()?.to_unix();
+            DateTime::from_timestamp(i64::try_from(seconds).ok()?, 0)
+        });
+        let newest = [self.created_before, cursor]
+            .into_iter()
+            .flatten()
+            .fold(now, DateTime::min);
+        let month = newest.date_naive().with_day(1);
+        let Some(cut) = month.and_then(|month| month.checked_sub_months(Months::new(1))) else {
+            return vec![self.clone()];
+        };
+        let cut = cut.and_time(NaiveTime::MIN).and_utc();
+        if is_unfinished || self.created_from.is_some_and(|from| from >= cut) {
+            return vec![self.clone()];
+        }
+        let latest = Self {
+            created_from: Some(cut),
+            ..self.clone()
+        };
+        let before = Self {
+            created_before: Some(self.created_before.map_or(cut, |before| before.min(cut))),
+            ..self.clone()
+        };
+        vec![latest, before]
+    }
+}
+
+async fn list_within(
+    db: &mut PgConnection,
+    filter: &RunFilter,
+    limit: i64,
+) -> DbResult<Vec<RunView>> {
+    let words = filter.statuses.as_ref().map(|statuses| {
+        let words = statuses.iter().map(|status| status.as_str().to_owned());
+        words.collect::<Vec<_>>()
+    });
+    // One status alone finds an index in which its runs are in order; several are sought among all that went wrong. Never both: the
+    // planner would take them for two conditions that seldom meet.
+    let (statuses, only) = match words.as_deref() {
+        Some([status]) => (None, Some(status.clone())),
+        _ => (words, None),
+    };
+    // An unfinished run has no time of its end: the plan then leaves the queue's table out.
+    let is_finished = filter
+        .statuses
+        .as_ref()
+        .is_some_and(|statuses| statuses.iter().all(|status| status.is_terminal()));
+    Ok(sqlx::query_as!(
         RunView,
         r#"select r.id as "id!: RunId", r.status as "status!: RunStatus", r.batch_id as "batch_id!: BatchId",
                   r.schedule_id as "schedule_id: ScheduleId", s.key as "schedule_key?",
@@ -171,6 +242,8 @@ pub async fn list_runs(
                  and ($6::timestamptz is null or id >= syncline.run_id_floor($6))
                  and ($7::timestamptz is null or id < syncline.run_id_floor($7))
                  and ($8::uuid is null or id < $8)
+                 and ($10::text is null or status = $10)
+                 and (not $11 or finished_at is not null)
                order by id desc
                limit $9
            ) r
@@ -186,12 +259,12 @@ pub async fn list_runs(
         filter.created_from,
         filter.created_before,
         filter.before.map(|id| id.0),
-        limit
+        limit,
+        only,
+        is_finished
     )
-    .fetch_all(&mut *transaction)
-    .await?;
-    transaction.commit().await?;
-    Ok(page)
+    .fetch_all(db)
+    .await?)
 }
 
 /// A run by id.

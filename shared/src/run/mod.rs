@@ -4,6 +4,7 @@ mod backoff;
 mod counts;
 mod failure;
 mod machine;
+mod read_back;
 mod retry;
 mod state;
 
@@ -11,6 +12,7 @@ pub use backoff::Backoff;
 pub use counts::{Progress, StreamCounts, StreamProgress, StreamStatus};
 pub use failure::{FailureKind, RunError};
 pub use machine::{Move, Place};
+pub use read_back::{ReadBack, read_back};
 pub use retry::{AfterFailure, RetryPolicy, after_failure};
 pub use state::{AttemptOutcome, Outcome, RunKind, RunOrigin, RunState, RunStatus, WaitReason};
 

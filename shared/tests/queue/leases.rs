@@ -183,3 +183,53 @@ async fn claims_that_run_at_once_share_the_queue() {
     ids.dedup();
     assert_eq!(ids.len(), 60);
 }
+
+/// Waits until somebody waits for a lock of this database.
+async fn until_a_lock_is_waited_for(world: &World) {
+    loop {
+        let waits: bool = sqlx::query_scalar(
+            "select exists (select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock')",
+        )
+        .fetch_one(&world.pool)
+        .await
+        .unwrap();
+        if waits {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_is_cancelled_just_as_it_ends_or_is_handed_back_does_not_stay_running() {
+    let world = World::new().await;
+    let two = world.business("acme", 2).await;
+    world.enqueue(&two, Duration::ZERO).await;
+    let runs = world.claim(2).await;
+
+    let mut cancelling = world.database.begin().await.unwrap();
+    run::cancel(&mut cancelling, runs[0].id, "anna", None)
+        .await
+        .unwrap();
+    let finishing = world.finish(&runs[0]);
+    let committing = async {
+        until_a_lock_is_waited_for(&world).await;
+        cancelling.commit().await.unwrap();
+    };
+    let (finished, ()) = tokio::join!(finishing, committing);
+    assert!(finished, "its lease was good");
+    assert_eq!(world.state(runs[0].id).await, None);
+
+    let mut cancelling = world.database.begin().await.unwrap();
+    run::cancel(&mut cancelling, runs[1].id, "anna", None)
+        .await
+        .unwrap();
+    let releasing = world.release(&runs[1], None);
+    let committing = async {
+        until_a_lock_is_waited_for(&world).await;
+        cancelling.commit().await.unwrap();
+    };
+    let (released, ()) = tokio::join!(releasing, committing);
+    released.unwrap();
+    assert_eq!(world.state(runs[1].id).await, Some(RunState::Queued));
+}

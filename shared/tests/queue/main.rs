@@ -2,7 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
 
+mod clock;
+mod expected;
+mod fairness;
 mod gate;
 mod leases;
+mod model;
+mod retention;
 mod turns;
+mod walk;
 mod world;

@@ -58,16 +58,21 @@ impl World {
 
     /// A business with so many connections.
     pub(crate) async fn business(&self, key: &str, connections: usize) -> Vec<RunTarget> {
+        self.business_on(key, &vec!["g2a"; connections]).await
+    }
+
+    /// A business with a connection on each of these platforms.
+    pub(crate) async fn business_on(&self, key: &str, platforms: &[&str]) -> Vec<RunTarget> {
         let mut db = self.db().await;
         let business = business::create(&mut db, key, key).await.unwrap();
         let empty = json!({});
         let mut targets = Vec::new();
-        for number in 0..connections {
+        for (number, platform) in platforms.iter().enumerate() {
             let draft = ConnectionDraft {
                 key: &format!("{key}-{number}"),
                 name: "a connection",
                 business_id: business.id,
-                platform: "g2a",
+                platform,
                 config: &empty,
                 base_url: None,
                 streams: None,
@@ -79,7 +84,7 @@ impl World {
             targets.push(RunTarget {
                 connection_id: id,
                 business_id: business.id,
-                platform: "g2a".to_owned(),
+                platform: (*platform).to_owned(),
                 retry_of: None,
             });
         }
@@ -88,6 +93,16 @@ impl World {
 
     /// Enqueues a run for each of the connections, in one call.
     pub(crate) async fn enqueue(&self, targets: &[RunTarget], delay: Duration) -> Vec<EnqueuedRun> {
+        self.enqueue_at(targets, delay, PRIORITY_MANUAL).await
+    }
+
+    /// The same at a given priority.
+    pub(crate) async fn enqueue_at(
+        &self,
+        targets: &[RunTarget],
+        delay: Duration,
+        priority: i16,
+    ) -> Vec<EnqueuedRun> {
         let mut db = self.db().await;
         let batch = NewBatch {
             origin: RunOrigin::Manual,
@@ -107,18 +122,23 @@ impl World {
             kind: RunKind::Full,
             streams: None,
             page: None,
-            priority: PRIORITY_MANUAL,
+            priority,
             delay,
         };
         run::enqueue(&mut db, &new, targets).await.unwrap()
     }
 
     pub(crate) async fn claim(&self, limit: i64) -> Vec<ClaimedRun> {
+        self.claim_within(limit, limit).await
+    }
+
+    /// Claims at most `room` runs of each platform, while several have runs ready.
+    pub(crate) async fn claim_within(&self, limit: i64, room: i64) -> Vec<ClaimedRun> {
         let claim = Claim {
             queue: SYNC_QUEUE,
             limit,
             rooms: &[],
-            room: limit,
+            room,
             process: self.process,
         };
         run::claim(&mut *self.db().await, &claim).await.unwrap()
@@ -147,17 +167,22 @@ impl World {
         run: &ClaimedRun,
         wait: Option<(WaitReason, Duration)>,
     ) -> DbResult<()> {
+        let to = wait.map_or(ReleaseTo::Front, |(reason, wait)| {
+            ReleaseTo::Wait(reason, wait)
+        });
+        self.release_to(run, to).await
+    }
+
+    pub(crate) async fn release_to(&self, run: &ClaimedRun, to: ReleaseTo) -> DbResult<()> {
         let back = Release {
             id: run.id,
             token: run.token,
-            attempt: if wait.is_some() {
-                AttemptOutcome::Limited
-            } else {
-                AttemptOutcome::Drained
+            attempt: match to {
+                ReleaseTo::Front => AttemptOutcome::Drained,
+                ReleaseTo::Back => AttemptOutcome::Yielded,
+                ReleaseTo::Wait(..) => AttemptOutcome::Limited,
             },
-            to: wait.map_or(ReleaseTo::Front, |(reason, wait)| {
-                ReleaseTo::Wait(reason, wait)
-            }),
+            to,
             reason: None,
             failures: run.failures,
             error: None,

@@ -11,7 +11,7 @@ use syncline_shared::db::run::{
     Checkpoint, ClaimedRun, LogLevel, append_log, find_checkpoint, write_checkpoint,
 };
 use syncline_shared::db::{Database, DbError, DbResult, answered, answered_within};
-use syncline_shared::run::{Progress, StreamCounts, StreamStatus};
+use syncline_shared::run::{Progress, ReadBack, StreamCounts, StreamStatus, read_back};
 
 use super::checkpoint::{RunPosition, StreamPosition};
 use super::log::AttemptLog;
@@ -236,14 +236,20 @@ impl Writer {
                 find_checkpoint(&mut db, self.run.id, self.run.token).await
             };
             match answered(looking).await {
-                Ok(Some((written, progress))) if written == sequence => return Ok(Some(progress)),
-                Ok(Some(_)) if !matches!(error, DbError::Stale) => {
-                    self.pause().await?;
-                    return Ok(None);
-                }
-                Ok(_) => {
-                    stale(self.run.id, self.run.token);
-                    return Err(WriteError::Lost);
+                Ok(found) => {
+                    let number = found.as_ref().map(|(number, _)| *number);
+                    let refused = matches!(error, DbError::Stale);
+                    match (read_back(number, sequence, refused), found) {
+                        (ReadBack::Written, Some((_, progress))) => return Ok(Some(progress)),
+                        (ReadBack::NotWritten, _) => {
+                            self.pause().await?;
+                            return Ok(None);
+                        }
+                        _ => {
+                            stale(self.run.id, self.run.token);
+                            return Err(WriteError::Lost);
+                        }
+                    }
                 }
                 Err(_) => self.pause().await?,
             }

@@ -52,7 +52,12 @@ impl Claimer {
             ),
         );
         let draining = life.draining();
+        // True while it is not known whether a claim was carried out whose answer was lost: nobody else would end its runs.
+        let mut is_in_doubt = false;
         while !draining.is_cancelled() {
+            if is_in_doubt {
+                is_in_doubt = !self.adopt().await;
+            }
             let Some(places) = self.places().await else {
                 tokio::select! {
                     () = self.leases.place_freed() => {}
@@ -66,7 +71,7 @@ impl Claimer {
                 Ok(_) => POLL_EVERY,
                 Err(error) => {
                     tracing::warn!(%error, "claiming failed: {error}");
-                    self.adopt().await;
+                    is_in_doubt = !self.adopt().await;
                     RETRY_AFTER
                 }
             };
@@ -129,16 +134,15 @@ impl Claimer {
         Ok(claimed)
     }
 
-    /// Finds runs that were claimed by a statement whose answer was lost, and takes them up.
-    async fn adopt(&self) {
+    /// Finds runs that were claimed by a statement whose answer was lost, and takes them up. False: the database did not answer.
+    async fn adopt(&self) -> bool {
         let process = self.leases.process();
         let found = async {
             let mut db = self.database.session().await?;
             list_leased(&mut db, process).await
         };
-        // If this fails as well, the next failed claim, or at last the rescue, finds them.
         let Ok(mut runs) = answered(found).await else {
-            return;
+            return false;
         };
         runs.retain(|run| {
             !self.leases.holds((run.id, run.token)) && self.leases.enter(run, process)
@@ -151,6 +155,7 @@ impl Claimer {
             );
             self.buffer.push(runs);
         }
+        true
     }
 }
 

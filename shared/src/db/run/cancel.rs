@@ -107,7 +107,7 @@ async fn end_idle(
                    state = 'queued',
                    fair_turn = greatest(
                        r.fair_turn, (select coalesce(pg_sequence_last_value('syncline.virtual_turn'), 0)) + r.priority + 1)
-               where r.state = 'blocked' and r.id = any (array(
+               where r.state is not distinct from 'blocked' and r.id = any (array(
                    select (select b.id from syncline.run b
                            where b.connection_id = g.connection_id and b.state = 'blocked' and b.id <> all ($1)
                            order by b.fair_turn limit 1)

@@ -117,7 +117,7 @@ pub async fn enqueue(
                from numbered n
                where $13::float8 <= 0 and n.held is null
                  and not exists (select from syncline.run b
-                                 where b.connection_id = n.connection_id and b.state = 'blocked')
+                                 where b.connection_id = n.connection_id and b.state = 'blocked' offset 0)
                order by n.ordinal
                on conflict (connection_id) where state in ('queued', 'running') do nothing
                returning id, connection_id, state, retry_of

@@ -53,21 +53,22 @@ pub async fn finish(
         .map(|run| serde_json::to_value(run.error.as_ref()?).ok())
         .collect();
     // The token alone proves the lease, so there is no predicate on the state, whose statistics mislead the planner. Rows
-    // are locked one by one through the primary key and deleted by ctid. `promoted` reads what `gone` returns, so a gate is left
-    // before it is taken.
+    // are locked one by one through the primary key, and deleted by id: when a lock was waited for, for somebody who asked to cancel
+    // the run, the row has moved, and what lies at its new ctid is younger than this statement's snapshot. `promoted` reads what
+    // `gone` returns, so a gate is left before it is taken. `offset 0` has the history asked for one run after the other, too.
     Ok(sqlx::query_scalar!(
         r#"with ended as materialized (
-               select r.ctid as row_id, o.*
+               select o.*
                from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::int[], $6::jsonb[], $7::bigint[],
                            $8::text[])
                     as o (id, token, outcome, attempt_outcome, failed, error, calls, reason)
                cross join lateral (
-                   select run.ctid from syncline.run
+                   select from syncline.run
                    where run.id = o.id and run.lease_token = o.token
                    for update) r
            ),
            gone as (
-               delete from syncline.run r where r.ctid = any (array(select row_id from ended)) returning r.*
+               delete from syncline.run r where r.id = any (array(select id from ended)) returning r.*
            ),
            closed as (
                insert into syncline.attempt
@@ -81,7 +82,7 @@ pub async fn finish(
                    state = 'queued',
                    fair_turn = greatest(
                        r.fair_turn, (select coalesce(pg_sequence_last_value('syncline.virtual_turn'), 0)) + r.priority + 1)
-               where r.state = 'blocked' and r.id = any (array(
+               where r.state is not distinct from 'blocked' and r.id = any (array(
                    select (select b.id from syncline.run b
                            where b.connection_id = g.connection_id and b.state = 'blocked'
                            order by b.fair_turn limit 1)
@@ -105,7 +106,7 @@ pub async fn finish(
            union all
            select h.id from unnest($1::uuid[], $2::bigint[]) as o (id, token)
            cross join lateral (
-               select k.id from syncline.run_history k where k.id = o.id and k.lease_token = o.token) h"#,
+               select k.id from syncline.run_history k where k.id = o.id and k.lease_token = o.token offset 0) h"#,
         &ids,
         &tokens,
         &outcomes,

@@ -8,7 +8,11 @@
 //!   enqueued at that very moment may be overlooked; the sweep in `promote.rs` finds it.
 //! - Whatever queues a run anew gives it a turn that is not behind the queue's virtual time: what was held back for long does not
 //!   overtake everybody.
-//! - Rows are taken by ctid where many are taken at once: the planner has no other plan to choose then.
+//! - Rows are taken by ctid where many are taken at once and locked rows are passed over: the planner has no other plan to choose then. A
+//!   row whose lock is waited for is taken by id: the ctid that the wait ends with is too young for the statement's snapshot.
+//! - A plan may have been made when the tables were empty, and any plan was as good as another. So what is asked for each row is
+//!   written such that it stays a look-up for each row (`offset 0`), and a state that is only asked again does not tempt the planner to
+//!   read a partial index from end to end (`is not distinct from`).
 
 mod cancel;
 mod checkpoint;

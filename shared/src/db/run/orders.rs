@@ -52,7 +52,7 @@ pub async fn list_orders(db: &mut PgConnection, held: &[(RunId, i64)]) -> DbResu
                       end as why
                from unnest($1::uuid[], $2::bigint[]) as h (id, token)
                cross join lateral (
-                   select * from syncline.run x where x.id = h.id and x.lease_token = h.token) r
+                   select * from syncline.run x where x.id = h.id and x.lease_token = h.token offset 0) r
                cross join lateral (
                    select case when exists (select from syncline.pause)
                                then syncline.pause_note(r.platform, r.business_id, r.connection_id) end as note) p

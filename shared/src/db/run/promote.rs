@@ -86,13 +86,13 @@ async fn promote(db: &mut PgConnection, connections: &[Uuid]) -> DbResult<u64> {
         "update syncline.run r set
              state = 'queued',
              fair_turn = greatest(r.fair_turn, (select coalesce(pg_sequence_last_value('syncline.virtual_turn'), 0)) + r.priority + 1)
-         where r.state = 'blocked' and r.id = any (array(
+         where r.state is not distinct from 'blocked' and r.id = any (array(
              select (select b.id from syncline.run b
                      where b.connection_id = c.id and b.state = 'blocked'
                      order by b.fair_turn limit 1)
              from (select distinct unnest($1::uuid[])) as c (id)
              where not exists (select from syncline.run a
-                               where a.connection_id = c.id and a.state in ('queued', 'running'))))",
+                               where a.connection_id = c.id and a.state in ('queued', 'running') offset 0)))",
         connections
     )
     .execute(db)
@@ -119,7 +119,7 @@ pub async fn promote_stranded(db: &mut PgConnection) -> DbResult<u64> {
            select c.connection_id as "connection_id!" from crowded c
            where c.connection_id is not null
              and not exists (select from syncline.run a
-                             where a.connection_id = c.connection_id and a.state in ('queued', 'running'))"#
+                             where a.connection_id = c.connection_id and a.state in ('queued', 'running') offset 0)"#
     )
     .fetch_all(&mut *db)
     .await?;

@@ -79,7 +79,7 @@ pub async fn release(db: &mut PgConnection, release: &Release, process_name: &st
                        r.fair_turn, (select coalesce(pg_sequence_last_value('syncline.virtual_turn'), 0)) + r.priority + 1)
                        else r.fair_turn end,
                    failures = $6, last_error = coalesce($7, r.last_error)
-               from held h where r.id = h.id
+               where r.id = any (array(select id from held))
                returning r.connection_id, r.state
            ),
            closed as (
@@ -94,7 +94,7 @@ pub async fn release(db: &mut PgConnection, release: &Release, process_name: &st
                    state = 'queued',
                    fair_turn = greatest(
                        r.fair_turn, (select coalesce(pg_sequence_last_value('syncline.virtual_turn'), 0)) + r.priority + 1)
-               where r.state = 'blocked' and r.id = any (array(
+               where r.state is not distinct from 'blocked' and r.id = any (array(
                    select coalesce(
                        (select id from urgent),
                        (select b.id from syncline.run b

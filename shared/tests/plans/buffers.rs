@@ -1,0 +1,39 @@
+//! What a claim costs, whatever lies in the queue beside what it takes.
+
+use crate::explain::{analysed, run};
+use crate::fill;
+use crate::statements::find;
+
+/// Buffers of a claim of a hundred runs out of two thousand, beside so many others whose turns are earlier: they would be first.
+async fn cost_of_a_claim(state: &str, others: u32) -> u64 {
+    let (_database, mut db) = fill::database().await;
+    if others > 0 {
+        fill::runs(&mut db, state, 1, others).await;
+    }
+    fill::runs(&mut db, "queued", 200_001, 2_000).await;
+    run(&mut db, "vacuum (analyze) syncline.run").await;
+    let claim = find("claim", &["with recursive alive as"]);
+    let process = fill::id_of("process", 1);
+    let arguments = format!("'sync', 100, {process}, array[]::text[], array[]::int8[], 100");
+    analysed(&mut db, &claim, &arguments).await.buffers()
+}
+
+async fn assert_claims_cost_the_same_beside(state: &str) {
+    let alone = cost_of_a_claim(state, 0).await;
+    let beside = cost_of_a_claim(state, 100_000).await;
+    println!("a claim of 100: {alone} buffers, beside 100,000 {state} runs {beside}");
+    assert!(
+        beside * 5 <= alone * 6,
+        "{alone} alone, {beside} beside them"
+    );
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_waiting_runs_cost_a_claim_nothing() {
+    assert_claims_cost_the_same_beside("waiting").await;
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_blocked_runs_cost_a_claim_nothing() {
+    assert_claims_cost_the_same_beside("blocked").await;
+}
