@@ -51,7 +51,7 @@ impl BadDay {
         story::wait_until_all_have_ended(&self.cluster, LONGEST).await;
         self.cluster.simulator.set_faults(json!({})).await;
         for member in &self.fleet.members {
-            let run = self.cluster.api.start_run(&member.key).await;
+            let run = self.start_run(&member.key).await;
             self.cluster.api.wait_for_success(&run).await;
         }
         let (stories, problems) = self.fleet.judge(&mut self.cluster, LONGEST).await;
@@ -63,6 +63,21 @@ impl BadDay {
             "no worker died, yet runs were given away: {lost:#?}"
         );
         stories
+    }
+
+    /// Starts a run as a client does that heeds a 503: the API may just have found out that its connections are gone.
+    async fn start_run(&self, connection: &str) -> String {
+        let body = json!({"connection": connection});
+        let answer = until("the API to take on a run", async || {
+            let answer = self.cluster.api.post("/runs", body.clone()).await;
+            match answer.status {
+                503 => Look::not_yet(answer.text),
+                _ => Look::Done(answer),
+            }
+        })
+        .await;
+        let run = answer.expect(202);
+        run["id"].as_str().unwrap().to_owned()
     }
 
     /// Throws out whoever is connected on behalf of the product, and answers how many that were.
