@@ -167,11 +167,12 @@ impl<'a> Inflictor<'a> {
         while began.elapsed() < PATIENCE {
             let (running, waiting): (i64, i64) =
                 sqlx::query_as(query).fetch_one(&mut db).await.unwrap();
-            if running > 0 && waiting >= running {
-                if let Some(victim) = self.worker_of_a_running_run(choice).await {
-                    println!("chaos: {victim} stands in its merge, with {running} attempts in all");
-                    return (lock, victim);
-                }
+            if running > 0
+                && waiting >= running
+                && let Some(victim) = self.worker_of_a_running_run(choice).await
+            {
+                println!("chaos: {victim} stands in its merge, with {running} attempts in all");
+                return (lock, victim);
             }
             sleep(Duration::from_millis(40)).await;
         }
