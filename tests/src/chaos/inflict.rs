@@ -162,7 +162,7 @@ impl<'a> Inflictor<'a> {
         let mut db = self.cluster.connect_to_database().await;
         let query = "select (select count(*) from syncline.runs where status = 'running'), \
                             (select count(*) from pg_stat_activity \
-                             where wait_event_type = 'Lock' and application_name = 'syncline worker')";
+                             where wait_event_type = 'Lock' and application_name like 'syncline worker%')";
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
             let (running, waiting): (i64, i64) =

@@ -3,7 +3,11 @@
 //! The program under test is looked for in `SYNCLINE_BIN`, else beside this binary: `cargo build --bin syncline` makes it,
 //! `cargo xtask test` does so by itself. Tests named `proof_...` are ignored here and run by `cargo xtask proof`.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of tests fail loudly, too")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "the helpers of tests fail loudly, too, and a proof shows what it measured"
+)]
 
 mod api;
 mod bad_input;

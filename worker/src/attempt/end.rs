@@ -376,7 +376,7 @@ mod tests {
             assert_eq!(release.failures, 2, "{stop:?}");
             assert!(release.reason.is_some(), "{stop:?}");
         }
-        let stop = Stop::Asked(Asked::Stalled(Duration::from_secs(600)));
+        let stop = Stop::Asked(Asked::Stalled(Duration::from_mins(10)));
         let release = released(stop);
         assert_eq!(
             (release.attempt, release.failures),

@@ -90,9 +90,8 @@ impl Executor {
             log: AttemptLog::new(self.clock.clone()),
         };
         let mut policy = RetryPolicy::default();
-        let result = self
-            .sync_all(&run, held, &calls, &mut writer, &mut policy)
-            .await;
+        // On the heap: everything that a sync has under way is in it.
+        let result = Box::pin(self.sync_all(&run, held, &calls, &mut writer, &mut policy)).await;
         let calls = calls.load(Ordering::Relaxed);
         let end = match result {
             Ok(stream_error) => completed(&run, &writer.state, calls, stream_error),

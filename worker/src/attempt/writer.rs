@@ -22,7 +22,7 @@ use crate::queue::{Held, stale};
 /// Before a database that did not answer is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// A transaction that takes longer is taken for lost: its connection may be silent.
-const WRITTEN_WITHIN: Duration = Duration::from_secs(60);
+const WRITTEN_WITHIN: Duration = Duration::from_mins(1);
 /// Refused records that are kept as samples, per batch.
 const SAMPLES: usize = 3;
 

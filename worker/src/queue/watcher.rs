@@ -75,15 +75,11 @@ async fn pass_on_orders(database: &Database, leases: &Leases) {
         let mut db = database.session().await?;
         list_orders(&mut db, &held).await
     };
-    match within_a_heartbeat(leases, asking).await {
-        Some(orders) => {
-            for order in orders {
-                let key = (order.id, order.token);
-                tracing::info!(run.id = %order.id, order = order.order.as_str(), "run {} is asked to {}", order.id, order.order);
-                leases.ask(key, asked_by(order));
-            }
-        }
-        None => tracing::debug!("orders to runs under way could not be read"),
+    // Without an answer the next look, a second later, asks again.
+    for order in within_a_heartbeat(leases, asking).await.unwrap_or_default() {
+        let key = (order.id, order.token);
+        tracing::info!(run.id = %order.id, order = order.order.as_str(), "run {} is asked to {}", order.id, order.order);
+        leases.ask(key, asked_by(order));
     }
 }
 
