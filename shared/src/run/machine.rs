@@ -71,7 +71,7 @@ impl Place {
         Some(match (self, change) {
             (Self::Queued, Move::Claim) => Self::Running,
             (Self::Running, Move::Finish(outcome)) => Self::Ended(outcome),
-            (Self::Running, Move::HandBack) => Self::Queued,
+            (Self::Running, Move::HandBack) | (Self::Blocked, Move::Promote) => Self::Queued,
             (Self::Running, Move::GiveWay) => Self::Blocked,
             (
                 Self::Running,
@@ -84,7 +84,6 @@ impl Place {
             | (Self::Waiting(WaitReason::Pause | WaitReason::Dependency), Move::Resume) => {
                 Self::Blocked
             }
-            (Self::Blocked, Move::Promote) => Self::Queued,
             (Self::Queued | Self::Blocked, Move::Pause) => Self::Waiting(WaitReason::Pause),
             (Self::Queued | Self::Blocked | Self::Waiting(_), Move::Cancel) => {
                 Self::Ended(Outcome::Cancelled)
