@@ -12,6 +12,7 @@
 //! them, so that every run can still end is searched for here (`reach.rs`).
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(clippy::print_stdout, reason = "the size of the model")]
 
 mod action;
 mod model;

@@ -9,6 +9,10 @@ use crate::world::{Doing, PAGES, Process, Run, Worker, World};
 
 /// What keeps the data safe; tests take one away at a time.
 #[derive(Debug, Clone, Copy)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one rule to take away"
+)]
 pub(crate) struct Rules {
     /// A write must name the current lease token.
     pub(crate) token: bool,

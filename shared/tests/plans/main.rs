@@ -5,6 +5,7 @@
 //! the same on every machine.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(clippy::print_stdout, reason = "figures for whoever reads on")]
 
 mod buffers;
 mod explain;

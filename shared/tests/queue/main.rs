@@ -1,6 +1,7 @@
 //! The queue's questions, asked of a real database.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
+#![expect(clippy::print_stdout, reason = "the story of a failure")]
 
 mod clock;
 mod expected;
