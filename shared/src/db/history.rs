@@ -179,7 +179,10 @@ impl RunFilter {
             return vec![self.clone()];
         };
         let cut = cut.and_time(NaiveTime::MIN).and_utc();
-        if is_unfinished || self.created_from.is_some_and(|from| from >= cut) {
+        // Run ids count milliseconds since 1970: there is nothing before, and no id for it.
+        let is_all =
+            cut < DateTime::UNIX_EPOCH || self.created_from.is_some_and(|from| from >= cut);
+        if is_unfinished || is_all {
             return vec![self.clone()];
         }
         let latest = Self {
