@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail};
 
@@ -83,6 +83,14 @@ impl Run {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         self.0.status().is_ok_and(|status| status.success())
+    }
+
+    /// Starts it, with pipes to its input and from its output. Its errors are shown.
+    pub(crate) fn spawn(mut self) -> anyhow::Result<Child> {
+        self.0.stdin(Stdio::piped()).stdout(Stdio::piped());
+        self.0
+            .spawn()
+            .with_context(|| format!("cannot run {}", self.text()))
     }
 
     fn text(&self) -> String {

@@ -10,7 +10,7 @@ use crate::command::{Run, debug_dir, root};
 use crate::tools;
 
 /// A command of `syncline-test-postgres`, built first. Cargo stays silent unless the build fails.
-fn test_postgres(arguments: &[&str]) -> Run {
+pub(crate) fn test_postgres(arguments: &[&str]) -> Run {
     let front = ["run", "--quiet", "--package", "syncline-postgres", "--bin"];
     Run::cargo(&front)
         .args(&["syncline-test-postgres", "--"])

@@ -7,6 +7,7 @@
 mod ci;
 mod command;
 mod database;
+mod peers;
 mod requirements;
 mod tests;
 mod tools;
@@ -58,6 +59,8 @@ enum Chore {
         #[arg(long, conflicts_with = "fresh")]
         stop: bool,
     },
+    /// Measures our queue beside those we are compared with: bench/README.md.
+    BenchPeers(peers::BenchPeers),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -72,6 +75,7 @@ fn main() -> anyhow::Result<()> {
             println!("{}", database::development_url(fresh)?);
             Ok(())
         }
+        Chore::BenchPeers(arguments) => peers::run(&arguments),
     }
 }
 

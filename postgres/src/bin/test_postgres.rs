@@ -1,10 +1,13 @@
 //! The shared test server from the command line, for `cargo xtask`, which so needs none of its dependencies.
 
+use std::io::{BufRead, stdin};
 use std::path::Path;
 use std::process::ExitCode;
 
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use syncline_postgres::Binaries;
-use syncline_postgres::testing::{Stopped, named_database, stop_shared};
+use syncline_postgres::testing::{PrivateServer, Stopped, named_database, stop_shared};
+use tokio::signal::unix::{SignalKind, signal};
 
 const USAGE: &str = "usage:
   syncline-test-postgres installed
@@ -13,6 +16,9 @@ const USAGE: &str = "usage:
       prints the URL of a migrated database on the test server, made when it is missing
   syncline-test-postgres fresh-database NAME MIGRATIONS_FOLDER
       the same, made anew
+  syncline-test-postgres serve [SETTING=VALUE ...]
+      starts a server of its own and serves it until standard input ends: for each line, the name of a database,
+      the database made for the line before is dropped, and the URL of the new, empty one is printed
   syncline-test-postgres stop
       stops the test server, unless a running test uses it";
 
@@ -45,6 +51,7 @@ async fn run(arguments: &[&str]) -> Result<String, String> {
         }
         ["database", name, folder] => database(name, folder, false).await,
         ["fresh-database", name, folder] => database(name, folder, true).await,
+        ["serve", settings @ ..] => serve(settings).await.map_err(|error| error.to_string()),
         ["stop"] => match stop_shared().await.map_err(|error| error.to_string())? {
             Stopped::Stopped => Ok("the test server is stopped".to_owned()),
             Stopped::NotRunning => Ok("no test server runs".to_owned()),
@@ -60,4 +67,34 @@ async fn database(name: &str, folder: &str, fresh: bool) -> Result<String, Strin
     named_database(name, Path::new(folder), fresh)
         .await
         .map_err(|error| error.to_string())
+}
+
+/// For benchmarks: what one contestant leaves behind must not be written or vacuumed while the next one runs.
+#[expect(clippy::print_stdout, reason = "the answers")]
+async fn serve(settings: &[&str]) -> Result<String, Box<dyn std::error::Error>> {
+    // Ctrl-C reaches the caller, too; its end is what ends this program, in order.
+    let _interrupts = signal(SignalKind::interrupt())?;
+    let mut pairs = Vec::new();
+    for setting in settings {
+        pairs.push(setting.split_once('=').ok_or(USAGE)?);
+    }
+    let private = PrivateServer::start(&pairs).await?;
+    let server = private.server();
+    let mut admin = PgConnection::connect(&server.url("postgres")).await?;
+    let mut last = None;
+    for line in stdin().lock().lines() {
+        let name = line?;
+        if !name.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
+            return Err("a name has small letters and underscores only".into());
+        }
+        if let Some(last) = last {
+            let drop = format!("drop database {last} with (force)");
+            admin.execute(AssertSqlSafe(drop)).await?;
+        }
+        server.ensure_database(&name).await?;
+        admin.execute("checkpoint").await?;
+        println!("{}", server.url(&name));
+        last = Some(name);
+    }
+    Ok("the server is stopped".to_owned())
 }
