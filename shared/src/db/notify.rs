@@ -23,7 +23,7 @@ pub const SCHEDULE_CHANGED: &str = "syncline_schedule";
 /// A wake-up for workers: a run under way is to be cancelled, or something was paused.
 pub const ORDERS_CHANGED: &str = "syncline_order";
 
-const QUIET: Duration = Duration::from_millis(20);
+const QUIET: Duration = Duration::from_millis(3);
 /// A listener's server is asked so often whether it is there.
 const ASK_EVERY: Duration = Duration::from_secs(5);
 /// An answer that takes longer does not come.
