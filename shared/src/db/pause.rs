@@ -130,23 +130,6 @@ pub async fn list_pauses(db: &mut PgConnection) -> DbResult<Vec<Pause>> {
     .await?)
 }
 
-/// Why runs of this platform, business and connection rest, in words; `None`: they do not.
-pub async fn find_note(
-    db: &mut PgConnection,
-    platform: &str,
-    business: BusinessId,
-    connection: ConnectionId,
-) -> DbResult<Option<String>> {
-    Ok(sqlx::query_scalar!(
-        "select syncline.pause_note($1, $2, $3)",
-        platform,
-        business.0,
-        connection.0
-    )
-    .fetch_one(db)
-    .await?)
-}
-
 /// True if something was paused within the last minute: a run that was queued at that moment may have been overlooked.
 pub async fn is_fresh(db: &mut PgConnection) -> DbResult<bool> {
     Ok(sqlx::query_scalar!(
