@@ -88,12 +88,9 @@ pub(crate) async fn enqueue_again(
     requested_by: &str,
 ) -> ApiResult<Repeated> {
     let new_batch = NewBatch {
-        origin: RunOrigin::Manual,
-        schedule_id: None,
-        nominal_at: None,
-        requested_by: Some(requested_by),
         runs: finished.len(),
         left_out,
+        ..NewBatch::of_runs(requested_by)
     };
     let batch_id = batch::create(db, &new_batch).await?;
     let mut oldest_first: Vec<&FinishedRun> = finished.iter().collect();
@@ -118,6 +115,8 @@ pub(crate) async fn enqueue_again(
             page: first.page,
             priority: PRIORITY_MANUAL,
             delay: Duration::ZERO,
+            range: None,
+            time_limit_seconds: None,
         };
         let targets: Vec<RunTarget> = runs.iter().map(|run| target(run)).collect();
         for run in enqueue(db, &new, &targets).await? {
@@ -137,5 +136,6 @@ fn target(run: &FinishedRun) -> RunTarget {
         business_id: run.business_id,
         platform: run.platform.clone(),
         retry_of: Some(run.id),
+        delay: Duration::ZERO,
     }
 }

@@ -3,9 +3,11 @@
 //! Any number of schedulers run at once; none is a leader. Each due schedule is locked by the one that decides its tick, each
 //! housekeeping step is safe to be done twice.
 //!
-//! - `tick`: one due schedule becomes a tick, a batch and its runs, in one transaction.
-//! - `services`: rescue, due-mover, partitions, pruning.
+//! - `agenda`: sees what is to be done, and wakes who does it.
+//! - `tick`: due schedules become ticks, batches and their runs, in one transaction.
+//! - `services`: fan-outs, closing of batches, due-mover, rescue, partitions, pruning.
 
+mod agenda;
 mod services;
 mod tick;
 
@@ -21,6 +23,8 @@ use syncline_shared::ids::ProcessId;
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::run::LONGEST_AGE;
 use syncline_shared::telemetry::process_name;
+
+use agenda::Prompts;
 
 /// Configuration of a scheduler.
 #[derive(Debug, Clone, Args)]
@@ -74,11 +78,21 @@ pub async fn run(
 
     let tasks = life.child();
     let wake = Waker::start(database.clone(), notify::RUN_QUEUED, &tasks);
+    let prompts = Prompts::default();
     tasks.spawn(
         "tick",
-        tick::tick_on(database.clone(), wake.clone(), tasks.clone()),
+        tick::tick_on(
+            database.clone(),
+            prompts.clone(),
+            wake.clone(),
+            tasks.clone(),
+        ),
     );
-    services::start(&database, id, &config, &wake, &tasks);
+    services::start(&database, id, &config, &prompts, &wake, &tasks);
+    tasks.spawn(
+        "agenda",
+        agenda::look_on(database.clone(), prompts, tasks.clone()),
+    );
     tasks.finished().await?;
 
     let mut db = database.session().await?;

@@ -18,7 +18,7 @@ use crate::resources::business::BusinessInput;
 use crate::resources::connection::CheckedConnection;
 use crate::resources::fields::escape;
 use crate::resources::lookup::{
-    create_connection, create_schedule, first_tick, resolve_target, stored_secrets,
+    create_connection, create_schedule, set_next_moment, resolve_target, stored_secrets,
 };
 use crate::resources::schedule::{ResolvedTarget, ScheduleInput};
 use crate::resources::{Notes, accept, secrets};
@@ -164,12 +164,7 @@ async fn write_schedule(
     };
     let now = syncline_shared::db::now(db).await?;
     // Locked before it is read, so that a tick that fires meanwhile is not undone.
-    let stored = if schedule::lock(db, &input.key).await? {
-        schedule::find(db, &input.key).await?
-    } else {
-        None
-    };
-    let Some(stored) = stored else {
+    let Some(stored) = schedule::lock(db, &input.key).await? else {
         create_schedule(db, input, &target, now).await?;
         return Ok(Change::Created);
     };
@@ -185,16 +180,8 @@ async fn write_schedule(
     if fields.is_empty() {
         return Ok(Change::Same);
     }
-    let moves = ["cron", "zone", "every_seconds", "anchor", "enabled"];
-    let next_at = if fields
-        .iter()
-        .any(|change| moves.contains(&change.field.as_str()))
-    {
-        first_tick(&input, anchor, now)?
-    } else {
-        stored.next_at
-    };
-    schedule::update(db, stored.id, &input.draft(&target, anchor, next_at)).await?;
+    schedule::update(db, stored.id, &input.draft(&target, anchor)).await?;
+    set_next_moment(db, &input.key, now).await?;
     Ok(changed(fields))
 }
 

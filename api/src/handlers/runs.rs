@@ -257,19 +257,16 @@ async fn enqueue_run(
     connection: &Connection,
     requested_by: &str,
 ) -> ApiResult<RunId> {
-    let batch = NewBatch {
-        origin: RunOrigin::Manual,
-        schedule_id: None,
-        nominal_at: None,
-        requested_by: Some(requested_by),
-        runs: 1,
-        left_out: &[],
-    };
-    let batch_id = batch::create(db, &batch).await?;
     let kind = match (input.page, input.kind) {
         (Some(_), _) => RunKind::Page,
         (None, kind) => kind.unwrap_or(RunKind::Incremental),
     };
+    let batch = NewBatch {
+        streams: input.streams.as_deref(),
+        kind: Some(kind),
+        ..NewBatch::of_connection(connection.id, requested_by)
+    };
+    let batch_id = batch::create(db, &batch).await?;
     let new = NewRun {
         queue: SYNC_QUEUE,
         batch_id,
@@ -281,12 +278,15 @@ async fn enqueue_run(
         page: input.page,
         priority: PRIORITY_MANUAL,
         delay: Duration::from_secs(input.delay_seconds.unsigned_abs()),
+        range: None,
+        time_limit_seconds: None,
     };
     let target = RunTarget {
         connection_id: connection.id,
         business_id: connection.business_id,
         platform: connection.platform.clone(),
         retry_of: None,
+        delay: Duration::ZERO,
     };
     let enqueued = enqueue(db, &new, &[target]).await?;
     let first = enqueued.first().map(|run| run.id);

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
 use syncline_shared::db;
-use syncline_shared::db::schedule::{self, Schedule};
-use syncline_shared::db::tick;
+use syncline_shared::db::schedule::{self, Schedule, ScheduleFilter};
+use syncline_shared::db::tick::{self, TickFilter};
 use syncline_shared::schedule::TargetKind;
 use utoipa::ToSchema;
 
@@ -192,7 +192,15 @@ pub(crate) async fn list(
     let page = PageRequest::read(&mut params);
     params.finish()?;
     let mut db = state.database.session().await?;
-    let found = schedule::list(&mut db, page.after.as_deref(), page.fetch()).await?;
+    let found = schedule::list(
+        &mut db,
+        &ScheduleFilter {
+            after_key: page.after.clone(),
+            ..ScheduleFilter::default()
+        },
+        page.fetch(),
+    )
+    .await?;
     Ok(Json(page.page(
         found,
         |schedule| schedule.key.clone(),
@@ -219,7 +227,7 @@ pub(crate) async fn show(
     let mut db = state.database.session().await?;
     let found = schedule::find(&mut db, &id).await?;
     let found = found.ok_or_else(|| ApiError::unknown("schedule", &id))?;
-    let ticks = tick::list_latest(&mut db, found.id, LATEST_TICKS).await?;
+    let ticks = tick::list(&mut db, found.id, &TickFilter::default(), LATEST_TICKS).await?;
     let ticks = ticks.into_iter().map(TickView::from).collect();
     Ok(Json(ScheduleDetail {
         schedule: found.into(),

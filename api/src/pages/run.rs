@@ -277,6 +277,7 @@ fn reads(run_kind: RunKind, page: Option<i64>, streams: Option<&[String]>) -> St
         RunKind::Incremental => "What is new".to_owned(),
         RunKind::Full => "Everything".to_owned(),
         RunKind::Page => format!("Page {}", page.unwrap_or_default()),
+        RunKind::Backfill => "A data range".to_owned(),
     };
     match streams {
         Some(streams) => format!("{what} of {}", list(streams)),

@@ -132,6 +132,7 @@ pub(super) fn kind(kind: RunKind, page: Option<i64>) -> Option<String> {
         RunKind::Incremental => None,
         RunKind::Full => Some("Full".to_owned()),
         RunKind::Page => Some(format!("Page {}", page.unwrap_or_default())),
+        RunKind::Backfill => Some("Backfill".to_owned()),
     }
 }
 

@@ -5,7 +5,7 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use syncline_shared::db;
-use syncline_shared::db::schedule::{self, Schedule};
+use syncline_shared::db::schedule::{self, Schedule, ScheduleFilter};
 use syncline_shared::ids::ScheduleId;
 use syncline_shared::schedule::TargetKind;
 
@@ -75,7 +75,13 @@ pub(super) async fn list(
     let now = db::now(&mut db).await?;
     let found = match &only {
         Some(key) => Vec::from_iter(schedule::find(&mut db, key).await?),
-        None => schedule::list(&mut db, page.after.as_deref(), page.fetch()).await?,
+        None => {
+            let filter = ScheduleFilter {
+                after_key: page.after.clone(),
+                ..ScheduleFilter::default()
+            };
+            schedule::list(&mut db, &filter, page.fetch()).await?
+        }
     };
     let shown = page.page(found, |schedule| schedule.key.clone(), |schedule| schedule);
     let ids: Vec<ScheduleId> = shown.data.iter().map(|schedule| schedule.id).collect();

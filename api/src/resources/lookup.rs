@@ -1,6 +1,6 @@
 //! Finds what an input names in the database, and saves what was checked. Joins the caller's transaction.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use syncline_shared::db::connection::{self, Connection};
 use syncline_shared::db::{DbResult, business, schedule};
@@ -97,26 +97,29 @@ pub async fn create_schedule(
     now: DateTime<Utc>,
 ) -> ApiResult<ScheduleId> {
     let anchor = input.when.anchor_at(now);
-    let next_at = first_tick(input, anchor, now)?;
-    let created = schedule::create(db, &input.draft(target, anchor, next_at)).await;
-    created.map_err(|error| match error.constraint() {
+    let created = schedule::create(db, &input.draft(target, anchor)).await;
+    let id = created.map_err(|error| match error.constraint() {
         Some("schedule_key_unique") => ApiError::taken("schedule", &input.key),
         _ => error.into(),
-    })
+    })?;
+    set_next_moment(db, &input.key, now).await?;
+    Ok(id)
 }
 
-/// The first moment after now; `None` if it is not enabled.
-pub fn first_tick(
-    input: &ScheduleInput,
-    anchor: Option<DateTime<Utc>>,
-    now: DateTime<Utc>,
-) -> ApiResult<Option<DateTime<Utc>>> {
-    // Reading the input has checked the trigger, so this error is ours.
-    let trigger = input
-        .when
-        .trigger(anchor.unwrap_or(now))
-        .map_err(|error| ApiError::Internal(error.into()))?;
-    Ok(input.enabled.then(|| trigger.next_after(now)).flatten())
+/// Gives a schedule its first moment after now, if it is active and time drives it. The caller has locked its row.
+pub async fn set_next_moment(db: &mut PgConnection, key: &str, now: DateTime<Utc>) -> ApiResult<()> {
+    let Some(stored) = schedule::find(db, key).await? else {
+        return Ok(());
+    };
+    // Moments lie on whole microseconds at the finest, as the database keeps them.
+    let moment = if stored.is_active() {
+        stored
+            .first_moment(now + TimeDelta::microseconds(1))
+            .map_err(|error| ApiError::Internal(error.into()))?
+    } else {
+        None
+    };
+    Ok(schedule::set_next(db, stored.id, moment).await?)
 }
 
 /// The stored secrets of a connection.

@@ -5,9 +5,9 @@ use serde::Serialize;
 use serde_json::Value;
 use syncline_shared::db::schedule::ScheduleDraft;
 use syncline_shared::ids::{BusinessId, ConnectionId};
-use syncline_shared::run::{PRIORITY_SCHEDULED, RunKind};
+use syncline_shared::run::{PRIORITY_SCHEDULED, RetryPolicy, RunKind};
 use syncline_shared::schedule::{
-    MAX_INTERVAL_SECONDS, TargetKind, Trigger, TriggerError, parse_zone,
+    MAX_INTERVAL_SECONDS, Policy, TargetKind, Trigger, TriggerError, TriggerKind, parse_zone,
 };
 use utoipa::ToSchema;
 
@@ -48,7 +48,7 @@ pub struct WhenInput {
 }
 
 /// A schedule to be saved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[schema(example = json!({
     "key": "acme-g2a-daily", "cron": "0 2 * * *", "zone": "Europe/Berlin", "target": {"connection": "acme-g2a"}
 }))]
@@ -72,6 +72,12 @@ pub struct ScheduleInput {
     /// Priority of its runs, 0 to 100; the smaller, the sooner.
     #[schema(required = false, minimum = 0, maximum = 100, default = 50)]
     pub priority: i16,
+    /// What it does about lateness, overlap and failure.
+    #[schema(required = false, value_type = Object)]
+    pub policy: Policy,
+    /// What its runs do differently after a failure.
+    #[schema(required = false, value_type = Object)]
+    pub retry: RetryPolicy,
     /// False: it is never due.
     #[schema(required = false, default = true)]
     pub enabled: bool,
@@ -182,6 +188,8 @@ impl ScheduleInput {
             streams,
             kind,
             priority,
+            policy: Policy::default(),
+            retry: RetryPolicy::default(),
             enabled,
         })
     }
@@ -224,24 +232,36 @@ impl ScheduleInput {
         &'a self,
         target: &'a ResolvedTarget,
         anchor: Option<DateTime<Utc>>,
-        next_at: Option<DateTime<Utc>>,
     ) -> ScheduleDraft<'a> {
         ScheduleDraft {
             key: &self.key,
             name: &self.name,
+            trigger: if self.when.cron.is_some() {
+                TriggerKind::Cron
+            } else {
+                TriggerKind::Interval
+            },
             cron: self.when.cron.as_deref(),
             zone: &self.when.zone,
             every_seconds: self.when.every_seconds,
             anchor,
+            run_at: None,
+            after: None,
             target: target.kind,
             connection_id: target.connection,
             business_id: target.business,
             platform: target.platform.as_deref(),
             streams: self.streams.as_deref(),
             kind: self.kind,
+            page: None,
             priority: self.priority,
+            policy: &self.policy,
+            retry: &self.retry,
+            time_limit_seconds: None,
+            debounce_seconds: 0,
+            trigger_secret: None,
+            without_trigger: false,
             enabled: self.enabled,
-            next_at,
         }
     }
 }

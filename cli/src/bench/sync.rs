@@ -248,12 +248,8 @@ async fn enqueue(database: &Database, key: &str) -> anyhow::Result<RunId> {
         .await?
         .context("the connection is gone")?;
     let batch = NewBatch {
-        origin: RunOrigin::Manual,
-        schedule_id: None,
-        nominal_at: None,
-        requested_by: Some("syncline bench"),
         runs: 1,
-        left_out: &[],
+        ..NewBatch::of_runs("syncline bench")
     };
     let run = NewRun {
         queue: SYNC_QUEUE,
@@ -266,12 +262,15 @@ async fn enqueue(database: &Database, key: &str) -> anyhow::Result<RunId> {
         page: None,
         priority: PRIORITY_MANUAL,
         delay: Duration::ZERO,
+        range: None,
+        time_limit_seconds: None,
     };
     let target = RunTarget {
         connection_id: connection.id,
         business_id: connection.business_id,
         platform: connection.platform,
         retry_of: None,
+        delay: Duration::ZERO,
     };
     let enqueued = run::enqueue(&mut db, &run, &[target]).await?;
     db.commit().await?;

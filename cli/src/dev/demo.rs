@@ -47,7 +47,7 @@ pub(super) async fn set_up(
         .await?
         .context("the demo's schedule is gone")?;
     let now = db::now(&mut db).await?;
-    schedule::set_next(&mut db, made.id, Some(now)).await?;
+    schedule::set_next(&mut db, made.id, Some((now, now))).await?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! Moves runs whose wait is over into the queue, and finds runs that an event has overlooked: blocked behind nothing, held back by a
 //! pause that was lifted, queued under one that was just set, or cancelled between two attempts.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use syncline_shared::db::notify::Waker;
 use syncline_shared::db::pause;
@@ -9,8 +9,9 @@ use syncline_shared::db::run::{
     free_paused, hold_paused, move_due, promote_stranded, sweep_cancelled,
 };
 use syncline_shared::db::{Database, DbResult};
+use tokio::sync::Notify;
 
-use super::Service;
+use super::{Next, Service};
 
 /// Runs that one transaction moves at most: it holds their locks.
 const CHUNK: usize = 1_000;
@@ -19,14 +20,17 @@ const LOOK_AT_PAUSED_EVERY: u32 = 10;
 
 pub(super) struct DueMover {
     database: Database,
+    /// There are runs; about once a second while there are.
+    prompt: Arc<Notify>,
     wake: Waker,
     passes: u32,
 }
 
 impl DueMover {
-    pub(super) fn new(database: Database, wake: Waker) -> Self {
+    pub(super) fn new(database: Database, prompt: Arc<Notify>, wake: Waker) -> Self {
         Self {
             database,
+            prompt,
             wake,
             passes: 0,
         }
@@ -72,8 +76,8 @@ impl DueMover {
 impl Service for DueMover {
     const NAME: &'static str = "due-mover";
 
-    fn every(&self) -> Duration {
-        Duration::from_secs(1)
+    fn next(&self) -> Next {
+        Next::Prompted(self.prompt.clone())
     }
 
     async fn pass(&mut self) -> DbResult<Option<String>> {

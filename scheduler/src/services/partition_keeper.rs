@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use syncline_shared::db::{Database, DbResult, history};
 
-use super::Service;
+use super::{Next, Service};
 
 /// Months ahead: a scheduler that is down for weeks is made up for.
 const MONTHS_AHEAD: i32 = 3;
@@ -26,8 +26,8 @@ impl PartitionKeeper {
 impl Service for PartitionKeeper {
     const NAME: &'static str = "partition-keeper";
 
-    fn every(&self) -> Duration {
-        Duration::from_hours(1)
+    fn next(&self) -> Next {
+        Next::After(Duration::from_hours(1))
     }
 
     async fn pass(&mut self) -> DbResult<Option<String>> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use syncline_shared::db::{Database, DbResult, history, idempotency, process};
 
-use super::Service;
+use super::{Next, Service};
 
 pub(super) struct ProcessPruner {
     database: Database,
@@ -19,8 +19,8 @@ impl ProcessPruner {
 impl Service for ProcessPruner {
     const NAME: &'static str = "process-pruner";
 
-    fn every(&self) -> Duration {
-        Duration::from_hours(1)
+    fn next(&self) -> Next {
+        Next::After(Duration::from_hours(1))
     }
 
     async fn pass(&mut self) -> DbResult<Option<String>> {

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use syncline_shared::db::run::expire;
+use syncline_shared::db::run::{end_overdue, expire};
 use syncline_shared::db::{Database, DbResult};
 
-use super::Service;
+use super::{Next, Service};
 
 pub(super) struct RunExpirer {
     database: Database,
@@ -25,14 +25,18 @@ impl RunExpirer {
 impl Service for RunExpirer {
     const NAME: &'static str = "run-expirer";
 
-    fn every(&self) -> Duration {
-        Duration::from_mins(1).min(self.longest_age)
+    fn next(&self) -> Next {
+        Next::After(Duration::from_secs(10).min(self.longest_age))
     }
 
     async fn pass(&mut self) -> DbResult<Option<String>> {
         let mut db = self.database.begin().await?;
         let expired = expire(&mut db, self.longest_age).await?;
+        let overdue = end_overdue(&mut db).await?;
         db.commit().await?;
+        if overdue > 0 {
+            tracing::info!("{overdue} runs were ended whose time limit was over while they waited");
+        }
         Ok((expired > 0).then(|| {
             format!(
                 "{expired} runs were ended that did not come to their end within {:.1} days",

@@ -5,8 +5,6 @@
 //! blame. A worker's row is marked first, in competition with its heartbeat; from then on the heartbeat is refused, so a process
 //! that was only frozen learns that its runs are gone. Its writes are refused anyway, since the token is raised.
 
-use std::time::Duration;
-
 use syncline_shared::config::LeaseConfig;
 use syncline_shared::db::notify::Waker;
 use syncline_shared::db::process::{self, SilentWorker};
@@ -20,7 +18,7 @@ use syncline_shared::run::{
 };
 use tokio::time::Instant;
 
-use super::Service;
+use super::{Next, Service};
 
 pub(super) struct RunRescuer {
     database: Database,
@@ -91,8 +89,8 @@ impl RunRescuer {
 impl Service for RunRescuer {
     const NAME: &'static str = "run-rescuer";
 
-    fn every(&self) -> Duration {
-        self.lease.heartbeat_every()
+    fn next(&self) -> Next {
+        Next::After(self.lease.heartbeat_every())
     }
 
     async fn pass(&mut self) -> DbResult<Option<String>> {
@@ -122,7 +120,9 @@ async fn give_back(
     run: &ClaimedRun,
     process_name: &str,
 ) -> DbResult<()> {
-    let policy = platform::find_retry_policy(&mut *db, &run.platform, run.connection_id).await?;
+    let policy =
+        platform::find_retry_policy(&mut *db, &run.platform, run.connection_id, run.schedule_id)
+            .await?;
     let failures = run.failures + 1;
     let most = policy.max_failures();
     let error = RunError::new(

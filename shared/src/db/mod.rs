@@ -3,6 +3,8 @@
 //! Statements are checked at compile time against the migrations. Time is read in SQL by `syncline.now()`.
 
 pub mod access;
+pub mod agenda;
+pub mod backfill;
 pub mod batch;
 pub mod budget;
 pub mod business;

@@ -1,10 +1,9 @@
 //! Settings of platforms, and what follows from them for a connection.
 
-use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::DbResult;
-use crate::ids::ConnectionId;
+use crate::ids::{ConnectionId, ScheduleId};
 use crate::run::RetryPolicy;
 
 /// The retry policy of a platform, as far as it differs from the default.
@@ -46,21 +45,27 @@ pub async fn set_retry(
     Ok(())
 }
 
-/// The retry policy of a connection's runs: the defaults, the platform's settings, the connection's. That of a connection that
-/// was deleted is its platform's.
+/// The retry policy of a run: the defaults, its platform's settings, its connection's, its schedule's. What was deleted has no say.
 pub async fn find_retry_policy(
     db: &mut PgConnection,
     platform: &str,
     connection: ConnectionId,
+    schedule: Option<ScheduleId>,
 ) -> DbResult<RetryPolicy> {
-    let of_platform = find_retry(&mut *db, platform).await?;
-    let stored: Option<Value> = sqlx::query_scalar!(
-        "select retry from syncline.connection where id = $1",
-        connection.0
+    let stored = sqlx::query!(
+        "select (select retry from syncline.platform where name = $1) as of_platform,
+                (select retry from syncline.connection where id = $2) as of_connection,
+                (select retry from syncline.schedule where id = $3) as of_schedule",
+        platform,
+        connection.0,
+        schedule.map(|id| id.0)
     )
-    .fetch_optional(db)
+    .fetch_one(db)
     .await?;
-    let of_connection =
-        stored.map_or_else(RetryPolicy::default, |stored| RetryPolicy::read(&stored));
-    Ok(of_platform.with(of_connection))
+    Ok([stored.of_platform, stored.of_connection, stored.of_schedule]
+        .into_iter()
+        .flatten()
+        .fold(RetryPolicy::default(), |policy, stored| {
+            policy.with(RetryPolicy::read(&stored))
+        }))
 }

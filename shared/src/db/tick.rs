@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use super::DbResult;
 use crate::ids::{BatchId, ScheduleId};
-use crate::schedule::TickOutcome;
+use crate::schedule::{TickCause, TickOutcome};
 
 /// A due moment of a schedule, or a gap of them.
 #[derive(Debug, Clone, Serialize)]
@@ -17,6 +17,8 @@ pub struct Tick {
     pub last_nominal_at: DateTime<Utc>,
     /// How many due moments it stands for.
     pub moments: i64,
+    /// What caused it.
+    pub cause: TickCause,
     /// What became of it.
     pub outcome: TickOutcome,
     /// Why it did not fire.
@@ -29,7 +31,7 @@ pub struct Tick {
 
 /// What a scheduler decided about a due moment.
 #[derive(Debug, Clone)]
-pub struct TickDecision<'a> {
+pub struct TickDecision {
     /// The schedule.
     pub schedule_id: ScheduleId,
     /// The due moment; of a gap, the first.
@@ -38,61 +40,104 @@ pub struct TickDecision<'a> {
     pub last_nominal_at: DateTime<Utc>,
     /// How many due moments it stands for.
     pub moments: i64,
+    /// What caused it.
+    pub cause: TickCause,
     /// What becomes of it.
     pub outcome: TickOutcome,
     /// Why it does not fire.
-    pub reason: Option<&'a str>,
+    pub reason: Option<String>,
     /// The batch of runs it makes.
     pub batch_id: Option<BatchId>,
 }
 
-/// Records a tick. Fails on the constraint `tick_once` if it was decided before.
-pub async fn record(db: &mut PgConnection, tick: &TickDecision<'_>) -> DbResult<()> {
+/// Which ticks of a schedule a page shows.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TickFilter {
+    /// Only those whose last moment is at this instant or later.
+    pub from: Option<DateTime<Utc>>,
+    /// Only those whose first moment is before this instant: also the next page.
+    pub before: Option<DateTime<Utc>>,
+    /// Only those with this outcome.
+    pub outcome: Option<TickOutcome>,
+}
+
+/// Records ticks in one round trip. Fails on the constraint `tick_once` if one was decided before.
+pub async fn record_all(db: &mut PgConnection, ticks: &[TickDecision]) -> DbResult<()> {
+    if ticks.is_empty() {
+        return Ok(());
+    }
+    let schedules: Vec<_> = ticks.iter().map(|tick| tick.schedule_id.0).collect();
+    let nominal: Vec<_> = ticks.iter().map(|tick| tick.nominal_at).collect();
+    let last: Vec<_> = ticks.iter().map(|tick| tick.last_nominal_at).collect();
+    let moments: Vec<_> = ticks.iter().map(|tick| tick.moments).collect();
+    let causes: Vec<_> = ticks
+        .iter()
+        .map(|tick| tick.cause.as_str().to_owned())
+        .collect();
+    let outcomes: Vec<_> = ticks
+        .iter()
+        .map(|tick| tick.outcome.as_str().to_owned())
+        .collect();
+    let reasons: Vec<_> = ticks.iter().map(|tick| tick.reason.clone()).collect();
+    let batches: Vec<_> = ticks
+        .iter()
+        .map(|tick| tick.batch_id.map(|id| id.0))
+        .collect();
     sqlx::query!(
         "insert into syncline.tick
-             (schedule_id, nominal_at, last_nominal_at, moments, outcome, reason, batch_id)
-         values ($1, $2, $3, $4, $5, $6, $7)",
-        tick.schedule_id.0,
-        tick.nominal_at,
-        tick.last_nominal_at,
-        tick.moments,
-        tick.outcome.as_str(),
-        tick.reason,
-        tick.batch_id.map(|id| id.0)
+             (schedule_id, nominal_at, last_nominal_at, moments, cause, outcome, reason, batch_id)
+         select * from unnest($1::uuid[], $2::timestamptz[], $3::timestamptz[], $4::bigint[], $5::text[], $6::text[],
+                              $7::text[], $8::uuid[])",
+        &schedules,
+        &nominal,
+        &last,
+        &moments,
+        &causes,
+        &outcomes,
+        &reasons as &[Option<String>],
+        &batches as &[Option<uuid::Uuid>]
     )
     .execute(db)
     .await?;
     Ok(())
 }
 
-/// True if a due moment was decided before: on its own, or as the first of a gap.
-pub async fn is_decided(
+/// Of these due moments the schedules for which they were decided before: on their own, or as the first of a gap.
+pub async fn list_decided(
     db: &mut PgConnection,
-    schedule: ScheduleId,
-    nominal_at: DateTime<Utc>,
-) -> DbResult<bool> {
+    moments: &[(ScheduleId, DateTime<Utc>)],
+) -> DbResult<Vec<ScheduleId>> {
+    let schedules: Vec<_> = moments.iter().map(|(id, _)| id.0).collect();
+    let nominal: Vec<_> = moments.iter().map(|(_, at)| *at).collect();
     Ok(sqlx::query_scalar!(
-        r#"select exists (select from syncline.tick
-                          where schedule_id = $1 and nominal_at = $2) as "exists!""#,
-        schedule.0,
-        nominal_at
+        r#"select m.id as "id!: ScheduleId" from unnest($1::uuid[], $2::timestamptz[]) as m (id, at)
+           where exists (select from syncline.tick t where t.schedule_id = m.id and t.nominal_at = m.at offset 0)"#,
+        &schedules,
+        &nominal
     )
-    .fetch_one(db)
+    .fetch_all(db)
     .await?)
 }
 
-/// The latest ticks of a schedule, newest first.
-pub async fn list_latest(
+/// Ticks of a schedule, newest first.
+pub async fn list(
     db: &mut PgConnection,
     schedule: ScheduleId,
+    filter: &TickFilter,
     limit: i64,
 ) -> DbResult<Vec<Tick>> {
     Ok(sqlx::query_as!(
         Tick,
-        r#"select nominal_at, last_nominal_at, moments, outcome as "outcome: TickOutcome", reason,
-                  batch_id as "batch_id: BatchId", decided_at
-           from syncline.tick where schedule_id = $1 order by nominal_at desc limit $2"#,
+        r#"select nominal_at, last_nominal_at, moments, cause as "cause: TickCause", outcome as "outcome: TickOutcome",
+                  reason, batch_id as "batch_id: BatchId", decided_at
+           from syncline.tick
+           where schedule_id = $1 and ($2::timestamptz is null or last_nominal_at >= $2)
+             and ($3::timestamptz is null or nominal_at < $3) and ($4::text is null or outcome = $4)
+           order by nominal_at desc limit $5"#,
         schedule.0,
+        filter.from,
+        filter.before,
+        filter.outcome.map(TickOutcome::as_str),
         limit
     )
     .fetch_all(db)

@@ -124,6 +124,8 @@ words! {
         Schedule = "schedule",
         /// A person or a program.
         Manual = "manual",
+        /// A backfill.
+        Backfill = "backfill",
     }
 }
 
@@ -136,5 +138,7 @@ words! {
         Full = "full",
         /// One page of one stream; neither reads nor moves state.
         Page = "page",
+        /// A data range; neither reads nor moves state.
+        Backfill = "backfill",
     }
 }

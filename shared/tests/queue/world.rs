@@ -86,6 +86,7 @@ impl World {
                 business_id: business.id,
                 platform: (*platform).to_owned(),
                 retry_of: None,
+                delay: Duration::ZERO,
             });
         }
         targets
@@ -105,12 +106,8 @@ impl World {
     ) -> Vec<EnqueuedRun> {
         let mut db = self.db().await;
         let batch = NewBatch {
-            origin: RunOrigin::Manual,
-            schedule_id: None,
-            nominal_at: None,
-            requested_by: Some("test"),
             runs: targets.len(),
-            left_out: &[],
+            ..NewBatch::of_runs("test")
         };
         let batch_id = batch::create(&mut db, &batch).await.unwrap();
         let new = NewRun {
@@ -124,6 +121,8 @@ impl World {
             page: None,
             priority,
             delay,
+            range: None,
+            time_limit_seconds: None,
         };
         run::enqueue(&mut db, &new, targets).await.unwrap()
     }

@@ -106,6 +106,13 @@ pub(super) fn stopped(run: &ClaimedRun, standing: Standing, stop: Stop, draw: f6
             AttemptOutcome::Stalled,
             draw,
         ),
+        Stop::Asked(Asked::TimeOver(limit)) => {
+            let message = format!(
+                "its schedule's time limit of {limit} s is over; give the schedule a longer one, or fewer streams"
+            );
+            let error = RunError::new(FailureKind::Permanent, message);
+            failed(run, standing, (error, None), AttemptOutcome::Retry, draw)
+        }
         Stop::Lost => AttemptEnd::Lost(run.id, run.token),
         Stop::Failure { error, retry_after } => failed(
             run,

@@ -22,12 +22,14 @@ pub(crate) enum Asked {
     SliceOver,
     /// It has made no progress for so long.
     Stalled(Duration),
+    /// The run's time limit is over: so many seconds.
+    TimeOver(i32),
 }
 
 impl Asked {
     /// True if requests under way are to be cut off; else the attempt goes on to its next checkpoint.
     pub(super) const fn is_urgent(&self) -> bool {
-        matches!(self, Self::Cancel(_) | Self::Stalled(_))
+        matches!(self, Self::Cancel(_) | Self::Stalled(_) | Self::TimeOver(_))
     }
 }
 
@@ -43,6 +45,8 @@ struct Shared {
 pub(crate) struct Hold {
     platform: String,
     began: Instant,
+    /// When the run's time limit is over, and how long it is.
+    time_over: Option<(Instant, i32)>,
     held: Held,
 }
 
@@ -61,9 +65,12 @@ impl Hold {
     pub(super) fn new(run: &ClaimedRun, trusted_until: watch::Receiver<Instant>) -> Self {
         let lost = CancellationToken::new();
         let now = Instant::now();
+        let left = run.seconds_left.map(|left| left.max(0.0));
+        let left = left.and_then(|left| Duration::try_from_secs_f64(left).ok());
         Self {
             platform: run.platform.clone(),
             began: now,
+            time_over: left.zip(run.time_limit_seconds).map(|(left, limit)| (now + left, limit)),
             held: Held {
                 interrupted: lost.child_token(),
                 lost,
@@ -88,6 +95,12 @@ impl Hold {
     /// How long it has been held.
     pub(super) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.began)
+    }
+
+    /// The run's time limit in seconds, if it is over.
+    pub(super) fn time_over(&self, now: Instant) -> Option<i32> {
+        let (at, limit) = self.time_over?;
+        (at <= now).then_some(limit)
     }
 
     /// How long its attempt has made no progress.

@@ -139,6 +139,10 @@ fn end_stalled(leases: &Leases, stall: Duration) -> Vec<AttemptEnd> {
                     ends.push(stalled(id, token, hold.failures(), idle));
                 }
             }
+            _ if let Some(limit) = hold.time_over(now) => {
+                tracing::info!(run.id = %id, "the time limit of run {id} is over: {limit} s");
+                hold.ask(Asked::TimeOver(limit));
+            }
             _ if idle >= stall => {
                 tracing::warn!(run.id = %id, "the attempt at run {id} has made no progress for {} s", idle.as_secs());
                 hold.ask(Asked::Stalled(idle));
@@ -183,12 +187,17 @@ mod tests {
             attempt: 1,
             failures: 0,
             priority: 50,
+            schedule_id: None,
             connection_id: ConnectionId(Uuid::from_u128(2)),
             business_id: BusinessId(Uuid::from_u128(3)),
             platform: "feed".to_owned(),
             kind: RunKind::Full,
             streams: None,
             page: None,
+            range_from: None,
+            range_to: None,
+            time_limit_seconds: None,
+            seconds_left: None,
             checkpoint_sequence: 0,
             checkpoint: json!({}),
             progress: sqlx::types::Json(Progress::default()),

@@ -76,6 +76,7 @@ impl World {
             business_id: BusinessId(Uuid::from_u128(0x2_0000_0000 + business)),
             platform: "bench".to_owned(),
             retry_of: None,
+            delay: Duration::ZERO,
         }
     }
 
@@ -178,12 +179,8 @@ impl World {
 /// The batch that runs of the benchmark belong to.
 pub(super) async fn new_batch(db: &mut PgConnection, runs: usize) -> DbResult<BatchId> {
     let batch = NewBatch {
-        origin: RunOrigin::Manual,
-        schedule_id: None,
-        nominal_at: None,
-        requested_by: Some("syncline bench"),
         runs,
-        left_out: &[],
+        ..NewBatch::of_runs("syncline bench")
     };
     batch::create(db, &batch).await
 }
@@ -201,5 +198,7 @@ pub(super) fn new_run(batch: BatchId) -> NewRun<'static> {
         page: None,
         priority: PRIORITY_SCHEDULED,
         delay: Duration::ZERO,
+        range: None,
+        time_limit_seconds: None,
     }
 }

@@ -87,6 +87,24 @@ pub async fn expire(db: &mut PgConnection, longest_age: Duration) -> DbResult<us
     end_idle(db, &ids, Outcome::Failed, Some(&error)).await
 }
 
+/// Ends runs that have reached their time limit and are not being executed. Answers how many.
+pub async fn end_overdue(db: &mut PgConnection) -> DbResult<usize> {
+    let ids = sqlx::query_scalar!(
+        "select id from syncline.run
+         where time_limit_seconds is not null and state <> 'running'
+           and started_at + make_interval(secs => time_limit_seconds) < syncline.now()
+         order by id limit 1000
+         for update skip locked"
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let error = RunError::new(
+        FailureKind::Permanent,
+        "its schedule's time limit was over while it waited; see its attempts for what it waited for",
+    );
+    end_idle(db, &ids, Outcome::Failed, Some(&error)).await
+}
+
 /// Moves runs that are not running to the history, and promotes what stood behind them. The caller has locked their rows.
 async fn end_idle(
     db: &mut PgConnection,
@@ -118,11 +136,11 @@ async fn end_idle(
                    (id, outcome, batch_id, schedule_id, connection_id, business_id, platform, origin,
                     requested_by, kind, streams, page, priority, attempt, failures, lease_token, started_at,
                     finished_at, checkpoint_sequence, checkpoint, progress, last_error, created_at,
-                    retry_of, cancelled_by, cancel_note)
+                    retry_of, cancelled_by, cancel_note, range_from, range_to)
                select id, $2, batch_id, schedule_id, connection_id, business_id, platform, origin,
                       requested_by, kind, streams, page, priority, attempt, failures, lease_token, started_at,
                       syncline.now(), checkpoint_sequence, checkpoint, progress, coalesce($3, last_error), created_at,
-                      retry_of, cancel_requested_by, cancel_note
+                      retry_of, cancel_requested_by, cancel_note, range_from, range_to
                from gone
                returning id
            )

@@ -1,10 +1,11 @@
 //! Claiming: takes the next queued runs under a new lease.
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::db::DbResult;
-use crate::ids::{BusinessId, ConnectionId, ProcessId, RunId};
+use crate::ids::{BusinessId, ConnectionId, ProcessId, RunId, ScheduleId};
 use crate::run::{Progress, RunKind};
 
 /// A run, as the attempt that claimed it sees it.
@@ -20,6 +21,8 @@ pub struct ClaimedRun {
     pub failures: i32,
     /// The smaller, the sooner.
     pub priority: i16,
+    /// The schedule that made it.
+    pub schedule_id: Option<ScheduleId>,
     /// The connection it syncs.
     pub connection_id: ConnectionId,
     /// That connection's business.
@@ -32,6 +35,14 @@ pub struct ClaimedRun {
     pub streams: Option<Vec<String>>,
     /// The page, if the kind is `page`.
     pub page: Option<i64>,
+    /// First instant of the data range, if the kind is `backfill`.
+    pub range_from: Option<DateTime<Utc>>,
+    /// First instant after the data range.
+    pub range_to: Option<DateTime<Utc>>,
+    /// It ends as failed so many seconds after its first start ...
+    pub time_limit_seconds: Option<i32>,
+    /// ... of which so many were left when it was claimed.
+    pub seconds_left: Option<f64>,
     /// Checkpoints written so far.
     pub checkpoint_sequence: i64,
     /// Per stream: where to go on.
@@ -108,8 +119,11 @@ pub async fn claim(db: &mut PgConnection, claim: &Claim<'_>) -> DbResult<Vec<Cla
                from taken having count(*) > 0
            )
            select id as "id: RunId", lease_token as token, attempt, failures, priority,
-                  connection_id as "connection_id: ConnectionId", business_id as "business_id: BusinessId",
-                  platform, kind as "kind: RunKind", streams, page, checkpoint_sequence, checkpoint,
+                  schedule_id as "schedule_id: ScheduleId", connection_id as "connection_id: ConnectionId", business_id as "business_id: BusinessId",
+                  platform, kind as "kind: RunKind", streams, page, range_from, range_to, time_limit_seconds,
+                  extract(epoch from started_at + make_interval(secs => time_limit_seconds) - syncline.now())::float8
+                      as seconds_left,
+                  checkpoint_sequence, checkpoint,
                   progress as "progress: sqlx::types::Json<Progress>"
            from taken where exists (select from advanced)
            order by fair_turn, due_at"#,
@@ -130,8 +144,11 @@ pub async fn list_leased(db: &mut PgConnection, process: ProcessId) -> DbResult<
     Ok(sqlx::query_as!(
         ClaimedRun,
         r#"select id as "id: RunId", lease_token as token, attempt, failures, priority,
-                  connection_id as "connection_id: ConnectionId", business_id as "business_id: BusinessId",
-                  platform, kind as "kind: RunKind", streams, page, checkpoint_sequence, checkpoint,
+                  schedule_id as "schedule_id: ScheduleId", connection_id as "connection_id: ConnectionId", business_id as "business_id: BusinessId",
+                  platform, kind as "kind: RunKind", streams, page, range_from, range_to, time_limit_seconds,
+                  extract(epoch from started_at + make_interval(secs => time_limit_seconds) - syncline.now())::float8
+                      as seconds_left,
+                  checkpoint_sequence, checkpoint,
                   progress as "progress: sqlx::types::Json<Progress>"
            from syncline.run where state = 'running' and lease_process = $1"#,
         process.0

@@ -93,12 +93,12 @@ pub async fn finish(
                    (id, outcome, batch_id, schedule_id, connection_id, business_id, platform, origin,
                     requested_by, kind, streams, page, priority, attempt, failures, lease_token, started_at,
                     finished_at, checkpoint_sequence, checkpoint, progress, last_error, created_at,
-                    retry_of, cancelled_by, cancel_note)
+                    retry_of, cancelled_by, cancel_note, range_from, range_to)
                select g.id, e.outcome, g.batch_id, g.schedule_id, g.connection_id, g.business_id, g.platform,
                       g.origin, g.requested_by, g.kind, g.streams, g.page, g.priority, g.attempt, e.failed,
                       g.lease_token, g.started_at, syncline.now(), g.checkpoint_sequence, g.checkpoint,
                       g.progress, coalesce(e.error, g.last_error), g.created_at,
-                      g.retry_of, g.cancel_requested_by, g.cancel_note
+                      g.retry_of, g.cancel_requested_by, g.cancel_note, g.range_from, g.range_to
                from gone g join ended e using (id)
                returning id
            )

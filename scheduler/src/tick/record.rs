@@ -1,0 +1,112 @@
+//! Firing: batches and runs of ticks, and the ticks' rows.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use syncline_shared::db::DbResult;
+use syncline_shared::db::batch::{FannedOut, Order, Target, fan_out};
+use syncline_shared::db::schedule::Schedule;
+use syncline_shared::db::tick::{self, TickDecision};
+use syncline_shared::ids::ScheduleId;
+use syncline_shared::run::RunOrigin;
+use syncline_shared::schedule::{TickCause, TickOutcome};
+
+/// A tick that is to make runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Firing<'a> {
+    pub(super) schedule: &'a Schedule,
+    pub(super) nominal: DateTime<Utc>,
+    pub(super) cause: TickCause,
+    /// Fired, or late.
+    pub(super) outcome: TickOutcome,
+}
+
+/// What has become of ticks.
+#[derive(Debug, Default)]
+pub(super) struct Fired {
+    /// Runs enqueued.
+    pub(super) runs: usize,
+    /// True if a target has more connections than one transaction takes.
+    pub(super) has_more: bool,
+    /// The schedules of ticks by the clock that made a batch.
+    pub(super) by_time: Vec<ScheduleId>,
+}
+
+/// Makes batches and runs, and records each tick: fired, late, or skipped with the reason.
+pub(super) async fn fire(db: &mut PgConnection, firings: &[Firing<'_>]) -> DbResult<Fired> {
+    let orders: Vec<_> = firings.iter().map(order).collect();
+    let made = fan_out(db, &orders).await?;
+    let mut fired = Fired::default();
+    let mut ticks = Vec::with_capacity(firings.len());
+    for (firing, made) in firings.iter().zip(&made) {
+        let Schedule { id, key, .. } = firing.schedule;
+        let nominal = firing.nominal;
+        let (outcome, reason) = if made.batch_id.is_some() {
+            fired.runs += made.runs;
+            fired.has_more |= made.has_more;
+            if firing.cause == TickCause::Time {
+                fired.by_time.push(*id);
+            }
+            tracing::info!(
+                schedule.id = %id,
+                "tick {nominal} of schedule {key} {}: {} runs enqueued, {} connections left out{}",
+                firing.outcome,
+                made.runs,
+                made.left_out.len(),
+                if made.has_more { ", more follow" } else { "" }
+            );
+            (firing.outcome, None)
+        } else {
+            let reason = why_no_run(made);
+            tracing::info!(schedule.id = %id, "tick {nominal} of schedule {key} skipped: {reason}");
+            (TickOutcome::Skipped, Some(reason))
+        };
+        ticks.push(TickDecision {
+            schedule_id: *id,
+            nominal_at: nominal,
+            last_nominal_at: nominal,
+            moments: 1,
+            cause: firing.cause,
+            outcome,
+            reason,
+            batch_id: made.batch_id,
+        });
+    }
+    tick::record_all(db, &ticks).await?;
+    Ok(fired)
+}
+
+fn order<'a>(firing: &Firing<'a>) -> Order<'a> {
+    let schedule = firing.schedule;
+    // The policy was read before; one that cannot be read has no tick.
+    let policy = schedule.policy().unwrap_or_default();
+    Order {
+        origin: RunOrigin::Schedule,
+        schedule_id: Some(schedule.id),
+        nominal_at: Some(firing.nominal),
+        requested_by: None,
+        target: Target {
+            kind: schedule.target,
+            connection_id: schedule.connection_id,
+            business_id: schedule.business_id,
+            platform: schedule.platform.clone(),
+        },
+        streams: schedule.streams.as_deref(),
+        kind: schedule.kind,
+        page: schedule.page,
+        priority: schedule.priority,
+        overlap: policy.overlap,
+        spread_seconds: policy.spread_seconds,
+        delay: Duration::ZERO,
+        time_limit_seconds: schedule.time_limit_seconds,
+    }
+}
+
+fn why_no_run(made: &FannedOut) -> String {
+    match made.left_out.as_slice() {
+        [] => "no connection matches the target".to_owned(),
+        [only] => format!("{}: {}", only.connection, only.reason),
+        all => format!("all {} connections were left out", all.len()),
+    }
+}
