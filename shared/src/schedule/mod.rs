@@ -1,9 +1,19 @@
-//! Schedules: what is due when. Pure; the SQL is in [`crate::db::schedule`].
+//! Schedules: what is due when. Pure: no SQL, no clock, no randomness; the SQL is in [`crate::db::schedule`].
+//!
+//! A [`Trigger`] names moments, a [`Policy`] says what becomes of them, a [`Plan`] is both and decides. People write a
+//! trigger as cron fields, as an interval or as a [`Preset`], and read it as words.
 
+pub mod cron;
+pub mod delay;
 mod due;
+mod policy;
 mod trigger;
 
-pub use due::{Due, due_moments};
+pub use due::{Due, Fire, Gap, LATE_AFTER, Plan};
+pub use policy::{
+    CatchUp, CatchUpMode, MAX_CATCH_UP_CAP, MAX_CATCH_UP_WINDOW, MAX_COUNT, MAX_DELAY_SECONDS,
+    MIN_CATCH_UP_WINDOW, Overlap, Policy,
+};
 pub use trigger::{MAX_INTERVAL_SECONDS, Trigger, TriggerError, parse_zone};
 
 use crate::words::words;
