@@ -18,7 +18,7 @@ use crate::resources::business::BusinessInput;
 use crate::resources::connection::CheckedConnection;
 use crate::resources::fields::escape;
 use crate::resources::lookup::{
-    create_connection, create_schedule, set_next_moment, resolve_target, stored_secrets,
+    create_connection, create_schedule, resolve_target, set_next_moment, stored_secrets,
 };
 use crate::resources::schedule::{ResolvedTarget, ScheduleInput};
 use crate::resources::{Notes, accept, secrets};

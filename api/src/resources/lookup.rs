@@ -107,7 +107,11 @@ pub async fn create_schedule(
 }
 
 /// Gives a schedule its first moment after now, if it is active and time drives it. The caller has locked its row.
-pub async fn set_next_moment(db: &mut PgConnection, key: &str, now: DateTime<Utc>) -> ApiResult<()> {
+pub async fn set_next_moment(
+    db: &mut PgConnection,
+    key: &str,
+    now: DateTime<Utc>,
+) -> ApiResult<()> {
     let Some(stored) = schedule::find(db, key).await? else {
         return Ok(());
     };

@@ -52,7 +52,10 @@ pub(super) async fn decide(
         .iter()
         .filter_map(|schedule| Some((schedule.id, schedule.next_at?)))
         .collect();
-    let before: HashSet<ScheduleId> = tick::list_decided(db, &moments).await?.into_iter().collect();
+    let before: HashSet<ScheduleId> = tick::list_decided(db, &moments)
+        .await?
+        .into_iter()
+        .collect();
 
     let mut ticks = Vec::new();
     let mut firings = Vec::new();
@@ -113,7 +116,10 @@ pub(super) async fn decide(
     }
     for ((decided, policy), schedule) in decided.iter_mut().zip(&policies).zip(due) {
         let in_all = (schedule.fired + decided.fired).unsigned_abs();
-        if policy.as_ref().is_some_and(|policy| policy.is_exhausted(in_all)) {
+        if policy
+            .as_ref()
+            .is_some_and(|policy| policy.is_exhausted(in_all))
+        {
             decided.next = None;
         }
     }

@@ -62,10 +62,12 @@ pub async fn find_retry_policy(
     )
     .fetch_one(db)
     .await?;
-    Ok([stored.of_platform, stored.of_connection, stored.of_schedule]
-        .into_iter()
-        .flatten()
-        .fold(RetryPolicy::default(), |policy, stored| {
-            policy.with(RetryPolicy::read(&stored))
-        }))
+    Ok(
+        [stored.of_platform, stored.of_connection, stored.of_schedule]
+            .into_iter()
+            .flatten()
+            .fold(RetryPolicy::default(), |policy, stored| {
+                policy.with(RetryPolicy::read(&stored))
+            }),
+    )
 }

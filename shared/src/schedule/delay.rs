@@ -75,7 +75,10 @@ mod tests {
         let connection = ConnectionId(Uuid::from_u128(9));
         let spread = spread_delay(SCHEDULE, nominal(0), connection, hour);
         assert_eq!(spread.num_milliseconds(), 1_034_246);
-        assert_eq!(spread_at(SCHEDULE, nominal(0), connection, hour), nominal(0) + spread);
+        assert_eq!(
+            spread_at(SCHEDULE, nominal(0), connection, hour),
+            nominal(0) + spread
+        );
     }
 
     #[test]
@@ -88,20 +91,29 @@ mod tests {
             buckets[usize::try_from(delay.num_seconds()).expect("a bucket")] += 1;
         }
         // Each bucket has 1,000 on average with a standard deviation of 30.
-        assert!(buckets.iter().all(|count| (850..1150).contains(count)), "{buckets:?}");
+        assert!(
+            buckets.iter().all(|count| (850..1150).contains(count)),
+            "{buckets:?}"
+        );
     }
 
     #[test]
     fn no_jitter_is_no_delay() {
         assert_eq!(due_at(SCHEDULE, nominal(0), TimeDelta::zero()), nominal(0));
-        assert_eq!(due_at(SCHEDULE, nominal(0), TimeDelta::seconds(-5)), nominal(0));
+        assert_eq!(
+            due_at(SCHEDULE, nominal(0), TimeDelta::seconds(-5)),
+            nominal(0)
+        );
     }
 
     #[test]
     fn connections_and_schedules_differ() {
         let spread = TimeDelta::hours(1);
         let of = |schedule, connection| {
-            let ids = (ScheduleId(Uuid::from_u128(schedule)), ConnectionId(Uuid::from_u128(connection)));
+            let ids = (
+                ScheduleId(Uuid::from_u128(schedule)),
+                ConnectionId(Uuid::from_u128(connection)),
+            );
             spread_delay(ids.0, nominal(0), ids.1, spread)
         };
         assert_ne!(of(1, 1), of(1, 2));

@@ -68,7 +68,8 @@ pub struct Fire {
 impl Due {
     /// The schedule's next moment, once it has fired so often in all; `None`: it has ended. What was skipped has not fired.
     pub fn next_at(&self, policy: &Policy, fired_in_all: u64) -> Option<DateTime<Utc>> {
-        self.following.filter(|_| !policy.is_exhausted(fired_in_all))
+        self.following
+            .filter(|_| !policy.is_exhausted(fired_in_all))
     }
 }
 
@@ -110,14 +111,27 @@ impl Plan<'_> {
             CatchUpMode::Latest | CatchUpMode::Skip => {
                 let reason = format!("the tick of {last} stands in for it: they were due at once");
                 let before = self.trigger.last_before(last);
-                self.pass_over(&mut undecided, &mut due, before, TickOutcome::Coalesced, reason);
+                self.pass_over(
+                    &mut undecided,
+                    &mut due,
+                    before,
+                    TickOutcome::Coalesced,
+                    reason,
+                );
                 vec![last]
             }
             CatchUpMode::All => {
                 let cap = self.policy.catch_up.cap.max(1);
-                let reason = format!("more than {cap} ticks were due, and only the latest {cap} fire");
+                let reason =
+                    format!("more than {cap} ticks were due, and only the latest {cap} fire");
                 let before = self.newest(first, last, cap);
-                self.pass_over(&mut undecided, &mut due, before, TickOutcome::Missed, reason);
+                self.pass_over(
+                    &mut undecided,
+                    &mut due,
+                    before,
+                    TickOutcome::Missed,
+                    reason,
+                );
                 self.oldest(&undecided, self.left_of(fired_so_far).min(most.max(1)))
             }
         };
@@ -143,7 +157,9 @@ impl Plan<'_> {
     /// The first moment of the schedule that is not before `from`, whatever it has fired.
     pub fn moment_from(&self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let from = self.policy.start_at.map_or(from, |start| start.max(from));
-        self.trigger.next_from(from).filter(|moment| !self.is_after_end(*moment))
+        self.trigger
+            .next_from(from)
+            .filter(|moment| !self.is_after_end(*moment))
     }
 
     /// When a moment is due.
@@ -158,7 +174,9 @@ impl Plan<'_> {
     }
 
     fn moment_after(&self, moment: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        self.trigger.next_after(moment).filter(|moment| !self.is_after_end(*moment))
+        self.trigger
+            .next_after(moment)
+            .filter(|moment| !self.is_after_end(*moment))
     }
 
     fn is_after_end(&self, moment: DateTime<Utc>) -> bool {
@@ -248,7 +266,12 @@ impl Plan<'_> {
     }
 
     /// The moment before the newest `count` of `first..=last`.
-    fn newest(&self, first: DateTime<Utc>, last: DateTime<Utc>, count: u32) -> Option<DateTime<Utc>> {
+    fn newest(
+        &self,
+        first: DateTime<Utc>,
+        last: DateTime<Utc>,
+        count: u32,
+    ) -> Option<DateTime<Utc>> {
         if self.trigger.count_between(first, last) <= u64::from(count) {
             return None;
         }

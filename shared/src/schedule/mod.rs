@@ -6,10 +6,12 @@
 pub mod cron;
 pub mod delay;
 mod due;
+mod kind;
 mod policy;
 mod trigger;
 
 pub use due::{Due, Fire, Gap, LATE_AFTER, Plan};
+pub use kind::{AfterOutcome, TickCause, TriggerKind};
 pub use policy::{
     CatchUp, CatchUpMode, MAX_CATCH_UP_CAP, MAX_CATCH_UP_WINDOW, MAX_COUNT, MAX_DELAY_SECONDS,
     MIN_CATCH_UP_WINDOW, Overlap, Policy,

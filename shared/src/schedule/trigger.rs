@@ -124,7 +124,10 @@ impl Trigger {
         match self {
             Self::Cron(cron) => {
                 let has_begun = from.timestamp_subsec_nanos() > 0;
-                cron.count(from.timestamp().saturating_add(i64::from(has_begun)), to.timestamp())
+                cron.count(
+                    from.timestamp().saturating_add(i64::from(has_begun)),
+                    to.timestamp(),
+                )
             }
             Self::Interval {
                 every_seconds,

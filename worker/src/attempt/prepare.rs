@@ -31,8 +31,7 @@ async fn look_up(database: &Database, run: &ClaimedRun) -> DbResult<Known> {
     Ok(Known {
         connection: connection::find(&mut db, &id.to_string()).await?,
         sealed: connection::find_credentials(&mut db, id).await?,
-        policy: platform::find_retry_policy(&mut db, &run.platform, id, run.schedule_id)
-            .await?,
+        policy: platform::find_retry_policy(&mut db, &run.platform, id, run.schedule_id).await?,
     })
 }
 

@@ -70,7 +70,9 @@ impl Hold {
         Self {
             platform: run.platform.clone(),
             began: now,
-            time_over: left.zip(run.time_limit_seconds).map(|(left, limit)| (now + left, limit)),
+            time_over: left
+                .zip(run.time_limit_seconds)
+                .map(|(left, limit)| (now + left, limit)),
             held: Held {
                 interrupted: lost.child_token(),
                 lost,

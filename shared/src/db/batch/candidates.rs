@@ -73,7 +73,10 @@ pub(super) async fn list_candidates(
         .iter()
         .map(|q| q.target.platform.clone())
         .collect();
-    let schedules: Vec<_> = questions.iter().map(|q| q.schedule.map(|id| id.0)).collect();
+    let schedules: Vec<_> = questions
+        .iter()
+        .map(|q| q.schedule.map(|id| id.0))
+        .collect();
     let after: Vec<_> = questions
         .iter()
         .map(|q| q.after_key.unwrap_or_default().to_owned())

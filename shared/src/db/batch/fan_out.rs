@@ -182,7 +182,9 @@ pub async fn continue_fan_out(db: &mut PgConnection) -> DbResult<Option<usize>> 
         Err(error) => {
             left_out.push(LeftOut {
                 connection: "*".to_owned(),
-                reason: format!("what was left of the batch cannot be read by this release: {error}"),
+                reason: format!(
+                    "what was left of the batch cannot be read by this release: {error}"
+                ),
             });
             save_rest(db, batch.id, 0, &left_out, None).await?;
             return Ok(Some(0));
@@ -223,7 +225,10 @@ pub async fn continue_fan_out(db: &mut PgConnection) -> DbResult<Option<usize>> 
     let mut found = list_candidates(db, &[question], limit).await?;
     let has_more = found.len() > CHUNK;
     found.truncate(CHUNK);
-    let after_key = found.last().filter(|_| has_more).map(|last| last.key.clone());
+    let after_key = found
+        .last()
+        .filter(|_| has_more)
+        .map(|last| last.key.clone());
     let chosen = choose(found, &order);
     cancel_overlapping(db, std::slice::from_ref(&chosen)).await?;
     let enqueued = chosen.targets.len();

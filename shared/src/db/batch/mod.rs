@@ -116,24 +116,36 @@ pub async fn create(db: &mut PgConnection, batch: &NewBatch<'_>) -> DbResult<Bat
 }
 
 /// Creates batches in one round trip. Answers their ids in the order of the input.
-pub async fn create_all(
-    db: &mut PgConnection,
-    batches: &[NewBatch<'_>],
-) -> DbResult<Vec<BatchId>> {
+pub async fn create_all(db: &mut PgConnection, batches: &[NewBatch<'_>]) -> DbResult<Vec<BatchId>> {
     let column = |of: fn(&NewBatch<'_>) -> Option<uuid::Uuid>| -> Vec<Option<uuid::Uuid>> {
         batches.iter().map(of).collect()
     };
-    let origins: Vec<_> = batches.iter().map(|b| b.origin.as_str().to_owned()).collect();
+    let origins: Vec<_> = batches
+        .iter()
+        .map(|b| b.origin.as_str().to_owned())
+        .collect();
     let schedules = column(|b| b.schedule_id.map(|id| id.0));
     let nominals: Vec<_> = batches.iter().map(|b| b.nominal_at).collect();
-    let requested: Vec<_> = batches.iter().map(|b| b.requested_by.map(str::to_owned)).collect();
-    let targets: Vec<_> = batches.iter().map(|b| b.target.as_str().to_owned()).collect();
+    let requested: Vec<_> = batches
+        .iter()
+        .map(|b| b.requested_by.map(str::to_owned))
+        .collect();
+    let targets: Vec<_> = batches
+        .iter()
+        .map(|b| b.target.as_str().to_owned())
+        .collect();
     let connections = column(|b| b.connection_id.map(|id| id.0));
     let businesses = column(|b| b.business_id.map(|id| id.0));
-    let platforms: Vec<_> = batches.iter().map(|b| b.platform.map(str::to_owned)).collect();
+    let platforms: Vec<_> = batches
+        .iter()
+        .map(|b| b.platform.map(str::to_owned))
+        .collect();
     let streams: Vec<_> = batches
         .iter()
-        .map(|b| b.streams.and_then(|streams| serde_json::to_value(streams).ok()))
+        .map(|b| {
+            b.streams
+                .and_then(|streams| serde_json::to_value(streams).ok())
+        })
         .collect();
     let kinds: Vec<_> = batches
         .iter()

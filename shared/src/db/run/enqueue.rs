@@ -227,11 +227,15 @@ impl Common {
     fn of(batches: &[BatchOfRuns<'_>]) -> Self {
         let mut columns = Self::default();
         for BatchOfRuns { new, .. } in batches {
-            let streams = new.streams.and_then(|names| serde_json::to_value(names).ok());
+            let streams = new
+                .streams
+                .and_then(|names| serde_json::to_value(names).ok());
             columns.batch_ids.push(new.batch_id.0);
             columns.schedule_ids.push(new.schedule_id.map(|id| id.0));
             columns.origins.push(new.origin.as_str().to_owned());
-            columns.requested_by.push(new.requested_by.map(str::to_owned));
+            columns
+                .requested_by
+                .push(new.requested_by.map(str::to_owned));
             columns.kinds.push(new.kind.as_str().to_owned());
             columns.streams.push(streams);
             columns.pages.push(new.page);
@@ -264,7 +268,9 @@ impl Each {
                 columns.business_ids.push(target.business_id.0);
                 columns.platforms.push(target.platform.clone());
                 columns.retry_of.push(target.retry_of.map(|id| id.0));
-                columns.delays.push((batch.new.delay + target.delay).as_secs_f64());
+                columns
+                    .delays
+                    .push((batch.new.delay + target.delay).as_secs_f64());
                 columns.numbers.push(number);
             }
         }

@@ -28,9 +28,7 @@ mod retry;
 pub use cancel::{Cancelling, cancel, end_overdue, expire, sweep_cancelled};
 pub use checkpoint::{Checkpoint, find_checkpoint, write_checkpoint};
 pub use claim::{Claim, ClaimedRun, claim, list_leased};
-pub use enqueue::{
-    BatchOfRuns, DataRange, EnqueuedRun, NewRun, RunTarget, enqueue, enqueue_all,
-};
+pub use enqueue::{BatchOfRuns, DataRange, EnqueuedRun, NewRun, RunTarget, enqueue, enqueue_all};
 pub use finish::{Finish, finish};
 pub use log::{LogLevel, LogLine, append_log};
 pub use orders::{Order, RunOrder, list_crowded_platforms, list_orders};

@@ -185,7 +185,10 @@ impl CronTrigger {
     fn makes_up(&self, change: Change) -> bool {
         change.skips()
             && !self.fields.matches(change.new_local())
-            && self.fields.count(change.old_local(), change.new_local() - 1) > 0
+            && self
+                .fields
+                .count(change.old_local(), change.new_local() - 1)
+                > 0
             && !self.runs_on_through(change)
     }
 
