@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgConnection;
 use syncline_shared::db::batch::{self, LeftOut, NewBatch, Target};
 use syncline_shared::db::notify::{SCHEDULE_CHANGED, Waker, listen_on};
 use syncline_shared::db::run::{NewRun, RunTarget, enqueue};
 use syncline_shared::db::schedule::{self, Schedule};
 use syncline_shared::db::tick::{self, TickDecision};
-use syncline_shared::db::{self, Database, DbResult, answered, answered_within};
+use syncline_shared::db::{self, Database, DbConnection, DbResult, answered, answered_within};
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::run::{RunOrigin, SYNC_QUEUE};
 use syncline_shared::schedule::{TickOutcome, due_moments};
@@ -95,7 +94,7 @@ async fn decide_next(database: &Database) -> DbResult<Option<Fired>> {
     Ok(Some(fired))
 }
 
-async fn decide(db: &mut PgConnection, due: &Schedule, now: DateTime<Utc>) -> DbResult<Fired> {
+async fn decide(db: &mut DbConnection, due: &Schedule, now: DateTime<Utc>) -> DbResult<Fired> {
     let nominal = due.next_at.unwrap_or(now);
     let trigger = match due.trigger() {
         Ok(trigger) => trigger,
@@ -142,7 +141,7 @@ async fn decide(db: &mut PgConnection, due: &Schedule, now: DateTime<Utc>) -> Db
 
 /// Makes the batch and its runs, or says why there is none.
 async fn fire(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     due: &Schedule,
     nominal: DateTime<Utc>,
     now: DateTime<Utc>,
@@ -245,7 +244,7 @@ async fn fire(
 
 /// Records a moment, or a gap of moments, that does not fire.
 async fn record(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     due: &Schedule,
     (first, last, moments): (DateTime<Utc>, DateTime<Utc>, i64),
     outcome: TickOutcome,

@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgConnection;
 
-use super::DbResult;
+use super::{DbConnection, DbResult};
 use crate::ids::{BatchId, BusinessId, ConnectionId, ScheduleId};
 use crate::run::RunOrigin;
 use crate::schedule::TargetKind;
@@ -67,7 +66,7 @@ pub struct NewBatch<'a> {
 
 /// The connections of a target, in the order of their keys.
 pub async fn list_candidates(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     schedule: Option<ScheduleId>,
     target: Target<'_>,
 ) -> DbResult<Vec<Candidate>> {
@@ -96,7 +95,7 @@ pub async fn list_candidates(
 }
 
 /// Creates a batch.
-pub async fn create(db: &mut PgConnection, batch: &NewBatch<'_>) -> DbResult<BatchId> {
+pub async fn create(db: &mut DbConnection, batch: &NewBatch<'_>) -> DbResult<BatchId> {
     let left_out = serde_json::to_value(batch.left_out).unwrap_or_default();
     Ok(sqlx::query_scalar!(
         r#"insert into syncline.batch (origin, schedule_id, nominal_at, requested_by, runs, left_out)

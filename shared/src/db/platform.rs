@@ -1,14 +1,13 @@
 //! Settings of platforms, and what follows from them for a connection.
 
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use super::DbResult;
+use super::{DbConnection, DbResult};
 use crate::ids::ConnectionId;
 use crate::run::RetryPolicy;
 
 /// The retry policy of a platform, as far as it differs from the default.
-pub async fn find_retry(db: &mut PgConnection, platform: &str) -> DbResult<RetryPolicy> {
+pub async fn find_retry(db: &mut DbConnection, platform: &str) -> DbResult<RetryPolicy> {
     let stored = sqlx::query_scalar!(
         "select retry from syncline.platform where name = $1",
         platform
@@ -19,7 +18,7 @@ pub async fn find_retry(db: &mut PgConnection, platform: &str) -> DbResult<Retry
 }
 
 /// The retry policies of all platforms that have one of their own, as far as they differ from the default.
-pub async fn list_retry(db: &mut PgConnection) -> DbResult<Vec<(String, RetryPolicy)>> {
+pub async fn list_retry(db: &mut DbConnection) -> DbResult<Vec<(String, RetryPolicy)>> {
     let stored = sqlx::query!("select name, retry from syncline.platform order by name")
         .fetch_all(db)
         .await?;
@@ -31,7 +30,7 @@ pub async fn list_retry(db: &mut PgConnection) -> DbResult<Vec<(String, RetryPol
 
 /// Sets the retry policy of a platform, whole.
 pub async fn set_retry(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     platform: &str,
     policy: &RetryPolicy,
 ) -> DbResult<()> {
@@ -49,7 +48,7 @@ pub async fn set_retry(
 /// The retry policy of a connection's runs: the defaults, the platform's settings, the connection's. That of a connection that
 /// was deleted is its platform's.
 pub async fn find_retry_policy(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     platform: &str,
     connection: ConnectionId,
 ) -> DbResult<RetryPolicy> {

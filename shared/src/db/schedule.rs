@@ -1,10 +1,9 @@
 //! Schedules, and the scheduler's question: what is due?
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::DbResult;
+use super::{DbConnection, DbResult};
 use crate::ids::{BusinessId, ConnectionId, ScheduleId};
 use crate::run::RunKind;
 use crate::schedule::{TargetKind, Trigger, TriggerError};
@@ -103,7 +102,7 @@ pub struct ScheduleDraft<'a> {
 }
 
 /// Creates a schedule. Fails on `schedule_key_unique` if the key is taken.
-pub async fn create(db: &mut PgConnection, draft: &ScheduleDraft<'_>) -> DbResult<ScheduleId> {
+pub async fn create(db: &mut DbConnection, draft: &ScheduleDraft<'_>) -> DbResult<ScheduleId> {
     Ok(sqlx::query_scalar!(
         r#"insert into syncline.schedule
                (key, name, trigger, cron, zone, every_seconds, anchor, target, connection_id,
@@ -133,7 +132,7 @@ pub async fn create(db: &mut PgConnection, draft: &ScheduleDraft<'_>) -> DbResul
 
 /// Replaces what a schedule was saved from, but for its key.
 pub async fn update(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     id: ScheduleId,
     draft: &ScheduleDraft<'_>,
 ) -> DbResult<()> {
@@ -166,7 +165,7 @@ pub async fn update(
 }
 
 /// A schedule by id or key.
-pub async fn find(db: &mut PgConnection, id_or_key: &str) -> DbResult<Option<Schedule>> {
+pub async fn find(db: &mut DbConnection, id_or_key: &str) -> DbResult<Option<Schedule>> {
     Ok(sqlx::query_as!(
         Schedule,
         r#"select s.id as "id: ScheduleId", s.key, s.name, s.cron, s.zone, s.every_seconds, s.anchor,
@@ -188,7 +187,7 @@ pub async fn find(db: &mut PgConnection, id_or_key: &str) -> DbResult<Option<Sch
 
 /// Schedules in the order of their keys, after the given one.
 pub async fn list(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     after_key: Option<&str>,
     limit: i64,
 ) -> DbResult<Vec<Schedule>> {
@@ -213,7 +212,7 @@ pub async fn list(
 }
 
 /// The schedules that have a next tick, soonest first.
-pub async fn list_upcoming(db: &mut PgConnection, limit: i64) -> DbResult<Vec<Schedule>> {
+pub async fn list_upcoming(db: &mut DbConnection, limit: i64) -> DbResult<Vec<Schedule>> {
     Ok(sqlx::query_as!(
         Schedule,
         r#"select s.id as "id: ScheduleId", s.key, s.name, s.cron, s.zone, s.every_seconds, s.anchor,
@@ -234,7 +233,7 @@ pub async fn list_upcoming(db: &mut PgConnection, limit: i64) -> DbResult<Vec<Sc
 }
 
 /// Locks a schedule until the transaction ends, so that no scheduler moves it meanwhile. False: there is none of that key.
-pub async fn lock(db: &mut PgConnection, key: &str) -> DbResult<bool> {
+pub async fn lock(db: &mut DbConnection, key: &str) -> DbResult<bool> {
     let locked = sqlx::query_scalar!(
         "select id from syncline.schedule where key = $1 for update",
         key
@@ -246,7 +245,7 @@ pub async fn lock(db: &mut PgConnection, key: &str) -> DbResult<bool> {
 
 /// Locks the schedule that has been due for longest, if one is due. Schedulers pass over each other's, so any number of
 /// them can run; whoever holds the lock decides the tick in the same transaction.
-pub async fn lock_due(db: &mut PgConnection) -> DbResult<Option<Schedule>> {
+pub async fn lock_due(db: &mut DbConnection) -> DbResult<Option<Schedule>> {
     Ok(sqlx::query_as!(
         Schedule,
         r#"select s.id as "id: ScheduleId", s.key, s.name, s.cron, s.zone, s.every_seconds, s.anchor,
@@ -266,7 +265,7 @@ pub async fn lock_due(db: &mut PgConnection) -> DbResult<Option<Schedule>> {
 
 /// Moves a schedule to its next tick.
 pub async fn set_next(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     id: ScheduleId,
     next_at: Option<DateTime<Utc>>,
 ) -> DbResult<()> {
@@ -281,7 +280,7 @@ pub async fn set_next(
 }
 
 /// How long until the next schedule is due, in seconds; negative if one is overdue; `None` if none has a next tick.
-pub async fn seconds_until_next(db: &mut PgConnection) -> DbResult<Option<f64>> {
+pub async fn seconds_until_next(db: &mut DbConnection) -> DbResult<Option<f64>> {
     Ok(sqlx::query_scalar!(
         r#"select extract(epoch from min(next_at) - syncline.now())::float8 as "seconds"
            from syncline.schedule where next_at is not null"#

@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgConnection;
 
-use super::DbResult;
+use super::{DbConnection, DbResult};
 use crate::ids::{BatchId, ScheduleId};
 use crate::schedule::TickOutcome;
 
@@ -47,7 +46,7 @@ pub struct TickDecision<'a> {
 }
 
 /// Records a tick. Fails on the constraint `tick_once` if it was decided before.
-pub async fn record(db: &mut PgConnection, tick: &TickDecision<'_>) -> DbResult<()> {
+pub async fn record(db: &mut DbConnection, tick: &TickDecision<'_>) -> DbResult<()> {
     sqlx::query!(
         "insert into syncline.tick
              (schedule_id, nominal_at, last_nominal_at, moments, outcome, reason, batch_id)
@@ -67,7 +66,7 @@ pub async fn record(db: &mut PgConnection, tick: &TickDecision<'_>) -> DbResult<
 
 /// True if a due moment was decided before: on its own, or as the first of a gap.
 pub async fn is_decided(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     schedule: ScheduleId,
     nominal_at: DateTime<Utc>,
 ) -> DbResult<bool> {
@@ -83,7 +82,7 @@ pub async fn is_decided(
 
 /// The latest ticks of a schedule, newest first.
 pub async fn list_latest(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     schedule: ScheduleId,
     limit: i64,
 ) -> DbResult<Vec<Tick>> {

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
-
-use crate::db::DbResult;
+use crate::db::{DbConnection, DbResult};
 use crate::ids::{BatchId, BusinessId, ConnectionId, RunId, ScheduleId};
 use crate::run::{RunKind, RunOrigin, RunState};
 
@@ -61,7 +59,7 @@ pub struct EnqueuedRun {
 
 /// Enqueues one run for each target.
 pub async fn enqueue(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     new: &NewRun<'_>,
     targets: &[RunTarget],
 ) -> DbResult<Vec<EnqueuedRun>> {
