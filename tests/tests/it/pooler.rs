@@ -139,7 +139,10 @@ async fn a_fleet_works(settings: PoolerSettings) {
         .await;
     let fleet = Fleet::connect(&cluster, BUSINESSES, EACH).await;
     let load = Load::start(&cluster, &fleet).await;
-    let runs = fleet.start_runs(&cluster).await;
+    let mut runs = Vec::new();
+    for member in &fleet.members {
+        runs.push(cluster.api.start_run(&member.key).await);
+    }
     let objects = objects(&cluster).await;
     assert!(objects.len() >= 16, "{objects:?}");
     let askers = Askers::start(&cluster.api, &objects);
@@ -250,7 +253,7 @@ async fn a_worker_frozen_in_mid_transaction_behind_the_pooler_holds_nobody_up() 
     let mut cluster = behind(settings).start().await;
     cluster
         .simulator
-        .set_faults(json!({"latency_ms": 50}))
+        .set_faults(json!({"latency_ms": 150}))
         .await;
     let fleet = Fleet::connect(&cluster, 1, 1).await;
     let id = cluster.api.start_run(&fleet.members[0].key).await;
@@ -270,7 +273,7 @@ async fn a_worker_frozen_in_mid_transaction_behind_the_pooler_holds_nobody_up() 
     let merging = "select pid, application_name from pg_stat_activity \
                    where datname = current_database() and wait_event_type = 'Lock' and query like 'with batch%'";
     let (server, application): (i32, String) = until("the merge to wait", async || {
-        let found = sqlx::query_as(merging).fetch_optional(&mut *holder).await;
+        let found = sqlx::query_as(merging).fetch_optional(&cluster.pool).await;
         Look::some(found.unwrap(), "no merge waits")
     })
     .await;
