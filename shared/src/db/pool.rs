@@ -2,8 +2,8 @@
 //!
 //! Two ways lead there. Directly, a connection keeps its settings and its prepared statements. Behind a pooler in transaction
 //! mode (PgBouncer and its kin) consecutive statements of a client may reach different servers, so every statement runs inside an
-//! explicit transaction, statements are prepared without a name, and settings are local to the transaction. [`Database`] is the one
-//! place that knows which way it is: there is no other access to the pool.
+//! explicit transaction, statements are prepared without a name (`session.rs`), and settings are local to the transaction.
+//! [`Database`] is the one place that knows which way it is: there is no other access to the pool.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -114,8 +114,8 @@ impl Database {
     pub async fn begin(&self) -> DbResult<Transaction> {
         Ok(match &self.behind_pooler {
             None => Transaction::new(self.pool.begin().await?, true),
-            Some(begin) => {
-                let begun = self.pool.begin_with(AssertSqlSafe(begin.clone()));
+            Some(statement) => {
+                let begun = self.pool.begin_with(AssertSqlSafe(statement.clone()));
                 Transaction::new(begun.await?, false)
             }
         })
