@@ -316,7 +316,7 @@ impl Frozen {
     }
 
     /// The run is finished by the other worker, every row is right, and the sleeper finds out when it wakes up.
-    async fn is_replaced(mut self) {
+    async fn ends_well(mut self) {
         story::wait_until_all_have_ended(&self.cluster, LONGEST).await;
         self.cluster.process(&self.worker).thaw();
         let sleeper = self.cluster.process(&self.worker);
@@ -339,7 +339,7 @@ async fn a_worker_frozen_in_mid_transaction_behind_the_pooler_holds_nobody_up() 
     let frozen = Frozen::behind(settings).await;
     let idle = frozen.idle_until_ended().await;
     assert!(idle < OWN_TIME_OUT, "it was not the rescuer: {idle:.1} s");
-    frozen.is_replaced().await;
+    frozen.ends_well().await;
 }
 
 /// Nobody gets through to rescue anything until Postgres ends the transaction by itself.
@@ -353,7 +353,7 @@ async fn proof_a_frozen_worker_that_holds_all_servers_holds_the_fleet_up_for_15_
     let frozen = Frozen::behind(settings).await;
     let idle = frozen.idle_until_ended().await;
     assert!(idle > OWN_TIME_OUT, "somebody got through: {idle:.1} s");
-    frozen.is_replaced().await;
+    frozen.ends_well().await;
 }
 
 /// A role that is to refuse its start; answers what it says.
