@@ -8,8 +8,8 @@ use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use sqlx::{PgConnection, Postgres, Transaction};
 use syncline_shared::db::idempotency::{self, KeyState};
+use syncline_shared::db::{DbConnection, Transaction};
 
 use crate::auth::Caller;
 use crate::error::{ApiError, ApiResult, FieldProblem};
@@ -106,7 +106,7 @@ impl Repeat {
     /// the transaction ends.
     pub(crate) async fn look_up(
         &self,
-        db: &mut PgConnection,
+        db: &mut DbConnection,
         caller: &Caller,
     ) -> ApiResult<Option<Value>> {
         let Some(key) = &self.0 else {
@@ -127,7 +127,7 @@ impl Repeat {
     /// Remembers what the request made, in the transaction that made it.
     pub(crate) async fn remember(
         &self,
-        db: &mut PgConnection,
+        db: &mut DbConnection,
         caller: &Caller,
         made: &Value,
     ) -> ApiResult<()> {
@@ -140,10 +140,7 @@ impl Repeat {
 
 /// Ends the transaction of a request, before its caller is answered: with what was done, or without a trace. A transaction that is
 /// merely dropped keeps its locks for another moment, and the caller's next request would meet them.
-pub(crate) async fn conclude<T>(
-    db: Transaction<'static, Postgres>,
-    done: ApiResult<T>,
-) -> ApiResult<T> {
+pub(crate) async fn conclude<T>(db: Transaction, done: ApiResult<T>) -> ApiResult<T> {
     match done {
         Ok(_) => db.commit().await?,
         // The first error is the one to tell of.

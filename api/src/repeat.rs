@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use syncline_engine::Catalog;
+use syncline_shared::db::DbConnection;
 use syncline_shared::db::batch::{self, LeftOut, NewBatch};
 use syncline_shared::db::run::{FinishedRun, NewRun, RunTarget, enqueue, mark_retried};
 use syncline_shared::ids::{BatchId, RunId};
@@ -82,7 +82,7 @@ fn cannot_run(run: &FinishedRun, catalog: &Catalog) -> Option<(&'static str, Str
 
 /// Enqueues runs like these, the oldest first, as one batch, and notes on each which run repeats it. The caller has locked them.
 pub(crate) async fn enqueue_again(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     finished: &[FinishedRun],
     left_out: &[LeftOut],
     requested_by: &str,

@@ -2,11 +2,10 @@
 
 use chrono::TimeDelta;
 use clap::{Args, Subcommand};
-use sqlx::PgConnection;
 use syncline_api::auth::NewToken;
 use syncline_shared::db;
-use syncline_shared::db::Database;
 use syncline_shared::db::access::{self, Role};
+use syncline_shared::db::{Database, DbConnection};
 
 use crate::dev::ClientDatabase;
 
@@ -59,7 +58,7 @@ pub(crate) async fn run(command: TokenCommand) -> anyhow::Result<()> {
 
 #[expect(clippy::print_stdout, reason = "the command's answer")]
 async fn create(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     name: &str,
     role: Role,
     days: Option<u16>,
@@ -75,7 +74,7 @@ async fn create(
 }
 
 #[expect(clippy::print_stdout, reason = "the command's answer")]
-async fn list(db: &mut PgConnection) -> anyhow::Result<()> {
+async fn list(db: &mut DbConnection) -> anyhow::Result<()> {
     for token in access::list_tokens(db).await? {
         let until = token
             .expires_at

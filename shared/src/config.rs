@@ -28,10 +28,10 @@ pub struct DatabaseConfig {
 /// What stands before the database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub enum Pooler {
-    /// Nothing, or a pooler in session mode.
+    /// Nothing.
     #[default]
     None,
-    /// A pooler that gives a connection to a client for the length of a transaction.
+    /// A pooler that gives a connection to a client for the length of a transaction, or for longer.
     Transaction,
 }
 

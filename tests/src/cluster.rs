@@ -15,7 +15,7 @@ use crate::process::{end_all, marked};
 use crate::secrets::{Secrets, g2a_api_key};
 use crate::server::{PrivateDatabase, ServerOfCluster};
 use crate::wait::{Look, until};
-use crate::{Account, ApiClient, Feed, Process, Proxy, Simulator, program};
+use crate::{Account, ApiClient, Feed, Pooler, PoolerSettings, Process, Proxy, Simulator, program};
 
 /// Encrypts credentials of test clusters.
 const SECRET_KEY: &str = "a-key-of-tests-that-seals-credentials-0001";
@@ -50,6 +50,7 @@ pub struct ClusterBuilder {
     private_postgres: Option<Vec<(String, String)>>,
     through_proxy: bool,
     api_directly: bool,
+    pooler: Option<PoolerSettings>,
     variables: Vec<Variable>,
 }
 
@@ -73,6 +74,7 @@ pub struct Cluster {
     mark: String,
     url: String,
     proxy: Option<Proxy>,
+    pooler: Option<Pooler>,
     /// The API, as an administrator.
     pub api: ApiClient,
     /// The platforms.
@@ -171,6 +173,14 @@ impl ClusterBuilder {
         self
     }
 
+    /// Workers, schedulers and the API reach Postgres through [`Cluster::pooler`], and know that; the test itself and the command
+    /// line go there directly.
+    #[must_use]
+    pub fn through_pooler(mut self, settings: PoolerSettings) -> Self {
+        self.pooler = Some(settings);
+        self
+    }
+
     /// The API goes to Postgres directly, whatever the others do.
     #[must_use]
     pub fn api_directly(mut self) -> Self {
@@ -196,6 +206,9 @@ impl ClusterBuilder {
         let proxy = self.through_proxy.then(|| Proxy::start(server.port()));
         let needs_migration = self.empty_database || self.private_postgres.is_some();
         let mut cluster = Cluster::around(&self, server, proxy);
+        if let Some(settings) = &self.pooler {
+            cluster.put_behind_pooler(settings.clone()).await;
+        }
         if needs_migration {
             let migrated = cluster.run(&["migrate"]);
             assert!(migrated.status.success(), "{migrated:?}");
@@ -277,6 +290,7 @@ impl Cluster {
             private_postgres: None,
             through_proxy: false,
             api_directly: false,
+            pooler: None,
             variables: Vec::new(),
         }
     }
@@ -347,12 +361,54 @@ impl Cluster {
             mark,
             url,
             proxy,
+            pooler: None,
             api: ApiClient::new("http://127.0.0.1:1", None, Secrets::default()),
             simulator: Simulator::new(String::new()),
             pool,
             folder: TempDir::new().unwrap(),
             server,
         }
+    }
+
+    async fn put_behind_pooler(&mut self, settings: PoolerSettings) {
+        let pooler = Pooler::start(&self.url, settings).await;
+        self.secrets.add("the database's URL", pooler.url());
+        let mut variables = vec![
+            ("DATABASE_URL", pooler.url()),
+            ("SYNCLINE_DATABASE_POOLER", "transaction".to_owned()),
+        ];
+        if pooler.settings().direct_way {
+            variables.push(("SYNCLINE_DATABASE_DIRECT_URL", self.url.clone()));
+        }
+        for role in ["worker", "scheduler", "api"] {
+            for (name, value) in &variables {
+                self.variables.push(Variable {
+                    role: role.to_owned(),
+                    name: (*name).to_owned(),
+                    value: value.clone(),
+                });
+            }
+        }
+        self.pooler = Some(pooler);
+    }
+
+    /// The database's own address.
+    pub fn database_url(&self) -> &str {
+        &self.url
+    }
+
+    /// The pooler before the database.
+    pub fn pooler(&mut self) -> &mut Pooler {
+        let Some(pooler) = &mut self.pooler else {
+            panic!("the cluster was built without a pooler");
+        };
+        pooler
+    }
+
+    /// What the processes of the product have written, each with its name.
+    pub fn logs(&self) -> Vec<(&str, String)> {
+        let all = self.processes.iter();
+        all.map(|process| (process.name(), process.log())).collect()
     }
 
     /// The folder of logs and of files for the command line.
@@ -626,6 +682,9 @@ impl Drop for Cluster {
                 {
                     eprintln!("{line}");
                 }
+            }
+            if let Some(pooler) = &self.pooler {
+                eprintln!("--- log of the pooler\n{}", pooler.log());
             }
             for problem in &problems {
                 eprintln!("--- {problem}");

@@ -1,5 +1,7 @@
 //! Programs of the system that the tests need, installed by apt where that is allowed.
 
+use std::path::Path;
+
 use anyhow::bail;
 
 use crate::command::{Run, root};
@@ -13,17 +15,34 @@ struct Requirement {
     /// Do the tests of this checkout need it?
     is_needed: fn() -> bool,
     is_there: fn() -> bool,
+    /// The service that the package would start, which the tests do not need: they run its program themselves.
+    service: Option<&'static str>,
     /// Is there another way, should it be missing?
     fallback: Option<&'static str>,
 }
 
-const REQUIREMENTS: [Requirement; 2] = [
+const REQUIREMENTS: [Requirement; 3] = [
     Requirement {
         package: "postgresql",
         name: "the server programs of PostgreSQL 15 or newer",
         is_needed: || true,
         is_there: database::is_installed,
+        service: None,
         fallback: Some("the tests will try to download it"),
+    },
+    Requirement {
+        package: "pgbouncer",
+        name: "PgBouncer",
+        is_needed: || true,
+        // Debian puts it where only root looks.
+        is_there: || {
+            let names = ["pgbouncer", "/usr/sbin/pgbouncer"];
+            names
+                .iter()
+                .any(|name| Run::program(name).args(&["--version"]).succeeds())
+        },
+        service: Some("pgbouncer"),
+        fallback: None,
     },
     Requirement {
         package: "chromium",
@@ -35,6 +54,7 @@ const REQUIREMENTS: [Requirement; 2] = [
                 .iter()
                 .any(|name| Run::program(name).args(&["--version"]).succeeds())
         },
+        service: None,
         fallback: None,
     },
 ];
@@ -45,8 +65,13 @@ pub(crate) fn provide() -> anyhow::Result<()> {
         if !(requirement.is_needed)() || (requirement.is_there)() {
             continue;
         }
-        let Requirement { package, name, .. } = requirement;
-        let outcome = install(package);
+        let Requirement {
+            package,
+            name,
+            service,
+            ..
+        } = requirement;
+        let outcome = install(package, *service);
         if outcome.is_ok() && (requirement.is_there)() {
             continue;
         }
@@ -65,7 +90,7 @@ pub(crate) fn provide() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn install(package: &str) -> anyhow::Result<()> {
+fn install(package: &str, service: Option<&str>) -> anyhow::Result<()> {
     let id = Run::program("id").args(&["-u"]).output()?;
     let is_root = id == "0";
     if !Run::program("apt-get").args(&["--version"]).succeeds() {
@@ -75,18 +100,28 @@ fn install(package: &str) -> anyhow::Result<()> {
         bail!("apt-get needs root, and sudo asks for a password");
     }
     println!("installing the package {package}");
-    let apt = |arguments: &[&str]| {
-        let words: &[&str] = if is_root { &[] } else { &["sudo", "-n"] };
-        let front = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"];
-        let all = [words, &front, arguments].concat();
+    let as_root = |words: &[&str]| {
+        let sudo: &[&str] = if is_root { &[] } else { &["sudo", "-n"] };
+        let all = [sudo, &["env", "DEBIAN_FRONTEND=noninteractive"], words].concat();
         let (program, arguments) = all
             .split_first()
             .map_or(("true", &[][..]), |(p, a)| (*p, a));
         Run::program(program).args(arguments).run()
     };
     // A list that cannot be brought up to date may still be good enough.
-    if let Err(error) = apt(&["update"]) {
+    if let Err(error) = as_root(&["apt-get", "-qq", "update"]) {
         println!("{error:#}");
     }
-    apt(&["install", "--yes", "--no-install-recommends", package])
+    // At runlevel 1 a package's script starts no service; systemd does not ask for it, so there it is stopped again.
+    let mut install = vec!["apt-get", "-qq", "install", "--yes"];
+    if service.is_some() {
+        install.insert(0, "RUNLEVEL=1");
+    }
+    as_root(&[&install[..], &["--no-install-recommends", package]].concat())?;
+    match service {
+        Some(service) if Path::new("/run/systemd/system").is_dir() => {
+            as_root(&["systemctl", "disable", "--quiet", "--now", service])
+        }
+        _ => Ok(()),
+    }
 }

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 
 use serde_json::Value;
-use sqlx::PgConnection;
-use syncline_shared::db::{business, connection};
+use syncline_shared::db::{DbConnection, business, connection};
 
 use super::{ApplyError, Document};
 use crate::resources::business::BusinessInput;
@@ -31,7 +30,7 @@ struct Declared {
 
 /// Checks a document. Fails with all of its problems.
 pub(super) async fn make(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     catalog: &Catalog,
     document: &Document,
 ) -> Result<Plan, ApplyError> {
@@ -148,7 +147,7 @@ fn platforms_of(entries: &Entries<'_>) -> HashMap<String, String> {
 }
 
 async fn check_business(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     input: &ConnectionInput,
     at: &str,
     declared: &Declared,
@@ -166,7 +165,7 @@ async fn check_business(
 
 /// Tables, state and credentials of a connection belong to its platform.
 async fn check_platform_stays(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     input: &ConnectionInput,
     at: &str,
     notes: &mut Notes,
@@ -188,7 +187,7 @@ async fn check_platform_stays(
 }
 
 async fn check_target(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     catalog: &Catalog,
     input: &ScheduleInput,
     at: &str,

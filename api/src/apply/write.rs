@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
-use sqlx::PgConnection;
+use syncline_shared::db::DbConnection;
 use syncline_shared::db::business::{self, Business};
 use syncline_shared::db::connection::{self, Connection};
 use syncline_shared::db::schedule::{self, Schedule};
@@ -25,7 +25,7 @@ use crate::resources::{Notes, accept, secrets};
 
 /// Writes a plan: businesses first, schedules last, so that whatever is named is there.
 pub(super) async fn write(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     cipher: &Cipher,
     plan: &Plan,
 ) -> Result<Vec<ObjectReport>, ApplyError> {
@@ -66,7 +66,7 @@ fn changed(fields: Vec<FieldChange>) -> Change {
 }
 
 async fn write_business(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     input: &BusinessInput,
 ) -> Result<Change, ApplyError> {
     let stored = business::find(db, &input.key)
@@ -88,7 +88,7 @@ async fn write_business(
 }
 
 async fn write_connection(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     cipher: &Cipher,
     checked: &CheckedConnection,
 ) -> Result<Change, ApplyError> {
@@ -153,7 +153,7 @@ fn differing_secrets(stored: &Map<String, Value>, wanted: &Map<String, Value>) -
 }
 
 async fn write_schedule(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     input: &ScheduleInput,
 ) -> Result<Change, ApplyError> {
     let mut notes = Notes::default();

@@ -8,7 +8,7 @@ use axum::response::Response;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::PgConnection;
+use syncline_shared::db::DbConnection;
 use syncline_shared::db::business;
 use syncline_shared::db::connection::{self, Connection};
 use syncline_shared::ids::ConnectionId;
@@ -98,7 +98,7 @@ fn view(state: &AppState, found: Connection, sealed: Option<&Sealed>) -> Connect
     }
 }
 
-async fn load(state: &AppState, db: &mut PgConnection, id: &str) -> ApiResult<ConnectionView> {
+async fn load(state: &AppState, db: &mut DbConnection, id: &str) -> ApiResult<ConnectionView> {
     let found = connection::find(db, id).await?;
     let found = found.ok_or_else(|| ApiError::unknown("connection", id))?;
     let sealed = connection::find_credentials(db, found.id).await?;

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use sqlx::PgConnection;
+use syncline_shared::db::DbConnection;
 use syncline_shared::db::batch::LeftOut;
 use syncline_shared::db::history::RunFilter;
 use syncline_shared::db::run::{FinishedRun, lock_unsuccessful};
@@ -167,7 +167,7 @@ pub(crate) async fn create(
 
 async fn redrive_once(
     state: &AppState,
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     caller: &Caller,
     mut asked: Asked,
     repeat: &Repeat,

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::response::Response;
 use serde_json::json;
-use sqlx::PgConnection;
+use syncline_shared::db::DbConnection;
 use syncline_shared::db::history;
 use syncline_shared::db::run::lock_finished;
 use syncline_shared::ids::RunId;
@@ -60,7 +60,7 @@ pub(crate) async fn create(
 
 async fn retry_once(
     state: &AppState,
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     caller: &Caller,
     id: RunId,
     repeat: &Repeat,

@@ -10,13 +10,12 @@ use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::{Value, json};
-use sqlx::PgConnection;
 use syncline_engine::Connector;
 use syncline_shared::db::batch::{self, NewBatch};
 use syncline_shared::db::connection::{self, Connection};
 use syncline_shared::db::history::{self, RunFilter, RunView};
 use syncline_shared::db::run::{NewRun, RunTarget, enqueue};
-use syncline_shared::db::{business, schedule};
+use syncline_shared::db::{DbConnection, business, schedule};
 use syncline_shared::ids::RunId;
 use syncline_shared::run::{PRIORITY_MANUAL, RunKind, RunOrigin, SYNC_QUEUE};
 use tokio::time::Instant;
@@ -216,7 +215,7 @@ pub(crate) async fn create(
 
 async fn create_once(
     state: &AppState,
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     caller: &Caller,
     input: &mut RunInput,
     repeat: &Repeat,
@@ -252,7 +251,7 @@ pub(super) fn made_run(made: &Value) -> ApiResult<RunId> {
 }
 
 async fn enqueue_run(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     input: &RunInput,
     connection: &Connection,
     requested_by: &str,
@@ -371,7 +370,7 @@ pub(crate) async fn list(
 
 /// Looks up the business, connection and schedule of a filter, each by id or key.
 pub(super) async fn resolve_names(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     filter: &mut RunFilter,
     [of_business, of_connection, of_schedule]: [Option<String>; 3],
 ) -> ApiResult<()> {

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
-use sqlx::PgConnection;
-use syncline_shared::db::DbResult;
 use syncline_shared::db::history::{self, RunView};
 use syncline_shared::db::process::{self, Slots};
+use syncline_shared::db::{DbConnection, DbResult};
 use syncline_shared::ids::RunId;
 use syncline_shared::run::RunStatus;
 use utoipa::ToSchema;
@@ -40,7 +39,7 @@ pub(crate) struct Surroundings {
 impl Surroundings {
     /// Looks at what may explain this run. A process that was heard of within `lease` is up.
     pub(crate) async fn look(
-        db: &mut PgConnection,
+        db: &mut DbConnection,
         run: &RunView,
         lease: Duration,
     ) -> DbResult<Self> {

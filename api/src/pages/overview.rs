@@ -4,13 +4,12 @@ use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use syncline_shared::db::history::{RunFilter, list_runs};
 use syncline_shared::db::pause::{PauseScope, list_pauses};
 use syncline_shared::db::process::{self, Process, ProcessRole};
 use syncline_shared::db::schedule::{self, Schedule};
 use syncline_shared::db::status::{self, QueueCounts};
-use syncline_shared::db::{self, DbResult};
+use syncline_shared::db::{self, DbConnection, DbResult};
 use syncline_shared::run::RunStatus;
 
 use super::badge::{Badge, UP};
@@ -113,7 +112,7 @@ pub(super) async fn show(visitor: Visitor, State(state): State<AppState>) -> Api
 }
 
 async fn rows(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     statuses: Option<Vec<RunStatus>>,
     limit: i64,
     now: DateTime<Utc>,

@@ -3,9 +3,8 @@
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
-use sqlx::PgConnection;
 use syncline_shared::db::history::{RunFilter, list_runs};
-use syncline_shared::db::{self, business, connection, schedule};
+use syncline_shared::db::{self, DbConnection, business, connection, schedule};
 use syncline_shared::ids::RunId;
 use syncline_shared::run::RunStatus;
 use url::form_urlencoded;
@@ -146,7 +145,7 @@ fn turn(newer_than: Option<String>, older_than: Option<String>) -> ApiResult<Tur
 }
 
 /// Sets where the page begins. True if there are newer runs than it shows.
-async fn turn_to(db: &mut PgConnection, turn: Turn, filter: &mut RunFilter) -> ApiResult<bool> {
+async fn turn_to(db: &mut DbConnection, turn: Turn, filter: &mut RunFilter) -> ApiResult<bool> {
     match turn {
         Turn::Newest => Ok(false),
         Turn::OlderThan(id) => {
@@ -164,7 +163,7 @@ async fn turn_to(db: &mut PgConnection, turn: Turn, filter: &mut RunFilter) -> A
 }
 
 async fn resolve(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     asked: &Asked,
     filter: &mut RunFilter,
 ) -> ApiResult<Vec<String>> {
@@ -190,12 +189,12 @@ async fn resolve(
     Ok(problems)
 }
 
-async fn suggested_connections(db: &mut PgConnection) -> ApiResult<Vec<String>> {
+async fn suggested_connections(db: &mut DbConnection) -> ApiResult<Vec<String>> {
     let found = connection::list(db, None, None, None, SUGGESTED).await?;
     Ok(found.into_iter().map(|connection| connection.key).collect())
 }
 
-async fn suggested_businesses(db: &mut PgConnection) -> ApiResult<Vec<String>> {
+async fn suggested_businesses(db: &mut DbConnection) -> ApiResult<Vec<String>> {
     let found = business::list(db, None, SUGGESTED).await?;
     Ok(found.into_iter().map(|business| business.key).collect())
 }

@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Duration, Utc};
-use sqlx::PgConnection;
-use syncline_shared::db::DbResult;
 use syncline_shared::db::history::{RunFilter, RunView, list_runs};
+use syncline_shared::db::{DbConnection, DbResult};
 use syncline_shared::run::RunStatus;
 
 use super::run_row::RunRow;
@@ -36,7 +35,7 @@ pub(super) struct Trouble {
 }
 
 /// Reads what failed, ended in part or is being retried.
-pub(super) async fn read(db: &mut PgConnection, now: DateTime<Utc>) -> DbResult<Troubles> {
+pub(super) async fn read(db: &mut DbConnection, now: DateTime<Utc>) -> DbResult<Troubles> {
     let filter = RunFilter {
         statuses: Some(vec![
             RunStatus::Retrying,

@@ -1,9 +1,8 @@
 //! Finds what an input names in the database, and saves what was checked. Joins the caller's transaction.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgConnection;
 use syncline_shared::db::connection::{self, Connection};
-use syncline_shared::db::{DbResult, business, schedule};
+use syncline_shared::db::{DbConnection, DbResult, business, schedule};
 use syncline_shared::ids::{BusinessId, ConnectionId, ScheduleId};
 use syncline_shared::schedule::TargetKind;
 use syncline_shared::secret::Cipher;
@@ -21,7 +20,7 @@ pub fn refuse_unknown(noun: &str, name: &str, pointer: String, notes: &mut Notes
 
 /// Looks up a target, and the platform whose streams it has, where that is one platform.
 pub async fn resolve_target(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     target: &TargetInput,
     pointer: &str,
     notes: &mut Notes,
@@ -73,7 +72,7 @@ pub async fn resolve_target(
 
 /// Saves a new connection with its secrets.
 pub async fn create_connection(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     cipher: &Cipher,
     checked: &CheckedConnection,
     business: BusinessId,
@@ -91,7 +90,7 @@ pub async fn create_connection(
 
 /// Saves a new schedule, due first at its first moment after now.
 pub async fn create_schedule(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     input: &ScheduleInput,
     target: &ResolvedTarget,
     now: DateTime<Utc>,
@@ -108,7 +107,7 @@ pub async fn create_schedule(
 
 /// Gives a schedule its first moment after now, if it is active and time drives it. The caller has locked its row.
 pub async fn set_next_moment(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     key: &str,
     now: DateTime<Utc>,
 ) -> ApiResult<()> {
@@ -128,7 +127,7 @@ pub async fn set_next_moment(
 
 /// The stored secrets of a connection.
 pub async fn stored_secrets(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     cipher: &Cipher,
     connection: &Connection,
 ) -> ApiResult<serde_json::Map<String, serde_json::Value>> {

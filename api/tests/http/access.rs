@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
 use sqlx::PgPool;
+use syncline_shared::db::Session;
 use syncline_shared::db::access::{Role, save_user};
 
 use crate::support::{Answer, App, PASSWORD};
@@ -233,7 +234,7 @@ async fn with_cookie(app: &App, method: &str, path: &str, cookie: &str, site: &s
 }
 
 async fn set_role(pool: &PgPool, role: &str) {
-    let mut db = pool.acquire().await.unwrap();
+    let mut db = Session::from(pool.acquire().await.unwrap());
     let user = syncline_shared::db::access::find_user(&mut db, "ana")
         .await
         .unwrap()

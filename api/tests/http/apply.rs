@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use syncline_api::apply::{ApplyError, ApplyOptions, Change, Document, Report, Sources, apply};
+use syncline_shared::db::Transaction;
 
 use crate::support::App;
 
@@ -281,7 +282,7 @@ async fn the_platform_of_a_connection_stays_and_prune_is_refused() {
 #[tokio::test]
 async fn a_document_waits_for_another_that_is_being_applied() {
     let app = App::start().await;
-    let mut other = app.pool.begin().await.unwrap();
+    let mut other = Transaction::from(app.pool.begin().await.unwrap());
     syncline_shared::db::status::lock_apply(&mut other)
         .await
         .unwrap();

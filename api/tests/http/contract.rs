@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
+use syncline_shared::db::Session;
 use syncline_shared::db::process::{self, ProcessRole};
 use syncline_shared::ids::ProcessId;
 
@@ -250,7 +251,7 @@ async fn the_status_names_schedulers_workers_jobs_and_counts() {
     let app = App::with_connection().await;
     let before = app.get("/api/v1/scheduler/status").await.expect(200);
     assert_eq!(before["running"], false);
-    let mut db = app.pool.acquire().await.unwrap();
+    let mut db = Session::from(app.pool.acquire().await.unwrap());
     for (role, name, slots) in [
         (ProcessRole::Scheduler, "s:1", None),
         (ProcessRole::Worker, "w:2", Some(4)),

@@ -3,6 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
+use syncline_shared::db::Transaction;
 use syncline_shared::run::Outcome;
 
 use crate::support::{Answer, App};
@@ -117,7 +118,7 @@ async fn a_request_whose_twin_is_under_way_is_told_to_come_back() {
     let app = App::with_connection().await;
     let body = json!({"connection": "acme-shop"});
     // Holds what the first request would hold until its commit.
-    let mut holder = app.pool.begin().await.unwrap();
+    let mut holder = Transaction::from(app.pool.begin().await.unwrap());
     let scope = "POST /api/v1/runs token operator";
     syncline_shared::db::idempotency::look_up(&mut holder, scope, "k-1", b"any")
         .await

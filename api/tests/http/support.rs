@@ -20,8 +20,8 @@ use syncline_engine::Connector;
 use syncline_postgres::testing::{TestDatabase, database};
 use syncline_shared::clock::Clock;
 use syncline_shared::config::DatabaseConfig;
-use syncline_shared::db::Database;
 use syncline_shared::db::access::{Role, save_token, save_user};
+use syncline_shared::db::{Database, Session};
 use syncline_shared::lifecycle::Lifecycle;
 use tower::ServiceExt;
 
@@ -147,7 +147,7 @@ impl App {
             .connect_lazy(&database.url())
             .unwrap();
         let mut tokens = BTreeMap::new();
-        let mut db = pool.acquire().await.unwrap();
+        let mut db = Session::from(pool.acquire().await.unwrap());
         for role in Role::ALL {
             let token = NewToken::random().unwrap();
             save_token(&mut db, role.as_str(), *role, &token.hash, None)
@@ -183,7 +183,7 @@ impl App {
 
     pub(crate) async fn add_user(&self, name: &str, role: Role) {
         let hash = PasswordHasher::hash(PASSWORD).unwrap();
-        let mut db = self.pool.acquire().await.unwrap();
+        let mut db = Session::from(self.pool.acquire().await.unwrap());
         save_user(&mut db, name, &hash, role).await.unwrap();
     }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use secrecy::SecretString;
-use syncline_shared::config::{DatabaseConfig, SecretConfig};
+use syncline_shared::config::{DatabaseConfig, Pooler, SecretConfig};
 
 use super::folder::Secrets;
 
@@ -18,6 +18,9 @@ pub(crate) struct ClientDatabase {
     /// Postgres 15 or later; without it, the database of the `syncline dev` of this folder.
     #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
     database_url: Option<SecretString>,
+    /// Whether a connection pooler stands before that database, and how it shares its connections.
+    #[arg(long, env = "SYNCLINE_DATABASE_POOLER", default_value = "none")]
+    database_pooler: Pooler,
     /// Folder of `syncline dev`.
     #[arg(long, env = "SYNCLINE_DATA_DIR", default_value = ".syncline")]
     data_dir: PathBuf,
@@ -34,17 +37,21 @@ pub(crate) struct ClientSecret {
 impl ClientDatabase {
     /// The database that was named, or that of the dev folder.
     pub(crate) fn config(&self) -> anyhow::Result<DatabaseConfig> {
-        let found = self
-            .database_url
-            .clone()
-            .or_else(|| Secrets::read(&self.data_dir).map(|secrets| secrets.database_url()));
+        let own = || Secrets::read(&self.data_dir).map(|secrets| secrets.database_url());
+        let (found, database_pooler) = match &self.database_url {
+            Some(named) => (Some(named.clone()), self.database_pooler),
+            None => (own(), Pooler::None),
+        };
         let database_url = found.with_context(|| {
             format!(
                 "no database is named: set DATABASE_URL, or start syncline dev here ({} holds none)",
                 self.data_dir.display()
             )
         })?;
-        Ok(DatabaseConfig::direct(database_url, CONNECTIONS))
+        Ok(DatabaseConfig {
+            database_pooler,
+            ..DatabaseConfig::direct(database_url, CONNECTIONS)
+        })
     }
 
     /// The key that was named, or that of the dev folder, unless another database was named.

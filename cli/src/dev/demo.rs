@@ -10,7 +10,7 @@ use syncline_api::apply::{ApplyOptions, Document, Sources, apply};
 use syncline_engine::Catalog;
 use syncline_shared::config::{ConnectorsConfig, SecretConfig};
 use syncline_shared::db::connection::{self, Connection, ConnectionDraft};
-use syncline_shared::db::{self, Database, schedule};
+use syncline_shared::db::{self, Database, DbConnection, schedule};
 use syncline_shared::secret::Cipher;
 use syncline_simulator::G2aAccount;
 
@@ -116,7 +116,7 @@ async fn apply_text(
 
 /// The simulator may have got another port than last time.
 async fn follow_simulator(
-    db: &mut sqlx::PgConnection,
+    db: &mut DbConnection,
     existing: &Connection,
     simulator_url: &str,
 ) -> anyhow::Result<()> {

@@ -3,11 +3,10 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
-use sqlx::{Acquire, PgConnection};
 use syncline_shared::db::batch::{Closed, close_ended, only_closer};
 use syncline_shared::db::notify::Waker;
 use syncline_shared::db::schedule::{self, SchedulePauseCause};
-use syncline_shared::db::{Database, DbResult};
+use syncline_shared::db::{Database, DbConnection, DbResult};
 use syncline_shared::ids::BatchId;
 use syncline_shared::run::Outcome;
 use tokio::sync::Notify;
@@ -77,7 +76,7 @@ impl Service for BatchCloser {
 }
 
 /// What follows from a batch's end for its schedule, and for those that follow it. Answers how many runs were enqueued.
-async fn conclude(db: &mut PgConnection, batch: &Closed, nth: i64) -> DbResult<usize> {
+async fn conclude(db: &mut DbConnection, batch: &Closed, nth: i64) -> DbResult<usize> {
     if let Some(id) = batch.schedule_id {
         let has_failed = batch.outcome == Outcome::Failed;
         let failures = schedule::count_batch(db, id, has_failed).await?;
@@ -86,22 +85,20 @@ async fn conclude(db: &mut PgConnection, batch: &Closed, nth: i64) -> DbResult<u
         }
     }
     // A savepoint: a schedule that cannot follow must not keep batches from ending.
-    let mut attempt = db.begin().await?;
+    db.savepoint("follow").await?;
     let nominal = batch.ended_at + TimeDelta::microseconds(nth);
-    match follow(&mut attempt, batch, nominal).await {
-        Ok(runs) => {
-            attempt.commit().await?;
-            Ok(runs)
-        }
+    match follow(db, batch, nominal).await {
+        Ok(runs) => Ok(runs),
+        Err(error) if error.is_transient() => Err(error),
         Err(error) => {
             tracing::error!(batch.id = %batch.id, %error, "the schedules that follow batch {} could not be fired: {error}", batch.id);
-            attempt.rollback().await?;
+            db.back_to_savepoint("follow").await?;
             Ok(0)
         }
     }
 }
 
-async fn pause_if_too_many(db: &mut PgConnection, batch: &Closed, failures: i32) -> DbResult<()> {
+async fn pause_if_too_many(db: &mut DbConnection, batch: &Closed, failures: i32) -> DbResult<()> {
     let Some(key) = &batch.schedule_key else {
         return Ok(());
     };

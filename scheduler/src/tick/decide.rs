@@ -3,8 +3,7 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgConnection;
-use syncline_shared::db::DbResult;
+use syncline_shared::db::{DbConnection, DbResult};
 use syncline_shared::db::schedule::{self, Decided, Schedule};
 use syncline_shared::db::tick::{self, TickDecision};
 use syncline_shared::ids::ScheduleId;
@@ -44,7 +43,7 @@ impl<'a> Read<'a> {
 
 /// Decides what is due of these schedules, whose rows are locked.
 pub(super) async fn decide(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     due: &[Schedule],
     now: DateTime<Utc>,
 ) -> DbResult<Done> {

@@ -1,8 +1,7 @@
 //! Schedules that follow the batches of others.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
-use syncline_shared::db::DbResult;
+use syncline_shared::db::{DbConnection, DbResult};
 use syncline_shared::db::batch::Closed;
 use syncline_shared::db::schedule::{self, Schedule};
 use syncline_shared::db::tick::{self, TickDecision};
@@ -14,7 +13,7 @@ use super::record::{Firing, fire};
 /// Makes the ticks of the schedules that follow a batch which has just ended, in the transaction that closes it. Their moment is the
 /// batch's end, told apart from the ends of other batches in the same transaction. Answers how many runs were enqueued.
 pub(crate) async fn follow(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     batch: &Closed,
     nominal: DateTime<Utc>,
 ) -> DbResult<usize> {

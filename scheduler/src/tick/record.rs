@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
-use syncline_shared::db::DbResult;
+use syncline_shared::db::{DbConnection, DbResult};
 use syncline_shared::db::batch::{FannedOut, Order, Target, fan_out};
 use syncline_shared::db::schedule::Schedule;
 use syncline_shared::db::tick::{self, TickDecision};
@@ -34,7 +33,7 @@ pub(super) struct Fired {
 }
 
 /// Makes batches and runs, and records each tick: fired, late, or skipped with the reason.
-pub(super) async fn fire(db: &mut PgConnection, firings: &[Firing<'_>]) -> DbResult<Fired> {
+pub(super) async fn fire(db: &mut DbConnection, firings: &[Firing<'_>]) -> DbResult<Fired> {
     let orders: Vec<_> = firings.iter().map(order).collect();
     let made = fan_out(db, &orders).await?;
     let mut fired = Fired::default();

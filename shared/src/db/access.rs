@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgConnection;
 
-use super::DbResult;
+use super::{DbConnection, DbResult};
 use crate::words::words;
 
 words! {
@@ -45,7 +44,7 @@ pub struct UserAccount {
 
 /// Saves a token under a name; a token of that name is replaced.
 pub async fn save_token(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     name: &str,
     role: Role,
     hash: &[u8],
@@ -68,7 +67,7 @@ pub async fn save_token(
 
 /// Makes a token. Fails on `api_token_name_unique` if the name is taken.
 pub async fn create_token(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     name: &str,
     role: Role,
     hash: &[u8],
@@ -88,7 +87,7 @@ pub async fn create_token(
 }
 
 /// The token with this hash, unless it has expired.
-pub async fn find_token(db: &mut PgConnection, hash: &[u8]) -> DbResult<Option<ApiToken>> {
+pub async fn find_token(db: &mut DbConnection, hash: &[u8]) -> DbResult<Option<ApiToken>> {
     Ok(sqlx::query_as!(
         ApiToken,
         r#"select name, role as "role: Role", created_at, expires_at from syncline.api_token
@@ -100,7 +99,7 @@ pub async fn find_token(db: &mut PgConnection, hash: &[u8]) -> DbResult<Option<A
 }
 
 /// All tokens, by name.
-pub async fn list_tokens(db: &mut PgConnection) -> DbResult<Vec<ApiToken>> {
+pub async fn list_tokens(db: &mut DbConnection) -> DbResult<Vec<ApiToken>> {
     Ok(sqlx::query_as!(
         ApiToken,
         r#"select name, role as "role: Role", created_at, expires_at
@@ -111,7 +110,7 @@ pub async fn list_tokens(db: &mut PgConnection) -> DbResult<Vec<ApiToken>> {
 }
 
 /// Deletes a token; false if there was none of that name.
-pub async fn delete_token(db: &mut PgConnection, name: &str) -> DbResult<bool> {
+pub async fn delete_token(db: &mut DbConnection, name: &str) -> DbResult<bool> {
     let deleted = sqlx::query!("delete from syncline.api_token where name = $1", name)
         .execute(db)
         .await?;
@@ -120,7 +119,7 @@ pub async fn delete_token(db: &mut PgConnection, name: &str) -> DbResult<bool> {
 
 /// Saves a user; the password and role of an existing one are replaced.
 pub async fn save_user(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     name: &str,
     password_hash: &str,
     role: Role,
@@ -138,7 +137,7 @@ pub async fn save_user(
 }
 
 /// A user by name.
-pub async fn find_user(db: &mut PgConnection, name: &str) -> DbResult<Option<UserAccount>> {
+pub async fn find_user(db: &mut DbConnection, name: &str) -> DbResult<Option<UserAccount>> {
     Ok(sqlx::query_as!(
         UserAccount,
         r#"select name, password_hash, role as "role: Role" from syncline.user_account where name = $1"#,

@@ -1,8 +1,7 @@
 //! What a scheduler has to do next, asked in one statement: with nothing to do, it is all that a scheduler asks.
 
-use sqlx::PgConnection;
 
-use super::DbResult;
+use super::{DbConnection, DbResult};
 
 /// What is to be done, and what is next.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -20,7 +19,7 @@ pub struct Agenda {
 }
 
 /// Looks. Each question is answered by the first entry of an index.
-pub async fn look(db: &mut PgConnection) -> DbResult<Agenda> {
+pub async fn look(db: &mut DbConnection) -> DbResult<Agenda> {
     Ok(sqlx::query_as!(
         Agenda,
         r#"select extract(epoch from (

@@ -6,10 +6,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::DbResult;
+use super::{DbConnection, DbResult};
 use super::run::{BatchOfRuns, DataRange, NewRun, RunTarget, enqueue_all};
 use crate::ids::{BatchId, BusinessId, ConnectionId};
 use crate::run::{RunKind, RunOrigin, SYNC_QUEUE};
@@ -92,7 +91,7 @@ macro_rules! query_backfills {
 }
 
 /// Creates a backfill and its batch. The first run follows within a second.
-pub async fn create(db: &mut PgConnection, new: &NewBackfill<'_>) -> DbResult<Uuid> {
+pub async fn create(db: &mut DbConnection, new: &NewBackfill<'_>) -> DbResult<Uuid> {
     Ok(sqlx::query_scalar!(
         r#"with batch as (
                insert into syncline.batch (origin, requested_by, target, connection_id, streams, kind, runs, rest)
@@ -117,7 +116,7 @@ pub async fn create(db: &mut PgConnection, new: &NewBackfill<'_>) -> DbResult<Uu
 }
 
 /// A backfill by id.
-pub async fn find(db: &mut PgConnection, id: Uuid) -> DbResult<Option<Backfill>> {
+pub async fn find(db: &mut DbConnection, id: Uuid) -> DbResult<Option<Backfill>> {
     Ok(query_backfills!("where f.id = $1", id)
         .fetch_optional(db)
         .await?)
@@ -125,7 +124,7 @@ pub async fn find(db: &mut PgConnection, id: Uuid) -> DbResult<Option<Backfill>>
 
 /// Backfills, newest first.
 pub async fn list(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     connection: Option<ConnectionId>,
     before: Option<Uuid>,
     limit: i64,
@@ -142,7 +141,7 @@ pub async fn list(
 }
 
 /// Has a backfill make no more runs; the caller cancels the one that is unfinished. False: it has made all its runs, or was cancelled.
-pub async fn cancel(db: &mut PgConnection, id: Uuid, by: &str) -> DbResult<bool> {
+pub async fn cancel(db: &mut DbConnection, id: Uuid, by: &str) -> DbResult<bool> {
     let cancelled = sqlx::query!(
         "with cancelled as (
              update syncline.backfill set next_from = null, cancelled_at = syncline.now(), cancelled_by = $2
@@ -159,7 +158,7 @@ pub async fn cancel(db: &mut PgConnection, id: Uuid, by: &str) -> DbResult<bool>
 }
 
 /// Makes the next run of each backfill whose last one has ended. Answers how many.
-pub async fn step(db: &mut PgConnection) -> DbResult<usize> {
+pub async fn step(db: &mut DbConnection) -> DbResult<usize> {
     // Schedulers pass over each other's rows. A connection that is disabled is waited for.
     let open = sqlx::query!(
         r#"select f.id, f.batch_id as "batch_id: BatchId", f.connection_id as "connection_id: ConnectionId",

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
-
-use super::DbResult;
+use super::{DbConnection, DbResult};
 
 /// A budget to take permits from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,7 +34,7 @@ pub enum Grant {
 }
 
 /// Takes up to `want` permits. Waits for other takers of the same budget, never for the budget itself.
-pub async fn take_permits(db: &mut PgConnection, budget: &BudgetKey, want: u32) -> DbResult<Grant> {
+pub async fn take_permits(db: &mut DbConnection, budget: &BudgetKey, want: u32) -> DbResult<Grant> {
     let answer = sqlx::query!(
         r#"select granted as "granted!", wait_ms as "wait_ms!", because
            from syncline.take_permits($1, $2, $3, $4, $5, $6)"#,
@@ -60,7 +58,7 @@ pub async fn take_permits(db: &mut PgConnection, budget: &BudgetKey, want: u32) 
 
 /// Gives no permits of a budget to anybody for a while. A pause is only ever made longer.
 pub async fn pause_budget(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     key: &str,
     wait: Duration,
     because: &str,

@@ -2,10 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::DbResult;
+use super::{DbConnection, DbResult};
 use crate::ids::BusinessId;
 
 /// A tenant.
@@ -24,7 +23,7 @@ pub struct Business {
 }
 
 /// Creates a business. Fails on the constraint `business_key_unique` if the key is taken.
-pub async fn create(db: &mut PgConnection, key: &str, name: &str) -> DbResult<Business> {
+pub async fn create(db: &mut DbConnection, key: &str, name: &str) -> DbResult<Business> {
     Ok(sqlx::query_as!(
         Business,
         r#"insert into syncline.business (key, name) values ($1, $2)
@@ -37,7 +36,7 @@ pub async fn create(db: &mut PgConnection, key: &str, name: &str) -> DbResult<Bu
 }
 
 /// Renames a business.
-pub async fn rename(db: &mut PgConnection, id: BusinessId, name: &str) -> DbResult<()> {
+pub async fn rename(db: &mut DbConnection, id: BusinessId, name: &str) -> DbResult<()> {
     sqlx::query!(
         "update syncline.business set name = $2, updated_at = syncline.now() where id = $1",
         id.0,
@@ -49,7 +48,7 @@ pub async fn rename(db: &mut PgConnection, id: BusinessId, name: &str) -> DbResu
 }
 
 /// A business by id or key.
-pub async fn find(db: &mut PgConnection, id_or_key: &str) -> DbResult<Option<Business>> {
+pub async fn find(db: &mut DbConnection, id_or_key: &str) -> DbResult<Option<Business>> {
     Ok(sqlx::query_as!(
         Business,
         r#"select id as "id: BusinessId", key, name, created_at, updated_at
@@ -63,7 +62,7 @@ pub async fn find(db: &mut PgConnection, id_or_key: &str) -> DbResult<Option<Bus
 
 /// Businesses in the order of their keys, after the given one.
 pub async fn list(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     after_key: Option<&str>,
     limit: i64,
 ) -> DbResult<Vec<Business>> {

@@ -2,10 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::DbResult;
+use super::{DbConnection, DbResult};
 use crate::ids::{BusinessId, ConnectionId};
 use crate::secret::Sealed;
 
@@ -70,7 +69,7 @@ pub struct ConnectionDraft<'a> {
 }
 
 /// Creates a connection without credentials. Fails on `connection_key_unique` if the key is taken.
-pub async fn create(db: &mut PgConnection, draft: &ConnectionDraft<'_>) -> DbResult<ConnectionId> {
+pub async fn create(db: &mut DbConnection, draft: &ConnectionDraft<'_>) -> DbResult<ConnectionId> {
     Ok(sqlx::query_scalar!(
         r#"insert into syncline.connection
                (key, name, business_id, platform, config, base_url, streams, enabled, limits, retry)
@@ -92,7 +91,7 @@ pub async fn create(db: &mut PgConnection, draft: &ConnectionDraft<'_>) -> DbRes
 }
 
 /// Ends the pause that a run set because a person was needed: the person has been here.
-async fn end_pause_for_person(db: &mut PgConnection, id: ConnectionId) -> DbResult<()> {
+async fn end_pause_for_person(db: &mut DbConnection, id: ConnectionId) -> DbResult<()> {
     sqlx::query!(
         "delete from syncline.pause
          where scope = 'connection' and target = $1 and cause = 'needs_person'",
@@ -105,7 +104,7 @@ async fn end_pause_for_person(db: &mut PgConnection, id: ConnectionId) -> DbResu
 
 /// Replaces what a connection was saved from, but for its key and credentials. Ends a pause that waited for a person.
 pub async fn update(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     id: ConnectionId,
     draft: &ConnectionDraft<'_>,
 ) -> DbResult<()> {
@@ -132,7 +131,7 @@ pub async fn update(
 
 /// Replaces the credentials of a connection; `None` removes them. Ends a pause that waited for a person.
 pub async fn set_credentials(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     id: ConnectionId,
     sealed: Option<&Sealed>,
 ) -> DbResult<()> {
@@ -152,7 +151,7 @@ pub async fn set_credentials(
 }
 
 /// The sealed credentials of a connection, if it has any.
-pub async fn find_credentials(db: &mut PgConnection, id: ConnectionId) -> DbResult<Option<Sealed>> {
+pub async fn find_credentials(db: &mut DbConnection, id: ConnectionId) -> DbResult<Option<Sealed>> {
     let row = sqlx::query!(
         "select credentials, credentials_key_id from syncline.connection where id = $1",
         id.0
@@ -169,7 +168,7 @@ pub async fn find_credentials(db: &mut PgConnection, id: ConnectionId) -> DbResu
 
 /// The sealed credentials of several connections; those without any are left out.
 pub async fn list_credentials(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     ids: &[ConnectionId],
 ) -> DbResult<Vec<(ConnectionId, Sealed)>> {
     let ids: Vec<Uuid> = ids.iter().map(|id| id.0).collect();
@@ -195,7 +194,7 @@ pub async fn list_credentials(
 }
 
 /// A connection by id or key.
-pub async fn find(db: &mut PgConnection, id_or_key: &str) -> DbResult<Option<Connection>> {
+pub async fn find(db: &mut DbConnection, id_or_key: &str) -> DbResult<Option<Connection>> {
     Ok(sqlx::query_as!(
         Connection,
         r#"select c.id as "id: ConnectionId", c.key, c.name, c.business_id as "business_id: BusinessId",
@@ -212,7 +211,7 @@ pub async fn find(db: &mut PgConnection, id_or_key: &str) -> DbResult<Option<Con
 
 /// Connections in the order of their keys, after the given one.
 pub async fn list(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     business: Option<BusinessId>,
     platform: Option<&str>,
     after_key: Option<&str>,

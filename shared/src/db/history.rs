@@ -3,11 +3,11 @@
 use chrono::{DateTime, Datelike, Months, NaiveTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
-use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use super::DbResult;
 use super::run::{LogLevel, LogLine};
+use super::session::Statements;
+use super::{DbConnection, DbResult};
 use crate::ids::{BatchId, BusinessId, ConnectionId, ProcessId, RunId, ScheduleId};
 use crate::run::{AttemptOutcome, Progress, RunError, RunKind, RunOrigin, RunStatus};
 
@@ -131,11 +131,11 @@ pub struct AttemptView {
 /// It is looked for in the latest two months that can have it, and only what is missing then in those before: a history of years is
 /// neither planned for nor probed month by month to show the top of it.
 pub async fn list_runs(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     filter: &RunFilter,
     limit: i64,
 ) -> DbResult<Vec<RunView>> {
-    let mut transaction = sqlx::Connection::begin(db).await?;
+    let mut transaction = db.passing().await?;
     // Only a plan made for these very values can drop the absent filters and pick the index of the present one. A page is read along
     // that index; to gather all that matches, and to sort it, seems cheap only while that is little.
     let now = sqlx::query_scalar!(
@@ -144,17 +144,17 @@ pub async fn list_runs(
              and set_config('enable_bitmapscan', 'off', true) is not null
              and set_config('enable_sort', 'off', true) is not null"#
     )
-    .fetch_one(&mut *transaction)
+    .fetch_one(transaction.statements())
     .await?;
     let mut page = Vec::new();
     for window in filter.windows(now) {
         let missing = limit - i64::try_from(page.len()).unwrap_or(limit);
         if missing > 0 {
-            page.extend(list_within(&mut transaction, &window, missing).await?);
+            page.extend(list_within(transaction.statements(), &window, missing).await?);
         }
     }
     // Nothing was written; the settings end here, also within a transaction of the caller's.
-    transaction.rollback().await?;
+    transaction.end().await?;
     Ok(page)
 }
 
@@ -197,11 +197,7 @@ impl RunFilter {
     }
 }
 
-async fn list_within(
-    db: &mut PgConnection,
-    filter: &RunFilter,
-    limit: i64,
-) -> DbResult<Vec<RunView>> {
+async fn list_within(db: Statements<'_>, filter: &RunFilter, limit: i64) -> DbResult<Vec<RunView>> {
     let words = filter.statuses.as_ref().map(|statuses| {
         let words = statuses.iter().map(|status| status.as_str().to_owned());
         words.collect::<Vec<_>>()
@@ -271,7 +267,7 @@ async fn list_within(
 }
 
 /// A run by id.
-pub async fn find_run(db: &mut PgConnection, id: RunId) -> DbResult<Option<RunView>> {
+pub async fn find_run(db: &mut DbConnection, id: RunId) -> DbResult<Option<RunView>> {
     Ok(sqlx::query_as!(
         RunView,
         r#"select r.id as "id!: RunId", r.status as "status!: RunStatus", r.batch_id as "batch_id!: BatchId",
@@ -303,7 +299,7 @@ pub async fn find_run(db: &mut PgConnection, id: RunId) -> DbResult<Option<RunVi
 
 /// The run that the blocked runs of a connection stand behind: the one that is queued or running.
 pub async fn find_in_front(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     connection: ConnectionId,
 ) -> DbResult<Option<(RunId, RunStatus)>> {
     let found = sqlx::query!(
@@ -317,7 +313,7 @@ pub async fn find_in_front(
 }
 
 /// The attempts at a run, first to last, the one under way included.
-pub async fn list_attempts(db: &mut PgConnection, id: RunId) -> DbResult<Vec<AttemptView>> {
+pub async fn list_attempts(db: &mut DbConnection, id: RunId) -> DbResult<Vec<AttemptView>> {
     Ok(sqlx::query_as!(
         AttemptView,
         r#"select number as "number!", process_id as "process_id!: ProcessId", process_name as "process_name!",
@@ -339,7 +335,7 @@ pub async fn list_attempts(db: &mut PgConnection, id: RunId) -> DbResult<Vec<Att
 }
 
 /// The last log lines of a run, oldest first.
-pub async fn list_log(db: &mut PgConnection, id: RunId, limit: i64) -> DbResult<Vec<LogLine>> {
+pub async fn list_log(db: &mut DbConnection, id: RunId, limit: i64) -> DbResult<Vec<LogLine>> {
     let mut lines = sqlx::query_as!(
         LogLine,
         r#"select at, level as "level: LogLevel", stream, message
@@ -354,7 +350,7 @@ pub async fn list_log(db: &mut PgConnection, id: RunId, limit: i64) -> DbResult<
 }
 
 /// Makes the partitions of this month and so many after it, where they are missing. Answers how many were made.
-pub async fn keep_partitions(db: &mut PgConnection, months_ahead: i32) -> DbResult<i32> {
+pub async fn keep_partitions(db: &mut DbConnection, months_ahead: i32) -> DbResult<i32> {
     let made = sqlx::query_scalar!(
         r#"select syncline.keep_partitions($1) as "made!""#,
         months_ahead
@@ -365,7 +361,7 @@ pub async fn keep_partitions(db: &mut PgConnection, months_ahead: i32) -> DbResu
 }
 
 /// Drops partitions that hold only what is older than so long, and batches and ticks of that age. Answers how many partitions.
-pub async fn drop_old(db: &mut PgConnection, keep: std::time::Duration) -> DbResult<i32> {
+pub async fn drop_old(db: &mut DbConnection, keep: std::time::Duration) -> DbResult<i32> {
     let dropped = sqlx::query_scalar!(
         r#"select syncline.drop_old_partitions(syncline.now() - make_interval(secs => $1)) as "dropped!""#,
         keep.as_secs_f64()
@@ -378,7 +374,7 @@ pub async fn drop_old(db: &mut PgConnection, keep: std::time::Duration) -> DbRes
 /// Deletes ticks, and batches without an unfinished run, that are older than so long, a bounded number at a time. Answers how
 /// many rows.
 pub async fn prune_batches(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     keep: std::time::Duration,
     limit: i64,
 ) -> DbResult<u64> {
@@ -407,7 +403,7 @@ pub async fn prune_batches(
 }
 
 /// Deletes keys met by runs that have ended. Answers how many.
-pub async fn prune_seen_keys(db: &mut PgConnection) -> DbResult<u64> {
+pub async fn prune_seen_keys(db: &mut DbConnection) -> DbResult<u64> {
     let pruned = sqlx::query!(
         "delete from syncline.seen_key s
          where not exists (select from syncline.run r where r.id = s.run_id)"

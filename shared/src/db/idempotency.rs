@@ -6,9 +6,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use super::DbResult;
+use super::{DbConnection, DbResult};
 
 /// How long a key is remembered.
 pub const REMEMBERED_FOR: Duration = Duration::from_hours(24);
@@ -28,7 +27,7 @@ pub enum KeyState {
 
 /// Looks a key up and keeps others from using it until the transaction ends.
 pub async fn look_up(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     scope: &str,
     key: &str,
     body_hash: &[u8],
@@ -62,7 +61,7 @@ pub async fn look_up(
 
 /// Remembers what a request made.
 pub async fn remember(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     scope: &str,
     key: &str,
     body_hash: &[u8],
@@ -87,7 +86,7 @@ pub async fn remember(
 }
 
 /// Deletes keys that have expired. Answers how many.
-pub async fn prune(db: &mut PgConnection) -> DbResult<u64> {
+pub async fn prune(db: &mut DbConnection) -> DbResult<u64> {
     let pruned =
         sqlx::query!("delete from syncline.idempotency_key where expires_at <= syncline.now()")
             .execute(db)

@@ -21,16 +21,18 @@ mod pool;
 pub mod process;
 pub mod run;
 pub mod schedule;
+mod session;
 pub mod status;
 pub mod stream_state;
 pub mod tick;
 
 pub use error::{DbError, DbResult};
 pub use migrate::{check_schema, migrate};
-pub use pool::{Database, Session, answered, answered_within};
+pub use pool::{Database, answered, answered_within};
+pub use session::{DbConnection, Session, Transaction};
 
 /// The database's clock.
-pub async fn now(db: &mut sqlx::PgConnection) -> DbResult<chrono::DateTime<chrono::Utc>> {
+pub async fn now(db: &mut DbConnection) -> DbResult<chrono::DateTime<chrono::Utc>> {
     Ok(sqlx::query_scalar!(r#"select syncline.now() as "now!""#)
         .fetch_one(db)
         .await?)

@@ -3,10 +3,9 @@
 //! None counts the history: what is asked of it is the head of an index, per connection or schedule.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
-use super::DbResult;
 use super::history::RunFilter;
+use super::{DbConnection, DbResult};
 use crate::ids::{BatchId, ConnectionId, RunId, ScheduleId};
 use crate::run::{FailureKind, RunStatus};
 use crate::schedule::TickOutcome;
@@ -71,7 +70,7 @@ impl ConnectionState {
 }
 
 /// Counts the enabled connections by how their latest complete sync ended. Cancelled ones and single pages say nothing.
-pub async fn count_health(db: &mut PgConnection) -> DbResult<Health> {
+pub async fn count_health(db: &mut DbConnection) -> DbResult<Health> {
     Ok(sqlx::query_as!(
         Health,
         r#"select count(*) as "connections!",
@@ -92,7 +91,7 @@ pub async fn count_health(db: &mut PgConnection) -> DbResult<Health> {
 
 /// The state of each of these connections, in no order.
 pub async fn list_connection_states(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     ids: &[ConnectionId],
 ) -> DbResult<Vec<ConnectionState>> {
     let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
@@ -130,7 +129,7 @@ pub async fn list_connection_states(
 
 /// The latest ticks of each of these schedules, newest first.
 pub async fn list_latest_ticks(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     ids: &[ScheduleId],
     of_each: i64,
 ) -> DbResult<Vec<ScheduleTick>> {
@@ -153,7 +152,7 @@ pub async fn list_latest_ticks(
 
 /// The due moment that made a batch, if a schedule did.
 pub async fn find_nominal_at(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     id: BatchId,
 ) -> DbResult<Option<DateTime<Utc>>> {
     let found = sqlx::query_scalar!("select nominal_at from syncline.batch where id = $1", id.0)
@@ -164,7 +163,7 @@ pub async fn find_nominal_at(
 
 /// The ids of the `limit` runs of a filter that come next after `id`, oldest first.
 pub async fn list_newer_ids(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     filter: &RunFilter,
     id: RunId,
     limit: i64,
@@ -173,10 +172,10 @@ pub async fn list_newer_ids(
         let words = statuses.iter().map(|status| status.as_str().to_owned());
         words.collect()
     });
-    let mut transaction = sqlx::Connection::begin(db).await?;
+    let mut transaction = db.passing().await?;
     // As in `history::list_runs`, whose order this one turns round: the plan must be made for the filters at hand.
     sqlx::query!("set local plan_cache_mode = force_custom_plan")
-        .execute(&mut *transaction)
+        .execute(transaction.statements())
         .await?;
     let ids = sqlx::query_scalar!(
         r#"select id as "id!: RunId" from syncline.runs
@@ -195,8 +194,8 @@ pub async fn list_newer_ids(
         filter.schedule.map(|id| id.0),
         limit
     )
-    .fetch_all(&mut *transaction)
+    .fetch_all(transaction.statements())
     .await?;
-    transaction.commit().await?;
+    transaction.end().await?;
     Ok(ids)
 }

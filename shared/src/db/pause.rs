@@ -5,9 +5,8 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgConnection;
 
-use super::DbResult;
+use super::{DbConnection, DbResult};
 use crate::ids::{BusinessId, ConnectionId};
 use crate::words::words;
 
@@ -78,7 +77,7 @@ pub struct Pause {
 
 /// Pauses. Who paused it first stays on record, with a new note. Answers false if it was paused already.
 pub async fn pause(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     target: &PauseTarget,
     cause: PauseCause,
     note: Option<&str>,
@@ -103,7 +102,7 @@ pub async fn pause(
 }
 
 /// Resumes. Answers false if it was not paused.
-pub async fn resume(db: &mut PgConnection, target: &PauseTarget) -> DbResult<bool> {
+pub async fn resume(db: &mut DbConnection, target: &PauseTarget) -> DbResult<bool> {
     let (scope, target) = target.columns();
     let resumed = sqlx::query!(
         "delete from syncline.pause where scope = $1 and target = $2",
@@ -116,7 +115,7 @@ pub async fn resume(db: &mut PgConnection, target: &PauseTarget) -> DbResult<boo
 }
 
 /// Everything that rests, the widest first.
-pub async fn list_pauses(db: &mut PgConnection) -> DbResult<Vec<Pause>> {
+pub async fn list_pauses(db: &mut DbConnection) -> DbResult<Vec<Pause>> {
     Ok(sqlx::query_as!(
         Pause,
         r#"select p.scope as "scope: PauseScope", coalesce(b.key, c.key, p.target) as "target!",
@@ -131,7 +130,7 @@ pub async fn list_pauses(db: &mut PgConnection) -> DbResult<Vec<Pause>> {
 }
 
 /// True if something was paused within the last minute: a run that was queued at that moment may have been overlooked.
-pub async fn is_fresh(db: &mut PgConnection) -> DbResult<bool> {
+pub async fn is_fresh(db: &mut DbConnection) -> DbResult<bool> {
     Ok(sqlx::query_scalar!(
         r#"select exists (
                select from syncline.pause where paused_at > syncline.now() - interval '1 minute') as "fresh!""#

@@ -1,13 +1,12 @@
 //! Settings of platforms, and what follows from them for a connection.
 
-use sqlx::PgConnection;
 
-use super::DbResult;
+use super::{DbConnection, DbResult};
 use crate::ids::{ConnectionId, ScheduleId};
 use crate::run::RetryPolicy;
 
 /// The retry policy of a platform, as far as it differs from the default.
-pub async fn find_retry(db: &mut PgConnection, platform: &str) -> DbResult<RetryPolicy> {
+pub async fn find_retry(db: &mut DbConnection, platform: &str) -> DbResult<RetryPolicy> {
     let stored = sqlx::query_scalar!(
         "select retry from syncline.platform where name = $1",
         platform
@@ -18,7 +17,7 @@ pub async fn find_retry(db: &mut PgConnection, platform: &str) -> DbResult<Retry
 }
 
 /// The retry policies of all platforms that have one of their own, as far as they differ from the default.
-pub async fn list_retry(db: &mut PgConnection) -> DbResult<Vec<(String, RetryPolicy)>> {
+pub async fn list_retry(db: &mut DbConnection) -> DbResult<Vec<(String, RetryPolicy)>> {
     let stored = sqlx::query!("select name, retry from syncline.platform order by name")
         .fetch_all(db)
         .await?;
@@ -30,7 +29,7 @@ pub async fn list_retry(db: &mut PgConnection) -> DbResult<Vec<(String, RetryPol
 
 /// Sets the retry policy of a platform, whole.
 pub async fn set_retry(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     platform: &str,
     policy: &RetryPolicy,
 ) -> DbResult<()> {
@@ -47,7 +46,7 @@ pub async fn set_retry(
 
 /// The retry policy of a run: the defaults, its platform's settings, its connection's, its schedule's. What was deleted has no say.
 pub async fn find_retry_policy(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     platform: &str,
     connection: ConnectionId,
     schedule: Option<ScheduleId>,

@@ -2,20 +2,20 @@
 //!
 //! Two ways lead there. Directly, a connection keeps its settings and its prepared statements. Behind a pooler in transaction
 //! mode (PgBouncer and its kin) consecutive statements of a client may reach different servers, so every statement runs inside an
-//! explicit transaction, statements are prepared without a name, and settings are local to the transaction. [`Database`] is the one
-//! place that knows which way it is: there is no other access to the pool.
+//! explicit transaction, statements are prepared without a name (`session.rs`), and settings are local to the transaction.
+//! [`Database`] is the one place that knows which way it is: there is no other access to the pool.
 
-use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use secrecy::ExposeSecret;
-use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, Executor, PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, PgPool};
 
 use super::notify::Listener;
+use super::session::{Session, Transaction};
 use super::{DbError, DbResult};
 use crate::config::{DatabaseConfig, Pooler};
 
@@ -41,64 +41,24 @@ const SETTINGS: [(&str, &str); 6] = [
     ("tcp_user_timeout", "15s"),
     ("jit", "off"),
 ];
-/// Begins a transaction behind a pooler, with the settings that can be local to it.
-const BEGIN_BEHIND_POOLER: &str = "begin; set local plan_cache_mode = force_generic_plan; \
-     set local enable_seqscan = off; set local enable_bitmapscan = off; \
-     set local idle_in_transaction_session_timeout = '15s'; set local jit = off";
+/// Those that a connection cannot have when a pooler's server lies behind it: the network's end is the pooler.
+const OF_THE_CONNECTION: &str = "tcp_user_timeout";
 
 /// The database. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Database {
     pool: PgPool,
-    pooler: Pooler,
+    /// How a transaction begins behind a pooler; `None`: there is none.
+    behind_pooler: Option<Arc<str>>,
     /// Where LISTEN works; `None`: nowhere.
     direct: Option<PgConnectOptions>,
-}
-
-/// A connection for a while. Whoever has written by it calls [`Session::end`]; after mere questions it may just be dropped.
-#[derive(Debug)]
-pub enum Session {
-    /// Each statement is a transaction of its own.
-    Plain(PoolConnection<Postgres>),
-    /// All statements are one transaction, which is rolled back unless it is ended.
-    Within(Transaction<'static, Postgres>),
-}
-
-impl Session {
-    /// Keeps what was written.
-    pub async fn end(self) -> DbResult<()> {
-        if let Self::Within(transaction) = self {
-            transaction.commit().await?;
-        }
-        Ok(())
-    }
-}
-
-impl Deref for Session {
-    type Target = PgConnection;
-
-    fn deref(&self) -> &PgConnection {
-        match self {
-            Self::Plain(connection) => connection,
-            Self::Within(transaction) => transaction,
-        }
-    }
-}
-
-impl DerefMut for Session {
-    fn deref_mut(&mut self) -> &mut PgConnection {
-        match self {
-            Self::Plain(connection) => &mut *connection,
-            Self::Within(transaction) => &mut *transaction,
-        }
-    }
 }
 
 impl Database {
     /// Opens a pool and one connection, so that a wrong address, and a pooler that was not declared, are told at once.
     pub async fn connect(config: &DatabaseConfig, application: &str) -> anyhow::Result<Self> {
         let database = Self::lazy(config, application)?;
-        probe(&database.pool.connect_options(), database.pooler).await?;
+        probe(&database.pool.connect_options(), config.database_pooler).await?;
         Ok(database)
     }
 
@@ -122,35 +82,42 @@ impl Database {
                 let direct = direct.unwrap_or_else(|| options.clone());
                 (options, Some(direct))
             }
-            // Unnamed statements only, and no settings that a pooler would refuse.
+            // No settings that a pooler would refuse. What keeps statements from being named is in `session.rs`.
             Pooler::Transaction => (
                 options.statement_cache_capacity(0).extra_float_digits(None),
                 direct,
             ),
+        };
+        let behind_pooler = match config.database_pooler {
+            Pooler::None => None,
+            Pooler::Transaction => Some(begin_behind_pooler(application).into()),
         };
         let pool = pool_options()
             .max_connections(config.database_connections)
             .connect_lazy_with(options);
         Ok(Self {
             pool,
-            pooler: config.database_pooler,
+            behind_pooler,
             direct,
         })
     }
 
     /// A connection for questions, or for one statement that writes.
     pub async fn session(&self) -> DbResult<Session> {
-        Ok(match self.pooler {
-            Pooler::None => Session::Plain(self.pool.acquire().await?),
-            Pooler::Transaction => Session::Within(self.begin().await?),
+        Ok(match self.behind_pooler {
+            None => Session::plain(self.pool.acquire().await?),
+            Some(_) => Session::within(self.begin().await?),
         })
     }
 
     /// A transaction.
-    pub async fn begin(&self) -> DbResult<Transaction<'static, Postgres>> {
-        Ok(match self.pooler {
-            Pooler::None => self.pool.begin().await?,
-            Pooler::Transaction => self.pool.begin_with(BEGIN_BEHIND_POOLER).await?,
+    pub async fn begin(&self) -> DbResult<Transaction> {
+        Ok(match &self.behind_pooler {
+            None => Transaction::new(self.pool.begin().await?, true),
+            Some(statement) => {
+                let begun = self.pool.begin_with(AssertSqlSafe(statement.clone()));
+                Transaction::new(begun.await?, false)
+            }
         })
     }
 
@@ -163,7 +130,7 @@ impl Database {
             .connect_lazy_with((*self.pool.connect_options()).clone());
         Self {
             pool,
-            pooler: self.pooler,
+            behind_pooler: self.behind_pooler.clone(),
             direct: self.direct.clone(),
         }
     }
@@ -211,6 +178,19 @@ pub async fn answered_within<T>(
             format!("no answer within {} s", within.as_secs()),
         )))),
     }
+}
+
+/// Begins a transaction with the settings that can be local to it. The name, too: by it a silent worker's transactions are found and
+/// ended, and not every pooler passes a client's own name on.
+fn begin_behind_pooler(application: &str) -> String {
+    let own_name = [("application_name", application)];
+    let settings = SETTINGS.into_iter().chain(own_name);
+    let mut begin = "begin".to_owned();
+    for (name, value) in settings.filter(|(name, _)| *name != OF_THE_CONNECTION) {
+        let value = value.replace('\'', "''");
+        begin.push_str(&format!("; set local {name} = '{value}'"));
+    }
+    begin
 }
 
 fn pool_options() -> PgPoolOptions {

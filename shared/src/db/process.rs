@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgConnection;
 
-use super::DbResult;
+use super::{DbConnection, DbResult};
 use crate::ids::ProcessId;
 use crate::words::words;
 
@@ -54,7 +53,7 @@ pub struct SilentWorker {
 
 /// Registers a process that starts. Its connections to the database name themselves as this one does.
 pub async fn register(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     id: ProcessId,
     role: ProcessRole,
     name: &str,
@@ -76,7 +75,7 @@ pub async fn register(
 }
 
 /// Says that a process is up. False: its runs were given to others, and it must not go on under this id.
-pub async fn beat(db: &mut PgConnection, id: ProcessId) -> DbResult<bool> {
+pub async fn beat(db: &mut DbConnection, id: ProcessId) -> DbResult<bool> {
     let beaten = sqlx::query!(
         "update syncline.process set seen_at = syncline.now() where id = $1 and rescued_at is null",
         id.0
@@ -87,7 +86,7 @@ pub async fn beat(db: &mut PgConnection, id: ProcessId) -> DbResult<bool> {
 }
 
 /// Says goodbye.
-pub async fn stop(db: &mut PgConnection, id: ProcessId) -> DbResult<()> {
+pub async fn stop(db: &mut DbConnection, id: ProcessId) -> DbResult<()> {
     sqlx::query!(
         "update syncline.process set stopped_at = syncline.now() where id = $1",
         id.0
@@ -99,7 +98,7 @@ pub async fn stop(db: &mut PgConnection, id: ProcessId) -> DbResult<()> {
 
 /// Workers that have been silent for so long, or have stopped, and whose runs have not been looked after yet.
 pub async fn list_silent_workers(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     silence: Duration,
 ) -> DbResult<Vec<SilentWorker>> {
     Ok(sqlx::query_as!(
@@ -116,7 +115,7 @@ pub async fn list_silent_workers(
 /// Marks that a process's runs are being given to others; from now on its heartbeat is refused. False: it has been heard
 /// of in the meantime, or somebody else looks after it.
 pub async fn mark_rescued(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     id: ProcessId,
     silence: Duration,
 ) -> DbResult<bool> {
@@ -135,7 +134,7 @@ pub async fn mark_rescued(
 
 /// Ends the connections that are left of a process whose runs are given to others: a transaction of a worker that was cut off
 /// without a word holds its locks until a time-out. Answers how many there were.
-pub async fn end_connections(db: &mut PgConnection, application: &str) -> DbResult<i64> {
+pub async fn end_connections(db: &mut DbConnection, application: &str) -> DbResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(pg_terminate_backend(pid)) as "ended!" from pg_stat_activity
            where application_name = $1 and datname = current_database() and pid <> pg_backend_pid()"#,
@@ -146,7 +145,7 @@ pub async fn end_connections(db: &mut PgConnection, application: &str) -> DbResu
 }
 
 /// Processes heard of within the given time, by role and name.
-pub async fn list_up(db: &mut PgConnection, within: Duration) -> DbResult<Vec<Process>> {
+pub async fn list_up(db: &mut DbConnection, within: Duration) -> DbResult<Vec<Process>> {
     Ok(sqlx::query_as!(
         Process,
         r#"select id as "id: ProcessId", role as "role: ProcessRole", name, version, slots,
@@ -173,7 +172,7 @@ pub struct Slots {
 }
 
 /// Counts the slots of the workers that were heard of within the given time.
-pub async fn count_slots(db: &mut PgConnection, within: Duration) -> DbResult<Slots> {
+pub async fn count_slots(db: &mut DbConnection, within: Duration) -> DbResult<Slots> {
     // The index run_gate holds at most one run a connection, so the second count does not grow with the queue.
     Ok(sqlx::query_as!(
         Slots,
@@ -189,7 +188,7 @@ pub async fn count_slots(db: &mut PgConnection, within: Duration) -> DbResult<Sl
 }
 
 /// Deletes rows of processes that ended more than a day ago. Answers how many.
-pub async fn prune(db: &mut PgConnection) -> DbResult<u64> {
+pub async fn prune(db: &mut DbConnection) -> DbResult<u64> {
     let pruned = sqlx::query!(
         "delete from syncline.process
          where seen_at < syncline.now() - interval '1 day'

@@ -1,8 +1,6 @@
 //! What the fleet is doing right now. Reads the hot tables only.
 
-use sqlx::PgConnection;
-
-use super::DbResult;
+use super::{DbConnection, DbResult};
 
 /// How many unfinished runs and paused budgets there are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -20,7 +18,7 @@ pub struct QueueCounts {
 }
 
 /// Counts unfinished runs by state, and paused budgets.
-pub async fn count_queue(db: &mut PgConnection) -> DbResult<QueueCounts> {
+pub async fn count_queue(db: &mut DbConnection) -> DbResult<QueueCounts> {
     Ok(sqlx::query_as!(
         QueueCounts,
         r#"select count(*) filter (where state = 'queued') as "queued!",
@@ -36,7 +34,7 @@ pub async fn count_queue(db: &mut PgConnection) -> DbResult<QueueCounts> {
 
 /// Makes the callers of this function wait for one another until their transactions end, so that two documents that are
 /// applied at once are applied one after the other.
-pub async fn lock_apply(db: &mut PgConnection) -> DbResult<()> {
+pub async fn lock_apply(db: &mut DbConnection) -> DbResult<()> {
     // The number is this purpose's own among Syncline's advisory locks.
     sqlx::query!("select pg_advisory_xact_lock(7291002)")
         .execute(db)

@@ -1,14 +1,13 @@
 //! Where the next run of a stream starts.
 
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use super::DbResult;
+use super::{DbConnection, DbResult};
 use crate::ids::{ConnectionId, RunId};
 
 /// The state of a stream of a connection; `None`: it has none, start from the beginning.
 pub async fn find_state(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     connection: ConnectionId,
     stream: &str,
 ) -> DbResult<Option<Value>> {
@@ -23,7 +22,7 @@ pub async fn find_state(
 
 /// Replaces the state of a stream. Joins the transaction that wrote the records it covers.
 pub async fn save_state(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     connection: ConnectionId,
     stream: &str,
     state: &Value,

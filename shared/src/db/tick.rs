@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgConnection;
 
-use super::DbResult;
+use super::{DbConnection, DbResult};
 use crate::ids::{BatchId, ScheduleId};
 use crate::schedule::{TickCause, TickOutcome};
 
@@ -62,7 +61,7 @@ pub struct TickFilter {
 }
 
 /// Records ticks in one round trip. Fails on the constraint `tick_once` if one was decided before.
-pub async fn record_all(db: &mut PgConnection, ticks: &[TickDecision]) -> DbResult<()> {
+pub async fn record_all(db: &mut DbConnection, ticks: &[TickDecision]) -> DbResult<()> {
     if ticks.is_empty() {
         return Ok(());
     }
@@ -104,7 +103,7 @@ pub async fn record_all(db: &mut PgConnection, ticks: &[TickDecision]) -> DbResu
 
 /// Of these due moments the schedules for which they were decided before: on their own, or as the first of a gap.
 pub async fn list_decided(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     moments: &[(ScheduleId, DateTime<Utc>)],
 ) -> DbResult<Vec<ScheduleId>> {
     let schedules: Vec<_> = moments.iter().map(|(id, _)| id.0).collect();
@@ -121,7 +120,7 @@ pub async fn list_decided(
 
 /// Ticks of a schedule, newest first.
 pub async fn list(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     schedule: ScheduleId,
     filter: &TickFilter,
     limit: i64,

@@ -39,7 +39,10 @@ impl Meter {
 
     /// What has been touched so far.
     async fn read(&mut self) -> i64 {
-        run(&mut self.session, "select pg_stat_force_next_flush()").await;
+        sqlx::raw_sql("select pg_stat_force_next_flush()")
+            .execute(&mut *self.session)
+            .await
+            .unwrap();
         fill::number(
             &mut self.outside,
             "select sum(heap_blks_hit + heap_blks_read + coalesce(idx_blks_hit + idx_blks_read, 0))::bigint

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sqlx::PgPool;
 use syncline_shared::db::run::{self, LogLevel, LogLine};
-use syncline_shared::db::{history, process};
+use syncline_shared::db::{DbConnection, history, process};
 use syncline_shared::ids::RunId;
 use syncline_shared::run::{RunState, RunStatus, WaitReason};
 
@@ -145,7 +145,7 @@ async fn batches_go_when_they_are_old_and_no_run_of_theirs_is_left() {
     clock::set(&world.pool, "2031-03-01T00:00:00Z").await;
     world.enqueue(&one, Duration::ZERO).await;
     let mut db = world.db().await;
-    let prune = async |db: &mut sqlx::PgConnection, limit| {
+    let prune = async |db: &mut DbConnection, limit| {
         history::prune_batches(db, DAY * 30, limit).await.unwrap()
     };
     assert_eq!(prune(&mut db, 10).await, 1, "that of the finished run");

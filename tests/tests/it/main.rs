@@ -20,5 +20,6 @@ mod first_sync;
 mod killed_worker;
 mod limits;
 mod page_tokens;
+mod pooler;
 mod proof_third_party;
 mod scheduler;

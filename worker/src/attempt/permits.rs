@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::Value;
-use sqlx::PgConnection;
 use syncline_engine::{BudgetKey, BudgetPolicy};
 use syncline_shared::db::budget::{self, Grant};
-use syncline_shared::db::{Database, DbError, DbResult, answered};
+use syncline_shared::db::{Database, DbConnection, DbError, DbResult, answered};
 
 /// Before a database that did not answer is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
@@ -157,7 +156,7 @@ impl Permits {
     }
 }
 
-async fn take_from_all(db: &mut PgConnection, budgets: &Budgets) -> DbResult<Answer> {
+async fn take_from_all(db: &mut DbConnection, budgets: &Budgets) -> DbResult<Answer> {
     for (budget, weight) in &budgets.0 {
         let mut wanted = *weight;
         while wanted > 0 {

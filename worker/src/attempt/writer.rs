@@ -6,11 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::PgConnection;
 use syncline_shared::db::run::{
     Checkpoint, ClaimedRun, LogLevel, append_log, find_checkpoint, write_checkpoint,
 };
-use syncline_shared::db::{Database, DbError, DbResult, answered, answered_within};
+use syncline_shared::db::{Database, DbConnection, DbError, DbResult, answered, answered_within};
 use syncline_shared::run::{Progress, ReadBack, StreamCounts, StreamStatus, read_back};
 
 use super::checkpoint::{RunPosition, StreamPosition};
@@ -179,7 +178,7 @@ impl Writer {
 
     async fn load(
         &self,
-        db: &mut PgConnection,
+        db: &mut DbConnection,
         batch: &Batch<'_>,
         next: &mut RunProgress,
     ) -> DbResult<()> {

@@ -1,7 +1,7 @@
 //! Loading: COPY into a staging table, then one merge; and marking what a complete read did not meet.
 
-use sqlx::{AssertSqlSafe, PgConnection, Row};
-use syncline_shared::db::DbResult;
+use sqlx::{AssertSqlSafe, Row};
+use syncline_shared::db::{DbConnection, DbResult};
 use syncline_shared::ids::{ConnectionId, RunId};
 
 use super::copy::Encoded;
@@ -35,7 +35,7 @@ impl Table {
     /// Writes encoded rows within the caller's transaction.
     pub(crate) async fn load(
         &self,
-        db: &mut PgConnection,
+        db: &mut DbConnection,
         target: Target<'_>,
         encoded: &Encoded,
     ) -> DbResult<LoadCounts> {
@@ -46,7 +46,7 @@ impl Table {
         sqlx::raw_sql(AssertSqlSafe(self.stage_creation()))
             .execute(&mut *db)
             .await?;
-        let mut copy = db.copy_in_raw(&format!("copy {STAGE} from stdin")).await?;
+        let mut copy = db.copy_in(&format!("copy {STAGE} from stdin")).await?;
         copy.send(encoded.lines.as_slice()).await?;
         copy.finish().await?;
         let row = sqlx::query(AssertSqlSafe(self.merge()))
@@ -73,7 +73,7 @@ impl Table {
     /// Marks the connection's rows whose key this run has not met, and forgets the keys. Answers how many were marked.
     pub(crate) async fn mark_deleted(
         &self,
-        db: &mut PgConnection,
+        db: &mut DbConnection,
         target: Target<'_>,
     ) -> DbResult<u64> {
         let statement = format!(
@@ -159,7 +159,7 @@ impl Table {
         )
     }
 
-    async fn remember_keys(&self, db: &mut PgConnection, target: Target<'_>) -> DbResult<()> {
+    async fn remember_keys(&self, db: &mut DbConnection, target: Target<'_>) -> DbResult<()> {
         let statement = format!(
             "insert into syncline.seen_key (run_id, stream, key)
              select $1, $2, {key} from {STAGE} s order by 3 on conflict do nothing",
@@ -193,7 +193,7 @@ impl Table {
 
 /// Forgets the keys that a run has met, of one stream or of all.
 pub(crate) async fn forget_seen(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     run: RunId,
     stream: Option<&str>,
 ) -> DbResult<()> {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, PgConnection, Row};
+use sqlx::{AssertSqlSafe, Row};
 use syncline_engine::StreamInfo;
-use syncline_shared::db::Database;
+use syncline_shared::db::{Database, DbConnection};
 
 use super::DestinationError;
 use super::column::ColumnType;
@@ -157,7 +157,7 @@ impl Table {
 
     async fn existing_columns(
         &self,
-        db: &mut PgConnection,
+        db: &mut DbConnection,
     ) -> Result<BTreeMap<String, String>, DestinationError> {
         let rows = sqlx::query(
             "select a.attname::text, format_type(a.atttypid, a.atttypmod)

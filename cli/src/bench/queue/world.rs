@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use sqlx::PgConnection;
 use syncline_shared::db::batch::{self, NewBatch};
 use syncline_shared::db::process::{self, ProcessRole};
 use syncline_shared::db::run::{NewRun, RunTarget, enqueue};
-use syncline_shared::db::{Database, DbResult};
+use syncline_shared::db::{Database, DbConnection, DbResult};
 use syncline_shared::ids::{BatchId, BusinessId, ConnectionId, ProcessId, RunId};
 use syncline_shared::run::{PRIORITY_SCHEDULED, RunKind, RunOrigin, SYNC_QUEUE};
 use uuid::Uuid;
@@ -177,7 +176,7 @@ impl World {
 }
 
 /// The batch that runs of the benchmark belong to.
-pub(super) async fn new_batch(db: &mut PgConnection, runs: usize) -> DbResult<BatchId> {
+pub(super) async fn new_batch(db: &mut DbConnection, runs: usize) -> DbResult<BatchId> {
     let batch = NewBatch {
         runs,
         ..NewBatch::of_runs("syncline bench")

@@ -1,9 +1,8 @@
 //! Whom a target covers, and which of its connections get a run.
 
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::db::DbResult;
+use crate::db::{DbConnection, DbResult};
 use crate::ids::{BusinessId, ConnectionId, RunId, ScheduleId};
 use crate::schedule::TargetKind;
 
@@ -53,7 +52,7 @@ pub(super) struct Question<'a> {
 
 /// The connections of targets, each target's in the order of their keys, `limit` of each at most.
 pub(super) async fn list_candidates(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     questions: &[Question<'_>],
     limit: i64,
 ) -> DbResult<Vec<Candidate>> {

@@ -1,10 +1,9 @@
 //! Closing batches whose runs have all ended: counts, records, outcome.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use sqlx::types::Json;
 
-use crate::db::DbResult;
+use crate::db::{DbConnection, DbResult};
 use crate::ids::{BatchId, ScheduleId};
 use crate::run::{Outcome, RunOrigin, StreamCounts};
 
@@ -45,7 +44,7 @@ pub struct Closed {
 
 /// True if nobody else closes batches until this transaction ends. Closing locks schedules, those of the batches and those that follow
 /// them; two that did so at once could wait for each other.
-pub async fn only_closer(db: &mut PgConnection) -> DbResult<bool> {
+pub async fn only_closer(db: &mut DbConnection) -> DbResult<bool> {
     // The number is this service's own among Syncline's advisory locks.
     Ok(
         sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock(7291002) as "mine!""#)
@@ -57,7 +56,7 @@ pub async fn only_closer(db: &mut PgConnection) -> DbResult<bool> {
 /// Looks at the open batches that follow `after`, `limit` of them at most, and closes those without an unfinished run. Answers them,
 /// and where the next look goes on: `None`, from the beginning.
 pub async fn close_ended(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     after: Option<BatchId>,
     limit: i64,
 ) -> DbResult<(Vec<Closed>, Option<BatchId>)> {

@@ -9,11 +9,10 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::PgConnection;
 
 use super::candidates::{Candidate, Question, Target, list_candidates};
 use super::{BatchTarget, LeftOut, NewBatch, create_all};
-use crate::db::DbResult;
+use crate::db::{DbConnection, DbResult};
 use crate::db::run::{BatchOfRuns, NewRun, RunTarget, cancel, enqueue_all};
 use crate::ids::{BatchId, RunId, ScheduleId};
 use crate::run::{RunKind, RunOrigin, SYNC_QUEUE};
@@ -89,7 +88,7 @@ struct Chosen {
 
 /// Makes a batch of each order, with the runs of its first [`CHUNK`] connections at most, all in a handful of round trips. Answers
 /// what became of each, in the order of the input.
-pub async fn fan_out(db: &mut PgConnection, orders: &[Order<'_>]) -> DbResult<Vec<FannedOut>> {
+pub async fn fan_out(db: &mut DbConnection, orders: &[Order<'_>]) -> DbResult<Vec<FannedOut>> {
     if orders.is_empty() {
         return Ok(Vec::new());
     }
@@ -162,7 +161,7 @@ pub async fn fan_out(db: &mut PgConnection, orders: &[Order<'_>]) -> DbResult<Ve
 
 /// Goes on with a batch that is not wholly enqueued, by one chunk. Answers how many runs were enqueued; `None`: there is no such
 /// batch, or others are at it.
-pub async fn continue_fan_out(db: &mut PgConnection) -> DbResult<Option<usize>> {
+pub async fn continue_fan_out(db: &mut DbConnection) -> DbResult<Option<usize>> {
     let Some(batch) = sqlx::query!(
         r#"select id as "id: BatchId", origin as "origin: RunOrigin", schedule_id as "schedule_id: ScheduleId", nominal_at,
                   requested_by, target as "target!: BatchTarget", connection_id as "connection_id: crate::ids::ConnectionId",
@@ -245,7 +244,7 @@ pub async fn continue_fan_out(db: &mut PgConnection) -> DbResult<Option<usize>> 
 }
 
 async fn save_rest(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     id: BatchId,
     enqueued: usize,
     left_out: &[LeftOut],
@@ -313,7 +312,7 @@ fn reason_to_leave_out(candidate: &Candidate, order: &Order<'_>) -> Option<&'sta
 }
 
 /// Asks to cancel what the new runs replace.
-async fn cancel_overlapping(db: &mut PgConnection, chosen: &[Chosen]) -> DbResult<()> {
+async fn cancel_overlapping(db: &mut DbConnection, chosen: &[Chosen]) -> DbResult<()> {
     let mut ids: Vec<RunId> = chosen.iter().flat_map(|one| one.cancel.clone()).collect();
     // In one order, so that two schedulers cannot wait for each other.
     ids.sort_unstable();

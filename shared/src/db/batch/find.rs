@@ -1,11 +1,10 @@
 //! Batches as people see them, and cancelling one.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::{BatchTarget, LeftOut};
-use crate::db::DbResult;
+use crate::db::{DbConnection, DbResult};
 use crate::ids::{BatchId, BusinessId, ConnectionId, RunId, ScheduleId};
 use crate::run::{Outcome, RunKind, RunOrigin, StreamCounts};
 
@@ -96,7 +95,7 @@ macro_rules! query_batches {
 }
 
 /// A batch by id.
-pub async fn find(db: &mut PgConnection, id: BatchId) -> DbResult<Option<BatchView>> {
+pub async fn find(db: &mut DbConnection, id: BatchId) -> DbResult<Option<BatchView>> {
     Ok(query_batches!("where k.id = $1", id.0)
         .fetch_optional(db)
         .await?)
@@ -104,7 +103,7 @@ pub async fn find(db: &mut PgConnection, id: BatchId) -> DbResult<Option<BatchVi
 
 /// Batches, newest first.
 pub async fn list(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     filter: &BatchFilter,
     limit: i64,
 ) -> DbResult<Vec<BatchView>> {
@@ -136,7 +135,7 @@ pub async fn list(
 }
 
 /// Enqueues nothing more of a batch. False: there is no such batch, or it has ended.
-pub async fn cancel(db: &mut PgConnection, id: BatchId) -> DbResult<bool> {
+pub async fn cancel(db: &mut DbConnection, id: BatchId) -> DbResult<bool> {
     let found = sqlx::query!(
         "update syncline.batch set rest = null where id = $1 and ended_at is null",
         id.0
@@ -148,7 +147,7 @@ pub async fn cancel(db: &mut PgConnection, id: BatchId) -> DbResult<bool> {
 
 /// Unfinished runs of a batch that nobody has asked to cancel yet, a bounded number at a time.
 pub async fn list_runs_to_cancel(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     id: BatchId,
     limit: i64,
 ) -> DbResult<Vec<RunId>> {

@@ -13,9 +13,8 @@ pub use find::{BatchFilter, BatchView, cancel, find, list, list_runs_to_cancel};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use super::DbResult;
+use super::{DbConnection, DbResult};
 use crate::ids::{BatchId, BusinessId, ConnectionId, ScheduleId};
 use crate::run::{RunKind, RunOrigin};
 use crate::words::words;
@@ -108,7 +107,7 @@ impl<'a> NewBatch<'a> {
 }
 
 /// Creates a batch.
-pub async fn create(db: &mut PgConnection, batch: &NewBatch<'_>) -> DbResult<BatchId> {
+pub async fn create(db: &mut DbConnection, batch: &NewBatch<'_>) -> DbResult<BatchId> {
     let ids = create_all(db, std::slice::from_ref(batch)).await?;
     ids.first()
         .copied()
@@ -116,7 +115,7 @@ pub async fn create(db: &mut PgConnection, batch: &NewBatch<'_>) -> DbResult<Bat
 }
 
 /// Creates batches in one round trip. Answers their ids in the order of the input.
-pub async fn create_all(db: &mut PgConnection, batches: &[NewBatch<'_>]) -> DbResult<Vec<BatchId>> {
+pub async fn create_all(db: &mut DbConnection, batches: &[NewBatch<'_>]) -> DbResult<Vec<BatchId>> {
     let column = |of: fn(&NewBatch<'_>) -> Option<uuid::Uuid>| -> Vec<Option<uuid::Uuid>> {
         batches.iter().map(of).collect()
     };

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::db::DbResult;
+use crate::db::{DbConnection, DbResult};
 use crate::ids::RunId;
 use crate::run::{FailureKind, Outcome, RunError, RunState};
 
@@ -23,7 +22,7 @@ pub enum Cancelling {
 
 /// Cancels a run: at once if nobody executes it, else by way of its worker. Who asked first stays on record.
 pub async fn cancel(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     id: RunId,
     by: &str,
     note: Option<&str>,
@@ -53,7 +52,7 @@ pub async fn cancel(
 }
 
 /// Ends runs whose cancelling met them between two attempts. Answers how many.
-pub async fn sweep_cancelled(db: &mut PgConnection) -> DbResult<usize> {
+pub async fn sweep_cancelled(db: &mut DbConnection) -> DbResult<usize> {
     let ids = sqlx::query_scalar!(
         "select id from syncline.run
          where cancel_requested_at is not null and state <> 'running'
@@ -66,7 +65,7 @@ pub async fn sweep_cancelled(db: &mut PgConnection) -> DbResult<usize> {
 }
 
 /// Ends runs that were enqueued longer ago than the longest age and are not being executed. Answers how many.
-pub async fn expire(db: &mut PgConnection, longest_age: Duration) -> DbResult<usize> {
+pub async fn expire(db: &mut DbConnection, longest_age: Duration) -> DbResult<usize> {
     // Ids order by time of creation.
     let ids = sqlx::query_scalar!(
         "select id from syncline.run
@@ -88,7 +87,7 @@ pub async fn expire(db: &mut PgConnection, longest_age: Duration) -> DbResult<us
 }
 
 /// Ends runs that have reached their time limit and are not being executed. Answers how many.
-pub async fn end_overdue(db: &mut PgConnection) -> DbResult<usize> {
+pub async fn end_overdue(db: &mut DbConnection) -> DbResult<usize> {
     let ids = sqlx::query_scalar!(
         "select id from syncline.run
          where time_limit_seconds is not null and state <> 'running'
@@ -107,7 +106,7 @@ pub async fn end_overdue(db: &mut PgConnection) -> DbResult<usize> {
 
 /// Moves runs that are not running to the history, and promotes what stood behind them. The caller has locked their rows.
 async fn end_idle(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     ids: &[Uuid],
     outcome: Outcome,
     error: Option<&RunError>,

@@ -1,9 +1,8 @@
 //! Checkpoints, which are at the same time the proof of the lease.
 
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use crate::db::{DbError, DbResult};
+use crate::db::{DbConnection, DbError, DbResult};
 use crate::ids::RunId;
 use crate::run::Progress;
 
@@ -28,7 +27,7 @@ pub struct Checkpoint<'a> {
 ///
 /// The run's row is locked from here to the COMMIT, and only from here: a rescue waits for the commit, or comes first and
 /// makes this write miss.
-pub async fn write_checkpoint(db: &mut PgConnection, checkpoint: &Checkpoint<'_>) -> DbResult<()> {
+pub async fn write_checkpoint(db: &mut DbConnection, checkpoint: &Checkpoint<'_>) -> DbResult<()> {
     let written = sqlx::query!(
         "update syncline.run set
              checkpoint_sequence = $3::bigint, checkpoint = $4, progress = $5, failures = 0
@@ -51,7 +50,7 @@ pub async fn write_checkpoint(db: &mut PgConnection, checkpoint: &Checkpoint<'_>
 /// The last checkpoint written under a lease: its number, and the progress it tells. Asked when the answer to a COMMIT was
 /// lost. `None`: the lease is gone.
 pub async fn find_checkpoint(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     id: RunId,
     token: i64,
 ) -> DbResult<Option<(i64, Progress)>> {

@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use crate::db::DbResult;
+use crate::db::{DbConnection, DbResult};
 use crate::ids::{BusinessId, ConnectionId, ProcessId, RunId, ScheduleId};
 use crate::run::{Progress, RunKind};
 
@@ -68,7 +67,7 @@ pub struct Claim<'a> {
 
 /// Claims runs for a process, in the order of their turns. A process that is not registered, or whose runs were given to
 /// others, claims nothing.
-pub async fn claim(db: &mut PgConnection, claim: &Claim<'_>) -> DbResult<Vec<ClaimedRun>> {
+pub async fn claim(db: &mut DbConnection, claim: &Claim<'_>) -> DbResult<Vec<ClaimedRun>> {
     let platforms: Vec<String> = claim.rooms.iter().map(|(name, _)| name.clone()).collect();
     let rooms: Vec<i64> = claim.rooms.iter().map(|(_, room)| *room).collect();
     // The process's row is locked until the claim has committed: whoever is to rescue this process waits for that, and then
@@ -140,7 +139,7 @@ pub async fn claim(db: &mut PgConnection, claim: &Claim<'_>) -> DbResult<Vec<Cla
 
 /// All runs that a process holds. Reads the whole table: for a process that has lost the answer to a claim, and for the
 /// rescue of one that has fallen silent.
-pub async fn list_leased(db: &mut PgConnection, process: ProcessId) -> DbResult<Vec<ClaimedRun>> {
+pub async fn list_leased(db: &mut DbConnection, process: ProcessId) -> DbResult<Vec<ClaimedRun>> {
     Ok(sqlx::query_as!(
         ClaimedRun,
         r#"select id as "id: RunId", lease_token as token, attempt, failures, priority,

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::db::DbResult;
+use crate::db::{DbConnection, DbResult};
 use crate::ids::{BatchId, BusinessId, ConnectionId, RunId, ScheduleId};
 use crate::run::{RunKind, RunOrigin, RunState};
 
@@ -88,7 +87,7 @@ pub struct BatchOfRuns<'a> {
 
 /// Enqueues one run for each target.
 pub async fn enqueue(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     new: &NewRun<'_>,
     targets: &[RunTarget],
 ) -> DbResult<Vec<EnqueuedRun>> {
@@ -101,7 +100,7 @@ pub async fn enqueue(
 
 /// Enqueues the runs of several batches.
 pub async fn enqueue_all(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     queue: &str,
     batches: &[BatchOfRuns<'_>],
 ) -> DbResult<Vec<EnqueuedRun>> {

@@ -1,9 +1,8 @@
 //! Finishing: moves runs to the history and promotes what stood behind them.
 
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use crate::db::DbResult;
+use crate::db::{DbConnection, DbResult};
 use crate::ids::RunId;
 use crate::run::{AttemptOutcome, Outcome, RunError};
 
@@ -31,7 +30,7 @@ pub struct Finish {
 /// Finishes runs, each by id and token, in one statement. Answers those that are in the history under their token, whether by
 /// this call or by an earlier one whose answer was lost. The others were given away: a stale write, which changes nothing.
 pub async fn finish(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     runs: &[Finish],
     process_name: &str,
 ) -> DbResult<Vec<RunId>> {

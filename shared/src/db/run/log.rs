@@ -2,9 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use sqlx::PgConnection;
 
-use crate::db::DbResult;
+use crate::db::{DbConnection, DbResult};
 use crate::ids::RunId;
 use crate::words::words;
 
@@ -35,7 +34,7 @@ pub struct LogLine {
 
 /// Appends lines of an attempt, numbered from `first`. Lines that are there already are left alone.
 pub async fn append_log(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     id: RunId,
     token: i64,
     first: i32,

@@ -1,8 +1,6 @@
 //! What a worker's runs under way are asked to do. Asked by every worker about once a second, for the runs that it holds.
 
-use sqlx::PgConnection;
-
-use crate::db::DbResult;
+use crate::db::{DbConnection, DbResult};
 use crate::ids::RunId;
 use crate::words::words;
 
@@ -32,7 +30,7 @@ pub struct RunOrder {
 }
 
 /// The orders to these runs; most have none.
-pub async fn list_orders(db: &mut PgConnection, held: &[(RunId, i64)]) -> DbResult<Vec<RunOrder>> {
+pub async fn list_orders(db: &mut DbConnection, held: &[(RunId, i64)]) -> DbResult<Vec<RunOrder>> {
     let ids: Vec<_> = held.iter().map(|(id, _)| id.0).collect();
     let tokens: Vec<_> = held.iter().map(|(_, token)| *token).collect();
     Ok(sqlx::query_as!(
@@ -66,7 +64,7 @@ pub async fn list_orders(db: &mut PgConnection, held: &[(RunId, i64)]) -> DbResu
 }
 
 /// Platforms of which a run has been ready for longer than a slot takes to become free: all slots are taken.
-pub async fn list_crowded_platforms(db: &mut PgConnection, queue: &str) -> DbResult<Vec<String>> {
+pub async fn list_crowded_platforms(db: &mut DbConnection, queue: &str) -> DbResult<Vec<String>> {
     // As in `claim`: from platform to platform along run_claim, and the head of each.
     Ok(sqlx::query_scalar!(
         r#"with recursive present as (

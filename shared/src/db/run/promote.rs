@@ -1,14 +1,13 @@
 //! What moves runs that are not running: due times, and gates that have become free.
 
-use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::db::DbResult;
+use crate::db::{DbConnection, DbResult};
 
 /// Moves runs whose wait is over, a bounded number at a time: first to `blocked`, which cannot conflict with anything; then the
 /// first of each connection whose gate is free to `queued`. What is paused goes on waiting, for the pause. Answers how many waits
 /// ended and how many runs are queued.
-pub async fn move_due(db: &mut PgConnection, limit: i64) -> DbResult<(usize, u64)> {
+pub async fn move_due(db: &mut DbConnection, limit: i64) -> DbResult<(usize, u64)> {
     // Schedulers pass over each other's rows.
     let connections: Vec<Uuid> = sqlx::query_scalar!(
         "update syncline.run r set
@@ -35,7 +34,7 @@ pub async fn move_due(db: &mut PgConnection, limit: i64) -> DbResult<(usize, u64
 }
 
 /// Moves runs that no pause holds back any more, a bounded number at a time, as [`move_due`] does.
-pub async fn free_paused(db: &mut PgConnection, limit: i64) -> DbResult<(usize, u64)> {
+pub async fn free_paused(db: &mut DbConnection, limit: i64) -> DbResult<(usize, u64)> {
     let connections: Vec<Uuid> = sqlx::query_scalar!(
         "update syncline.run r set state = 'blocked', wait_reason = null, wait_detail = null
          where r.ctid = any (array(
@@ -54,7 +53,7 @@ pub async fn free_paused(db: &mut PgConnection, limit: i64) -> DbResult<(usize, 
 }
 
 /// Makes runs that are queued or blocked wait for the pauses that concern them, a bounded number at a time. Answers how many.
-pub async fn hold_paused(db: &mut PgConnection, limit: i64) -> DbResult<u64> {
+pub async fn hold_paused(db: &mut DbConnection, limit: i64) -> DbResult<u64> {
     let held = sqlx::query!(
         "update syncline.run r set
              state = 'waiting', wait_reason = 'pause',
@@ -78,7 +77,7 @@ pub async fn hold_paused(db: &mut PgConnection, limit: i64) -> DbResult<u64> {
 }
 
 /// Queues the first blocked run of each of these connections whose gate is free. Answers how many.
-async fn promote(db: &mut PgConnection, connections: &[Uuid]) -> DbResult<u64> {
+async fn promote(db: &mut DbConnection, connections: &[Uuid]) -> DbResult<u64> {
     if connections.is_empty() {
         return Ok(0);
     }
@@ -102,7 +101,7 @@ async fn promote(db: &mut PgConnection, connections: &[Uuid]) -> DbResult<u64> {
 
 /// Finds connections with blocked runs and a free gate, and queues the first run of each. That state lasts only when a run was
 /// enqueued just as its predecessor finished. One sweep runs at a time in the fleet.
-pub async fn promote_stranded(db: &mut PgConnection) -> DbResult<u64> {
+pub async fn promote_stranded(db: &mut DbConnection) -> DbResult<u64> {
     // Hops along run_next_of_connection from connection to connection, however many runs each has. The number is this sweep's
     // own among Syncline's advisory locks; the lock ends with the transaction.
     let stranded: Vec<Uuid> = sqlx::query_scalar!(

@@ -3,9 +3,8 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use sqlx::PgConnection;
 
-use crate::db::{DbError, DbResult};
+use crate::db::{DbConnection, DbError, DbResult};
 use crate::ids::RunId;
 use crate::run::{AttemptOutcome, RunError, WaitReason};
 
@@ -46,7 +45,7 @@ pub enum ReleaseTo {
 ///
 /// A run that waits leaves its connection's gate, and the connection's next blocked run takes its place. One that does not
 /// wait keeps the gate, unless a more urgent run is blocked behind it.
-pub async fn release(db: &mut PgConnection, release: &Release, process_name: &str) -> DbResult<()> {
+pub async fn release(db: &mut DbConnection, release: &Release, process_name: &str) -> DbResult<()> {
     let error = release
         .error
         .as_ref()
@@ -125,7 +124,7 @@ pub async fn release(db: &mut PgConnection, release: &Release, process_name: &st
 }
 
 /// True if the attempt under this token was closed with this outcome.
-async fn was_released(db: &mut PgConnection, release: &Release) -> DbResult<bool> {
+async fn was_released(db: &mut DbConnection, release: &Release) -> DbResult<bool> {
     let outcome = sqlx::query_scalar!(
         "select outcome from syncline.attempt where run_id = $1 and token = $2",
         release.id.0,

@@ -1,9 +1,7 @@
 //! Repeating runs that have ended: one, or all that a filter finds.
 
-use sqlx::PgConnection;
-
-use crate::db::DbResult;
 use crate::db::history::RunFilter;
+use crate::db::{DbConnection, DbResult};
 use crate::ids::{BusinessId, ConnectionId, RunId};
 use crate::run::{Outcome, RunKind};
 
@@ -35,7 +33,7 @@ pub struct FinishedRun {
 }
 
 /// A finished run, locked until the transaction ends.
-pub async fn lock_finished(db: &mut PgConnection, id: RunId) -> DbResult<Option<FinishedRun>> {
+pub async fn lock_finished(db: &mut DbConnection, id: RunId) -> DbResult<Option<FinishedRun>> {
     Ok(sqlx::query_as!(
         FinishedRun,
         r#"select h.id as "id: RunId", h.outcome as "outcome: Outcome",
@@ -54,7 +52,7 @@ pub async fn lock_finished(db: &mut PgConnection, id: RunId) -> DbResult<Option<
 /// Finished runs that did not succeed and that nobody has repeated, newest first, locked until the transaction ends. `statuses`
 /// of the filter name the outcomes.
 pub async fn lock_unsuccessful(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     filter: &RunFilter,
     limit: i64,
 ) -> DbResult<Vec<FinishedRun>> {
@@ -102,7 +100,7 @@ pub async fn lock_unsuccessful(
 }
 
 /// Notes on finished runs which runs repeat them.
-pub async fn mark_retried(db: &mut PgConnection, retries: &[(RunId, RunId)]) -> DbResult<()> {
+pub async fn mark_retried(db: &mut DbConnection, retries: &[(RunId, RunId)]) -> DbResult<()> {
     let finished: Vec<_> = retries.iter().map(|(finished, _)| finished.0).collect();
     let by: Vec<_> = retries.iter().map(|(_, by)| by.0).collect();
     sqlx::query!(

@@ -1,11 +1,10 @@
 //! Creating, changing, pausing and deleting schedules. The caller has locked the row.
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 use sqlx::types::Json;
 
 use super::SchedulePauseCause;
-use crate::db::DbResult;
+use crate::db::{DbConnection, DbResult};
 use crate::ids::{BusinessId, ConnectionId, ScheduleId};
 use crate::run::{RetryPolicy, RunKind};
 use crate::schedule::{AfterOutcome, Policy, TargetKind, TriggerKind};
@@ -64,7 +63,7 @@ pub struct ScheduleDraft<'a> {
 }
 
 /// Creates a schedule that has no moment yet. Fails on `schedule_key_unique` if the key is taken.
-pub async fn create(db: &mut PgConnection, draft: &ScheduleDraft<'_>) -> DbResult<ScheduleId> {
+pub async fn create(db: &mut DbConnection, draft: &ScheduleDraft<'_>) -> DbResult<ScheduleId> {
     Ok(sqlx::query_scalar!(
         r#"insert into syncline.schedule
                (key, name, trigger, cron, zone, every_seconds, anchor, run_at, after_schedule_id, after_outcome,
@@ -104,7 +103,7 @@ pub async fn create(db: &mut PgConnection, draft: &ScheduleDraft<'_>) -> DbResul
 /// Replaces what a schedule was saved from, but for its key. What it has done stays: ticks that fired, a pause. A problem that it
 /// had is taken for mended. It has no moment until [`super::set_next`] gives it one.
 pub async fn update(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     id: ScheduleId,
     draft: &ScheduleDraft<'_>,
 ) -> DbResult<()> {
@@ -150,7 +149,7 @@ pub async fn update(
 
 /// Gives a schedule its next moment: nominal instant and due time. `None`: it has none.
 pub async fn set_next(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     id: ScheduleId,
     moment: Option<(DateTime<Utc>, DateTime<Utc>)>,
 ) -> DbResult<()> {
@@ -168,7 +167,7 @@ pub async fn set_next(
 /// Pauses a schedule: it has no ticks until it is resumed. Who paused it first stays on record, with a new note. False: it was
 /// paused already.
 pub async fn pause(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     id: ScheduleId,
     cause: SchedulePauseCause,
     by: &str,
@@ -193,7 +192,7 @@ pub async fn pause(
 }
 
 /// Ends a pause; failures are counted anew. The schedule has no moment until [`set_next`] gives it one. False: it was not paused.
-pub async fn resume(db: &mut PgConnection, id: ScheduleId) -> DbResult<bool> {
+pub async fn resume(db: &mut DbConnection, id: ScheduleId) -> DbResult<bool> {
     let resumed = sqlx::query!(
         "update syncline.schedule set
              paused_at = null, paused_by = null, pause_cause = null, pause_note = null, failures_in_a_row = 0
@@ -206,7 +205,7 @@ pub async fn resume(db: &mut PgConnection, id: ScheduleId) -> DbResult<bool> {
 }
 
 /// Deletes a schedule with its ticks. Its runs and batches stay. Fails on `schedule_after_schedule_id_fkey` if others follow it.
-pub async fn delete(db: &mut PgConnection, id: ScheduleId) -> DbResult<bool> {
+pub async fn delete(db: &mut DbConnection, id: ScheduleId) -> DbResult<bool> {
     let deleted = sqlx::query!("delete from syncline.schedule where id = $1", id.0)
         .execute(db)
         .await?;

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
 
 use super::{Schedule, query_schedules};
-use crate::db::DbResult;
+use crate::db::{DbConnection, DbResult};
 use crate::ids::ScheduleId;
 
 /// What a decision leaves behind on its schedule.
@@ -26,7 +25,7 @@ pub struct Decided {
 
 /// Locks schedules that are due, those due for longest first. Schedulers pass over each other's, so any number of them can run;
 /// whoever holds a lock decides that schedule in the same transaction.
-pub async fn lock_due(db: &mut PgConnection, limit: i64) -> DbResult<Vec<Schedule>> {
+pub async fn lock_due(db: &mut DbConnection, limit: i64) -> DbResult<Vec<Schedule>> {
     Ok(query_schedules!(
         "where s.due_at <= syncline.now() order by s.due_at limit $1 for update of s skip locked",
         limit
@@ -36,7 +35,7 @@ pub async fn lock_due(db: &mut PgConnection, limit: i64) -> DbResult<Vec<Schedul
 }
 
 /// Writes what was decided.
-pub async fn save_decided(db: &mut PgConnection, decided: &[Decided]) -> DbResult<()> {
+pub async fn save_decided(db: &mut DbConnection, decided: &[Decided]) -> DbResult<()> {
     let ids: Vec<_> = decided.iter().map(|one| one.id.0).collect();
     let next: Vec<_> = decided
         .iter()
@@ -72,7 +71,7 @@ pub async fn save_decided(db: &mut PgConnection, decided: &[Decided]) -> DbResul
 /// Notes a call of an inbound trigger, by the SHA-256 of its secret: a tick is due at the end of the debounce time of the first
 /// call. Answers the schedule's key, and when; no time: it is paused or disabled. `None`: there is no such trigger.
 pub async fn call_trigger(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     secret: &[u8],
 ) -> DbResult<Option<(String, Option<DateTime<Utc>>)>> {
     let called = sqlx::query!(
@@ -94,7 +93,7 @@ pub async fn call_trigger(
 
 /// Counts a batch that ended: failures in a row, or none any more. Answers how many there are now; `None`: the schedule was deleted.
 pub async fn count_batch(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     id: ScheduleId,
     has_failed: bool,
 ) -> DbResult<Option<i32>> {
@@ -110,7 +109,7 @@ pub async fn count_batch(
 }
 
 /// Has a schedule looked at again later: it could not be decided.
-pub async fn postpone(db: &mut PgConnection, id: ScheduleId, by: Duration) -> DbResult<()> {
+pub async fn postpone(db: &mut DbConnection, id: ScheduleId, by: Duration) -> DbResult<()> {
     sqlx::query!(
         "update syncline.schedule set due_at = syncline.now() + make_interval(secs => $2)
          where id = $1 and due_at is not null",

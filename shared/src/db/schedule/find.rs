@@ -1,10 +1,9 @@
 //! Looking schedules up.
 
-use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::{Schedule, query_schedules};
-use crate::db::DbResult;
+use crate::db::{DbConnection, DbResult};
 use crate::ids::{BusinessId, ScheduleId};
 
 /// Which schedules a page of the list shows. Filters are combined by AND.
@@ -19,7 +18,7 @@ pub struct ScheduleFilter {
 }
 
 /// A schedule by id or key.
-pub async fn find(db: &mut PgConnection, id_or_key: &str) -> DbResult<Option<Schedule>> {
+pub async fn find(db: &mut DbConnection, id_or_key: &str) -> DbResult<Option<Schedule>> {
     Ok(query_schedules!(
         "where s.key = $1 or s.id = $2",
         id_or_key,
@@ -30,7 +29,7 @@ pub async fn find(db: &mut PgConnection, id_or_key: &str) -> DbResult<Option<Sch
 }
 
 /// The key of a schedule, unless it was deleted.
-pub async fn find_key(db: &mut PgConnection, id: ScheduleId) -> DbResult<Option<String>> {
+pub async fn find_key(db: &mut DbConnection, id: ScheduleId) -> DbResult<Option<String>> {
     Ok(
         sqlx::query_scalar!("select key from syncline.schedule where id = $1", id.0)
             .fetch_optional(db)
@@ -39,7 +38,7 @@ pub async fn find_key(db: &mut PgConnection, id: ScheduleId) -> DbResult<Option<
 }
 
 /// Locks a schedule, by id or key, until the transaction ends, so that no scheduler moves it meanwhile.
-pub async fn lock(db: &mut PgConnection, id_or_key: &str) -> DbResult<Option<Schedule>> {
+pub async fn lock(db: &mut DbConnection, id_or_key: &str) -> DbResult<Option<Schedule>> {
     Ok(query_schedules!(
         "where s.key = $1 or s.id = $2 for update of s",
         id_or_key,
@@ -51,7 +50,7 @@ pub async fn lock(db: &mut PgConnection, id_or_key: &str) -> DbResult<Option<Sch
 
 /// Schedules in the order of their keys.
 pub async fn list(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     filter: &ScheduleFilter,
     limit: i64,
 ) -> DbResult<Vec<Schedule>> {
@@ -70,7 +69,7 @@ pub async fn list(
 }
 
 /// The schedules that have a next moment, soonest first.
-pub async fn list_upcoming(db: &mut PgConnection, limit: i64) -> DbResult<Vec<Schedule>> {
+pub async fn list_upcoming(db: &mut DbConnection, limit: i64) -> DbResult<Vec<Schedule>> {
     Ok(query_schedules!(
         "where s.due_at is not null order by s.due_at, s.key limit $1",
         limit
@@ -80,7 +79,7 @@ pub async fn list_upcoming(db: &mut PgConnection, limit: i64) -> DbResult<Vec<Sc
 }
 
 /// The schedules that follow another's batches.
-pub async fn list_after(db: &mut PgConnection, schedule: ScheduleId) -> DbResult<Vec<Schedule>> {
+pub async fn list_after(db: &mut DbConnection, schedule: ScheduleId) -> DbResult<Vec<Schedule>> {
     Ok(query_schedules!(
         "where s.after_schedule_id = $1 order by s.key for update of s",
         schedule.0
@@ -91,7 +90,7 @@ pub async fn list_after(db: &mut PgConnection, schedule: ScheduleId) -> DbResult
 
 /// True if a schedule that follows another would, over some steps, follow itself.
 pub async fn would_be_circular(
-    db: &mut PgConnection,
+    db: &mut DbConnection,
     schedule: ScheduleId,
     after: ScheduleId,
 ) -> DbResult<bool> {
