@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use syncline_shared::db::batch::{self, LeftOut, NewBatch, Target};
 use syncline_shared::db::notify::{SCHEDULE_CHANGED, Waker, listen_on};
@@ -16,15 +16,13 @@ use syncline_shared::db::tick::{self, TickDecision};
 use syncline_shared::db::{self, Database, DbResult, answered, answered_within};
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::run::{RunOrigin, SYNC_QUEUE};
-use syncline_shared::schedule::{TickOutcome, due_moments};
+use syncline_shared::schedule::{Fire, Plan, Policy, TickOutcome};
 use tokio::sync::Notify;
 
 /// The longest sleep: a change of a schedule takes effect within it, also when the wake-up is lost.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// A tick of a target with very many connections takes a while; longer than this, the connection is taken for silent.
 const DECIDED_WITHIN: Duration = Duration::from_mins(2);
-/// A tick decided later than this after its time is called late.
-const LATE_AFTER: TimeDelta = TimeDelta::minutes(1);
 
 /// Decides due ticks until the life drains.
 pub(crate) async fn tick_on(
@@ -119,24 +117,23 @@ async fn decide(db: &mut PgConnection, due: &Schedule, now: DateTime<Utc>) -> Db
         schedule::set_next(db, due.id, trigger.next_after(nominal)).await?;
         return Ok(Fired { runs: 0 });
     }
-    let moments = due_moments(&trigger, nominal, now);
-    if let Some((first, last, count)) = moments.coalesced {
-        let reason = format!(
-            "the tick of {} stands in for it: they were due at once",
-            moments.fires
-        );
-        let count = i64::try_from(count).unwrap_or(i64::MAX);
-        record(
-            db,
-            due,
-            (first, last, count),
-            TickOutcome::Coalesced,
-            &reason,
-        )
-        .await?;
+    let policy = Policy::default();
+    let plan = Plan {
+        schedule: due.id,
+        trigger: &trigger,
+        policy: &policy,
+    };
+    let decided = plan.decide(nominal, now, 0, 1);
+    for gap in &decided.gaps {
+        let count = i64::try_from(gap.count).unwrap_or(i64::MAX);
+        let moments = (gap.first, gap.last, count);
+        record(db, due, moments, gap.outcome, &gap.reason).await?;
     }
-    let fired = fire(db, due, moments.fires, now).await?;
-    schedule::set_next(db, due.id, moments.next).await?;
+    let mut fired = Fired { runs: 0 };
+    for moment in &decided.fires {
+        fired.runs += fire(db, due, *moment).await?.runs;
+    }
+    schedule::set_next(db, due.id, decided.following).await?;
     Ok(fired)
 }
 
@@ -144,8 +141,9 @@ async fn decide(db: &mut PgConnection, due: &Schedule, now: DateTime<Utc>) -> Db
 async fn fire(
     db: &mut PgConnection,
     due: &Schedule,
-    nominal: DateTime<Utc>,
-    now: DateTime<Utc>,
+    Fire {
+        nominal, outcome, ..
+    }: Fire,
 ) -> DbResult<Fired> {
     let target = Target {
         kind: due.target,
@@ -214,12 +212,6 @@ async fn fire(
         delay: Duration::ZERO,
     };
     let enqueued = enqueue(db, &runs, &chosen).await?;
-    let late = now - nominal > LATE_AFTER;
-    let outcome = if late {
-        TickOutcome::Late
-    } else {
-        TickOutcome::Fired
-    };
     let decision = TickDecision {
         schedule_id: due.id,
         nominal_at: nominal,
