@@ -199,3 +199,6 @@ impl CronTrigger {
         (hour_of(first - 1)..=hour_of(end)).all(|hour| self.fields.has_hour(hour.rem_euclid(24)))
     }
 }
+
+#[cfg(test)]
+mod tests;
