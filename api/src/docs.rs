@@ -39,8 +39,11 @@ const DOCUMENT: &str = "/api/v1/openapi.json";
         (name = "Connections", description = "Accounts of businesses on platforms"),
         (name = "Platforms", description = "Third-party APIs, and how their failed runs are tried again"),
         (name = "Pauses", description = "What rests until somebody resumes it"),
-        (name = "Schedules", description = "What is synced when"),
+        (name = "Schedules", description = "What is synced when, and what became of each due moment"),
+        (name = "Batches", description = "The runs of one tick or of one request"),
+        (name = "Backfills", description = "Data ranges that are read again"),
         (name = "Scheduler", description = "What keeps the syncs going"),
+        (name = "Compatibility", description = "The endpoints of earlier schedulers, answered by this one"),
         (name = "Access", description = "Signing in, and API tokens"),
         (name = "Health", description = "For machines"),
     ),
@@ -77,7 +80,27 @@ fn words(words: &[&str]) -> Schema {
 }
 
 pub(crate) fn kind_schema() -> Schema {
+    words(&["incremental", "full", "page"])
+}
+
+pub(crate) fn run_kind_schema() -> Schema {
     words(&["incremental", "full"])
+}
+
+pub(crate) fn trigger_schema() -> Schema {
+    words(&["cron", "interval", "once", "after", "manual"])
+}
+
+pub(crate) fn after_schema() -> Schema {
+    words(&["succeeded", "ended"])
+}
+
+pub(crate) fn overlap_schema() -> Schema {
+    words(&["skip", "queue_one", "queue_all", "cancel_running"])
+}
+
+pub(crate) fn catch_up_schema() -> Schema {
+    words(&["latest", "all", "none"])
 }
 
 pub(crate) fn role_schema() -> Schema {
@@ -112,6 +135,7 @@ pub(crate) fn complete(document: &mut utoipa::openapi::OpenApi) {
             &mut item.get,
             &mut item.post,
             &mut item.put,
+            &mut item.patch,
             &mut item.delete,
         ];
         for operation in operations.into_iter().flatten() {

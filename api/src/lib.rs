@@ -9,6 +9,7 @@ mod config;
 mod docs;
 mod error;
 mod extract;
+mod facade;
 mod handlers;
 mod idempotency;
 mod metrics;
@@ -20,6 +21,7 @@ mod repeat;
 pub mod resources;
 mod routes;
 mod serve;
+mod starting;
 mod state;
 
 pub use config::{ApiConfig, SessionConfig};

@@ -21,6 +21,8 @@ use crate::state::AppState;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Handlers have so long, waits not counted.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
+/// Addresses of this route are secrets.
+const SECRET_ROUTE: &str = "/api/v1/triggers/{secret}";
 /// The docs page and its parts.
 const DOCS: &str = "/docs";
 
@@ -59,7 +61,9 @@ pub(crate) async fn observe(
         Err(_) => ApiError::TimedOut(limit.as_secs()).into_response(),
     };
 
-    let cause = write_problem(&mut response, &id, &path);
+    // An address that is a secret is told to nobody, and looks the same whatever it holds.
+    let shown = if route == SECRET_ROUTE { &route } else { &path };
+    let cause = write_problem(&mut response, &id, shown);
     write_headers(&mut response, &id, &path);
     let status = response.status().as_u16();
     state.metrics.count(status);

@@ -10,8 +10,9 @@ use utoipa_axum::routes;
 use crate::docs::{self, ApiDoc};
 use crate::error::ApiError;
 use crate::extract::MAX_BODY;
+use crate::facade;
 use crate::handlers::{
-    auth, businesses, cancel, connections, health, pauses, platforms, redrive, retry, runs,
+    auth, batches, businesses, cancel, connections, health, pauses, platforms, redrive, retry, runs,
     scheduler, schedules, tokens,
 };
 use crate::observe::observe;
@@ -31,9 +32,20 @@ fn endpoints() -> OpenApiRouter<AppState> {
         .routes(routes!(businesses::show))
         .routes(routes!(connections::list, connections::create))
         .routes(routes!(connections::show))
-        .routes(routes!(schedules::list, schedules::create))
-        .routes(routes!(schedules::preview))
-        .routes(routes!(schedules::show))
+        .routes(routes!(schedules::list, schedules::create, schedules::delete_all))
+        .routes(routes!(schedules::preview::create))
+        .routes(routes!(schedules::show, schedules::replace, schedules::patch, schedules::delete))
+        .routes(routes!(schedules::control::pause))
+        .routes(routes!(schedules::control::resume))
+        .routes(routes!(schedules::control::trigger_now))
+        .routes(routes!(schedules::preview::show_one))
+        .routes(routes!(schedules::ticks::list))
+        .routes(routes!(schedules::ticks::show))
+        .routes(routes!(schedules::inbound::create, schedules::inbound::delete))
+        .routes(routes!(schedules::inbound::call))
+        .routes(routes!(batches::list))
+        .routes(routes!(batches::show))
+        .routes(routes!(batches::cancel_one))
         .routes(routes!(platforms::list))
         .routes(routes!(platforms::show, platforms::set))
         .routes(routes!(pauses::list))
@@ -46,6 +58,7 @@ fn endpoints() -> OpenApiRouter<AppState> {
         .routes(routes!(pauses::pause_connection))
         .routes(routes!(pauses::resume_connection))
         .routes(routes!(scheduler::status))
+        .merge(facade::endpoints())
         .routes(routes!(auth::sign_in))
         .routes(routes!(auth::sign_out))
         .routes(routes!(auth::me))
@@ -60,7 +73,8 @@ fn endpoints() -> OpenApiRouter<AppState> {
 /// Everything that is served.
 pub fn router(state: AppState) -> Router {
     let (api, _) = endpoints().split_for_parts();
-    api.merge(docs::page())
+    api.merge(facade::aliases())
+        .merge(docs::page())
         .merge(pages::router())
         .fallback(nothing_here)
         .method_not_allowed_fallback(wrong_method)

@@ -5,6 +5,7 @@
 //! second run of the same document changes nothing. What the document does not name is left alone: removing it (`--prune`)
 //! needs a note of who made what, and is refused until there is one.
 
+mod dependencies;
 mod document;
 mod expand;
 mod plan;
@@ -124,7 +125,7 @@ pub async fn apply(
     let mut db = database.begin().await?;
     status::lock_apply(&mut db).await?;
     let plan = plan::make(&mut db, catalog, document).await?;
-    let objects = write::write(&mut db, cipher, &plan).await?;
+    let objects = write::write(&mut db, cipher, catalog, &plan).await?;
     let report = Report {
         dry_run: options.dry_run,
         objects,

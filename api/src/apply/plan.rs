@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use syncline_shared::db::{DbConnection, business, connection};
 
-use super::{ApplyError, Document};
+use super::{ApplyError, Document, dependencies};
 use crate::resources::business::BusinessInput;
 use crate::resources::connection::{CheckedConnection, ConnectionInput};
 use crate::resources::lookup::{refuse_unknown, resolve_target};
@@ -57,12 +57,14 @@ pub(super) async fn make(
                 .extend(input.check(catalog, at, &mut notes));
         }
     }
+    let mut schedules = Vec::new();
     for (at, value) in &lists.schedules {
         if let Some(input) = ScheduleInput::read(value, at, &mut notes) {
             check_target(db, catalog, &input, at, &declared, &mut notes).await?;
-            plan.schedules.push(input);
+            schedules.push((at.clone(), input));
         }
     }
+    plan.schedules = dependencies::in_order(db, schedules, &mut notes).await?;
     let problems = notes.into_problems();
     if problems.is_empty() {
         Ok(plan)

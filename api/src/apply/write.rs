@@ -6,8 +6,7 @@ use serde_json::{Map, Value, json};
 use syncline_shared::db::DbConnection;
 use syncline_shared::db::business::{self, Business};
 use syncline_shared::db::connection::{self, Connection};
-use syncline_shared::db::schedule::{self, Schedule};
-use syncline_shared::schedule::TargetKind;
+use syncline_shared::db::schedule;
 use syncline_shared::secret::Cipher;
 
 use super::plan::Plan;
@@ -18,15 +17,18 @@ use crate::resources::business::BusinessInput;
 use crate::resources::connection::CheckedConnection;
 use crate::resources::fields::escape;
 use crate::resources::lookup::{
-    create_connection, create_schedule, resolve_target, set_next_moment, stored_secrets,
+    anchor_of, create_connection, create_schedule, replace_schedule, resolve_schedule,
+    stored_secrets,
 };
-use crate::resources::schedule::{ResolvedTarget, ScheduleInput};
+use crate::resources::schedule::{ScheduleInput, stored_document, wanted_document};
 use crate::resources::{Notes, accept, secrets};
+use syncline_engine::Catalog;
 
 /// Writes a plan: businesses first, schedules last, so that whatever is named is there.
 pub(super) async fn write(
     db: &mut DbConnection,
     cipher: &Cipher,
+    catalog: &Catalog,
     plan: &Plan,
 ) -> Result<Vec<ObjectReport>, ApplyError> {
     let mut objects = Vec::new();
@@ -47,7 +49,7 @@ pub(super) async fn write(
         });
     }
     for input in &plan.schedules {
-        let change = write_schedule(db, input).await?;
+        let change = write_schedule(db, catalog, input).await?;
         objects.push(ObjectReport {
             kind: Kind::Schedule,
             key: input.key.clone(),
@@ -154,77 +156,32 @@ fn differing_secrets(stored: &Map<String, Value>, wanted: &Map<String, Value>) -
 
 async fn write_schedule(
     db: &mut DbConnection,
+    catalog: &Catalog,
     input: &ScheduleInput,
 ) -> Result<Change, ApplyError> {
+    // Locked before it is read, so that a tick that fires meanwhile is not undone.
+    let stored = schedule::lock(db, &input.key).await?;
     let mut notes = Notes::default();
-    let resolved = resolve_target(db, &input.target, "", &mut notes).await?;
+    let resolved = resolve_schedule(db, input, stored.as_ref(), catalog, "", &mut notes).await?;
     accept(notes)?;
-    let Some((target, _)) = resolved else {
+    let Some(resolved) = resolved else {
         return Ok(Change::Same);
     };
     let now = syncline_shared::db::now(db).await?;
-    // Locked before it is read, so that a tick that fires meanwhile is not undone.
-    let Some(stored) = schedule::lock(db, &input.key).await? else {
-        create_schedule(db, input, &target, now).await?;
+    let Some(stored) = stored else {
+        create_schedule(db, input, &resolved, now).await?;
         return Ok(Change::Created);
     };
-    let mut input = input.clone();
-    if input.when.anchor.is_none() && stored.every_seconds == input.when.every_seconds {
-        input.when.anchor = stored.anchor;
-    }
-    let anchor = input.when.anchor_at(now);
+    let anchor = anchor_of(input, &stored, now);
     let fields = diff(
-        &stored_schedule(&stored),
-        &wanted_schedule(&input, &target, anchor, &stored),
+        &stored_document(&stored),
+        &wanted_document(input, &resolved, anchor, &stored),
     );
     if fields.is_empty() {
         return Ok(Change::Same);
     }
-    schedule::update(db, stored.id, &input.draft(&target, anchor)).await?;
-    set_next_moment(db, &input.key, now).await?;
+    replace_schedule(db, &stored, input, &resolved, now).await?;
     Ok(changed(fields))
-}
-
-fn stored_schedule(stored: &Schedule) -> Value {
-    json!({
-        "name": stored.name, "cron": stored.cron, "zone": stored.zone,
-        "every_seconds": stored.every_seconds, "anchor": stored.anchor,
-        "target": stored_target(stored), "streams": stored.streams, "kind": stored.kind,
-        "priority": stored.priority, "enabled": stored.enabled,
-    })
-}
-
-fn stored_target(stored: &Schedule) -> Value {
-    match stored.target {
-        TargetKind::Connection => json!({"connection": stored.target_key}),
-        TargetKind::Business => json!({"business": stored.target_key}),
-        TargetKind::Platform => json!({"platform": stored.platform}),
-        TargetKind::Everything => json!("everything"),
-    }
-}
-
-fn wanted_schedule(
-    input: &ScheduleInput,
-    target: &ResolvedTarget,
-    anchor: Option<chrono::DateTime<chrono::Utc>>,
-    stored: &Schedule,
-) -> Value {
-    // By what it is, not by how it is written: an id names the same as a key.
-    let same_target = target.kind == stored.target
-        && target.connection == stored.connection_id
-        && target.business == stored.business_id
-        && target.platform == stored.platform;
-    let target = if same_target {
-        stored_target(stored)
-    } else {
-        json!(input.target)
-    };
-    json!({
-        "name": input.name, "cron": input.when.cron, "zone": input.when.zone,
-        "every_seconds": input.when.every_seconds, "anchor": anchor,
-        "target": target, "streams": input.streams, "kind": input.kind,
-        "priority": input.priority, "enabled": input.enabled,
-    })
 }
 
 /// The leaves that differ, in the order of their names.

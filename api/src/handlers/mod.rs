@@ -1,6 +1,7 @@
 //! The endpoints, one file a noun. Routes are in [`crate::routes`].
 
 pub(crate) mod auth;
+pub(crate) mod batches;
 pub(crate) mod businesses;
 pub(crate) mod cancel;
 pub(crate) mod connections;
@@ -33,7 +34,7 @@ pub(crate) struct Named {
 }
 
 /// 201 with the address of what was created.
-fn created(location: String, body: impl Serialize) -> Response {
+pub(crate) fn created(location: String, body: impl Serialize) -> Response {
     let status = axum::http::StatusCode::CREATED;
     (status, [(header::LOCATION, location)], axum::Json(body)).into_response()
 }

@@ -16,11 +16,12 @@ use syncline_shared::db::connection::{self, Connection};
 use syncline_shared::db::history::{self, RunFilter, RunView};
 use syncline_shared::db::run::{NewRun, RunTarget, enqueue};
 use syncline_shared::db::{DbConnection, business, schedule};
-use syncline_shared::ids::RunId;
+use syncline_shared::ids::{BatchId, RunId};
 use syncline_shared::run::{PRIORITY_MANUAL, RunKind, RunOrigin, SYNC_QUEUE};
 use tokio::time::Instant;
 use utoipa::{IntoParams, ToSchema};
 
+use super::batches;
 use super::run_view::{Run, RunDetail};
 use super::why::Surroundings;
 use crate::auth::{Caller, Operator, Viewer};
@@ -28,7 +29,9 @@ use crate::error::{ApiError, ApiResult, FieldProblem, Problem};
 use crate::extract::Params;
 use crate::idempotency::{KeyedBody, Repeat, conclude};
 use crate::page::{Page, PageRequest};
+use crate::resources::schedule::{TargetInput, read_optional_target};
 use crate::resources::{Fields, Notes, accept, check_streams, read_streams};
+use crate::starting::{self, Start, made_batch};
 use crate::state::AppState;
 
 /// A caller may wait so long for a run to end.
@@ -45,15 +48,18 @@ const LOG_LINES: i64 = 1000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(example = json!({"connection": "acme-g2a", "wait": 30}))]
 pub(crate) struct RunInput {
-    /// The connection: id or key.
-    pub connection: String,
+    /// The connection: id or key. Either this or `target`.
+    pub connection: Option<String>,
+    /// Whose connections: the answer is a batch of runs.
+    #[schema(required = false, schema_with = crate::docs::target_schema)]
+    pub target: Option<TargetInput>,
     /// Only these streams; those that the connection has chosen, if it is left out.
     pub streams: Option<Vec<String>>,
     /// Reads this one page of one stream, and nothing else.
     #[schema(minimum = 0)]
     pub page: Option<i64>,
     /// `incremental`: from each stream's state; `full`: from the start. Not with `page`.
-    #[schema(required = false, schema_with = crate::docs::kind_schema)]
+    #[schema(required = false, schema_with = crate::docs::run_kind_schema)]
     pub kind: Option<RunKind>,
     /// Due in so many seconds.
     #[schema(required = false, minimum = 0, maximum = 2_678_400)]
@@ -94,7 +100,22 @@ impl RunInput {
     /// Reads the request for a run.
     pub(crate) fn read(value: &Value, notes: &mut Notes) -> Option<Self> {
         let mut fields = Fields::of(value, "", notes)?;
-        let connection = fields.required_text("connection", notes);
+        let connection = fields.text("connection", notes);
+        let target = read_optional_target(&mut fields, notes);
+        let has_target = fields.value("target").is_some();
+        match (connection.as_deref(), has_target) {
+            (None | Some(""), false) => notes.refuse(
+                "/connection",
+                "required",
+                "connection is required, or a target whose connections are meant",
+            ),
+            (Some(_), true) => notes.refuse(
+                "/target",
+                "both",
+                "target stands beside connection; leave one of them out",
+            ),
+            _ => {}
+        }
         let streams = read_streams(&mut fields, notes);
         let page = fields.integer("page", 0, i64::from(i32::MAX), notes);
         let kind = fields.word("kind", notes);
@@ -108,12 +129,21 @@ impl RunInput {
         let (delay_seconds, wait) = (delay_seconds.unwrap_or(0), wait.unwrap_or(0));
         Some(Self {
             connection,
+            target,
             streams,
             page,
             kind,
             delay_seconds,
             wait,
         })
+    }
+
+    /// How much is read.
+    fn kind(&self) -> RunKind {
+        match (self.page, self.kind) {
+            (Some(_), _) => RunKind::Page,
+            (None, kind) => kind.unwrap_or(RunKind::Incremental),
+        }
     }
 
     /// Checks it against its connection and connector, and fills in the stream of a page where there is no choice.
@@ -168,10 +198,10 @@ impl RunInput {
     }
 }
 
-/// Start a run
+/// Start runs
 ///
-/// Enqueues one run of a connection. With `wait`, the answer comes when it has ended: 200 with its counts; or 202 when the
-/// time was up first.
+/// Enqueues one run of a connection, or with `target` one of each of its connections as a batch. With `wait`, the answer comes when
+/// all has ended: 200 with the counts; or 202 when the time was up first.
 #[utoipa::path(
     post, path = "/api/v1/runs", tag = "Runs", operation_id = "createRun",
     params(
@@ -180,11 +210,11 @@ impl RunInput {
     ),
     request_body = RunInput,
     responses(
-        (status = 200, description = "It has ended", body = Run, headers(("Location" = String))),
-        (status = 202, description = "It is enqueued", body = Run, headers(("Location" = String))),
+        (status = 200, description = "It has ended; with `target` the answer is a Batch", body = Run, headers(("Location" = String))),
+        (status = 202, description = "It is enqueued; with `target` the answer is a Batch", body = Run, headers(("Location" = String))),
         (status = 400, description = "An unknown or unreadable parameter or Idempotency-Key", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "There is no such connection", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "The same request is under way", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "No connection of the target got a run, and why; or the same request is under way", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Fields that cannot be accepted, all of them; or another request was carried out under the key", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -208,9 +238,18 @@ pub(crate) async fn create(
 
     let mut db = state.database.begin().await?;
     let done = create_once(&state, &mut db, &caller, &mut input, &body.repeat).await;
-    let id = conclude(db, done).await?;
+    let made = conclude(db, done).await?;
     state.runs_queued.wake();
-    Ok(started(wait_for(&state, id, wait).await?))
+    match made {
+        Made::Run(id) => Ok(started(wait_for(&state, id, wait).await?)),
+        Made::Batch(id) => batches::waited(&state, id, wait).await,
+    }
+}
+
+/// What a request made.
+enum Made {
+    Run(RunId),
+    Batch(BatchId),
 }
 
 async fn create_once(
@@ -219,18 +258,36 @@ async fn create_once(
     caller: &Caller,
     input: &mut RunInput,
     repeat: &Repeat,
-) -> ApiResult<RunId> {
+) -> ApiResult<Made> {
     if let Some(made) = repeat.look_up(db, caller).await? {
-        return made_run(&made);
+        return if made.get("batch").is_some() {
+            made_batch(&made).map(Made::Batch)
+        } else {
+            made_run(&made).map(Made::Run)
+        };
     }
-    let found = connection::find(db, &input.connection).await?;
-    let found = found.ok_or_else(|| ApiError::unknown("connection", &input.connection))?;
+    if let Some(target) = &input.target {
+        let (kind, page) = (input.kind(), input.page);
+        let start = Start {
+            target,
+            streams: input.streams.as_deref(),
+            kind,
+            page,
+            delay: Duration::from_secs(input.delay_seconds.unsigned_abs()),
+        };
+        let id = starting::start(db, &state.catalog, &start, &caller.name).await?;
+        repeat.remember(db, caller, &json!({ "batch": id })).await?;
+        return Ok(Made::Batch(id));
+    }
+    let name = input.connection.clone().unwrap_or_default();
+    let found = connection::find(db, &name).await?;
+    let found = found.ok_or_else(|| ApiError::unknown("connection", &name))?;
     let mut notes = Notes::default();
     input.check(&found, state.catalog.find(&found.platform), &mut notes);
     accept(notes)?;
     let id = enqueue_run(db, input, &found, &caller.name).await?;
     repeat.remember(db, caller, &json!({ "run": id })).await?;
-    Ok(id)
+    Ok(Made::Run(id))
 }
 
 /// A run that was asked for: 200 if it has ended, else 202; with its address.
@@ -256,10 +313,7 @@ async fn enqueue_run(
     connection: &Connection,
     requested_by: &str,
 ) -> ApiResult<RunId> {
-    let kind = match (input.page, input.kind) {
-        (Some(_), _) => RunKind::Page,
-        (None, kind) => kind.unwrap_or(RunKind::Incremental),
-    };
+    let kind = input.kind();
     let batch = NewBatch {
         streams: input.streams.as_deref(),
         kind: Some(kind),

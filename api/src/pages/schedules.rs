@@ -7,15 +7,15 @@ use chrono::{DateTime, Utc};
 use syncline_shared::db;
 use syncline_shared::db::schedule::{self, Schedule, ScheduleFilter};
 use syncline_shared::ids::ScheduleId;
-use syncline_shared::schedule::TargetKind;
+use syncline_shared::schedule::{TargetKind, TriggerKind};
 
 use super::badge::{Badge, DISABLED, ENABLED};
-use super::cron_words;
 use super::format::count;
 use super::moment::Moment;
 use super::visitor::{Frame, Visitor};
 use crate::error::ApiResult;
 use crate::extract::Params;
+use crate::handlers::schedules::view::words_of;
 use crate::page::PageRequest;
 use crate::state::AppState;
 use syncline_shared::db::overview::{self, ScheduleTick};
@@ -103,10 +103,9 @@ pub(super) async fn list(
 }
 
 fn line(schedule: &Schedule, ticks: &[ScheduleTick], now: DateTime<Utc>) -> ScheduleLine {
-    let words = match (&schedule.cron, schedule.every_seconds) {
-        (Some(cron), _) => cron_words::cron(cron),
-        (None, Some(seconds)) => Some(cron_words::interval(seconds)),
-        (None, None) => None,
+    let words = match schedule.trigger {
+        TriggerKind::After => Some(words_of(schedule)),
+        _ => schedule.trigger().ok().and_then(|trigger| trigger.words()),
     };
     let expression = schedule.cron.clone();
     let own = ticks.iter().filter(|tick| tick.schedule_id == schedule.id);

@@ -91,7 +91,9 @@ impl<'v> Fields<'v> {
 
     /// A member as it is.
     pub fn value(&mut self, name: &'static str) -> Option<&'v Value> {
-        self.asked.push(name);
+        if !self.asked.contains(&name) {
+            self.asked.push(name);
+        }
         self.members.get(name).filter(|value| !value.is_null())
     }
 
@@ -147,7 +149,7 @@ impl<'v> Fields<'v> {
         let value = self.value(name)?;
         let answer = match value {
             Value::Bool(answer) => Some(*answer),
-            Value::String(text) if notes.is_expanded(&self.at(name)) => text.trim().parse().ok(),
+            Value::String(text) if notes.is_expanded(&self.at(name)) => boolean_of(text),
             _ => None,
         };
         if answer.is_none() {
@@ -220,6 +222,15 @@ impl<'v> Fields<'v> {
     }
 }
 
+/// A truth value as variables hold them.
+fn boolean_of(text: &str) -> Option<bool> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" => Some(false),
+        _ => None,
+    }
+}
+
 /// A name as a step of a JSON pointer (RFC 6901).
 pub fn escape(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
@@ -286,6 +297,20 @@ mod tests {
                 fields.integer("every", 1, 9, &mut notes),
             );
             assert_eq!(read, expected);
+        }
+    }
+
+    #[test]
+    fn variables_say_yes_and_no_in_many_ways() {
+        for (text, expected) in [
+            ("True", Some(true)),
+            ("1", Some(true)),
+            (" off\n", Some(false)),
+            ("NO", Some(false)),
+            ("", None),
+            ("enabled", None),
+        ] {
+            assert_eq!(boolean_of(text), expected, "{text:?}");
         }
     }
 

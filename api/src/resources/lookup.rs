@@ -1,14 +1,16 @@
 //! Finds what an input names in the database, and saves what was checked. Joins the caller's transaction.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use syncline_engine::Catalog;
 use syncline_shared::db::connection::{self, Connection};
+use syncline_shared::db::schedule::Schedule;
 use syncline_shared::db::{DbConnection, DbResult, business, schedule};
 use syncline_shared::ids::{BusinessId, ConnectionId, ScheduleId};
-use syncline_shared::schedule::TargetKind;
+use syncline_shared::schedule::{AfterOutcome, TargetKind};
 use syncline_shared::secret::Cipher;
 
 use super::connection::CheckedConnection;
-use super::schedule::{ResolvedTarget, ScheduleInput, TargetInput};
+use super::schedule::{AfterInput, Resolved, ResolvedTarget, ScheduleInput, TargetInput};
 use super::{Notes, secrets};
 use crate::error::{ApiError, ApiResult};
 
@@ -88,21 +90,133 @@ pub async fn create_connection(
     Ok(id)
 }
 
+/// Looks up all that a schedule names, and checks it. `own` is the stored schedule that it takes the place of. `None`, with notes, if
+/// something is not there or does not fit.
+pub async fn resolve_schedule(
+    db: &mut DbConnection,
+    input: &ScheduleInput,
+    own: Option<&Schedule>,
+    catalog: &Catalog,
+    pointer: &str,
+    notes: &mut Notes,
+) -> DbResult<Option<Resolved>> {
+    let before = notes.len();
+    let target = resolve_target(db, &input.target, pointer, notes).await?;
+    let after = match &input.when.after {
+        Some(after) => resolve_after(db, after, own, pointer, notes).await?,
+        None => None,
+    };
+    let Some((target, platform)) = target else {
+        return Ok(None);
+    };
+    input.check(platform.as_deref(), catalog, pointer, notes);
+    Ok((notes.len() == before).then(|| Resolved {
+        target,
+        after,
+        policy: input.policy.into(),
+        retry: input.retry.into(),
+    }))
+}
+
+/// Looks up the schedule that another is to follow. Until the transaction ends nobody else lets a schedule follow another.
+async fn resolve_after(
+    db: &mut DbConnection,
+    after: &AfterInput,
+    own: Option<&Schedule>,
+    pointer: &str,
+    notes: &mut Notes,
+) -> DbResult<Option<(ScheduleId, AfterOutcome)>> {
+    let at = format!("{pointer}/after/schedule");
+    let name = &after.schedule;
+    if name.is_empty() {
+        return Ok(None);
+    }
+    schedule::lock_following(db).await?;
+    let Some(found) = schedule::find(db, name).await? else {
+        refuse_unknown("schedule", name, at, notes);
+        return Ok(None);
+    };
+    if let Some(own) = own {
+        let chain = schedule::list_followed(db, found.id).await?;
+        if let Some(end) = chain.iter().position(|(id, _)| *id == own.id) {
+            let path = std::iter::once(own.key.as_str())
+                .chain(chain.iter().take(end + 1).map(|(_, key)| key.as_str()));
+            refuse_circle(path, at, notes);
+            return Ok(None);
+        }
+    }
+    Ok(Some((found.id, after.when)))
+}
+
+/// Notes that schedules would wait for each other in a circle, with its path: each follows the next.
+pub fn refuse_circle<'a>(
+    path: impl Iterator<Item = &'a str>,
+    pointer: String,
+    notes: &mut Notes,
+) {
+    let path: Vec<&str> = path.collect();
+    let detail = format!(
+        "the schedules would wait for each other: {}; let one of them have a trigger of its own",
+        path.join(" follows ")
+    );
+    notes.refuse(pointer, "circle", detail);
+}
+
 /// Saves a new schedule, due first at its first moment after now.
 pub async fn create_schedule(
     db: &mut DbConnection,
     input: &ScheduleInput,
-    target: &ResolvedTarget,
+    resolved: &Resolved,
     now: DateTime<Utc>,
 ) -> ApiResult<ScheduleId> {
     let anchor = input.when.anchor_at(now);
-    let created = schedule::create(db, &input.draft(target, anchor)).await;
+    let created = schedule::create(db, &input.draft(resolved, anchor)).await;
     let id = created.map_err(|error| match error.constraint() {
         Some("schedule_key_unique") => ApiError::taken("schedule", &input.key),
         _ => error.into(),
     })?;
     set_next_moment(db, &input.key, now).await?;
     Ok(id)
+}
+
+/// The moment that an interval is counted from once it is saved: an interval of the same length goes on counting from where it did.
+pub fn anchor_of(
+    input: &ScheduleInput,
+    stored: &Schedule,
+    now: DateTime<Utc>,
+) -> Option<DateTime<Utc>> {
+    let goes_on = input.when.anchor.is_none() && stored.every_seconds == input.when.every_seconds;
+    stored
+        .anchor
+        .filter(|_| goes_on)
+        .or_else(|| input.when.anchor_at(now))
+}
+
+/// Saves a schedule in the place of a stored one, whose row the caller has locked. A moment that is due but not decided yet stays so
+/// unless the trigger is another one.
+pub async fn replace_schedule(
+    db: &mut DbConnection,
+    stored: &Schedule,
+    input: &ScheduleInput,
+    resolved: &Resolved,
+    now: DateTime<Utc>,
+) -> ApiResult<()> {
+    let anchor = anchor_of(input, stored, now);
+    schedule::update(db, stored.id, &input.draft(resolved, anchor)).await?;
+    let has_same_trigger = stored.trigger == input.when.trigger
+        && stored.cron == input.when.cron
+        && stored.zone == input.when.zone
+        && stored.every_seconds == input.when.every_seconds
+        && stored.anchor == anchor
+        && stored.run_at == input.when.run_at;
+    // It has a moment, so it was active before.
+    let overdue = stored
+        .next_at
+        .filter(|next| has_same_trigger && *next <= now && input.enabled);
+    match overdue {
+        Some(next) => Ok(schedule::set_next(db, stored.id, Some((next, next))).await?),
+        None => set_next_moment(db, &stored.key, now).await,
+    }
 }
 
 /// Gives a schedule its first moment after now, if it is active and time drives it. The caller has locked its row.
@@ -115,9 +229,10 @@ pub async fn set_next_moment(
         return Ok(());
     };
     // Moments lie on whole microseconds at the finest, as the database keeps them.
+    let from = now + TimeDelta::microseconds(1);
     let moment = if stored.is_active() {
         stored
-            .first_moment(now + TimeDelta::microseconds(1))
+            .first_moment(from)
             .map_err(|error| ApiError::Internal(error.into()))?
     } else {
         None

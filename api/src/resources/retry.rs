@@ -45,6 +45,18 @@ impl From<RetryPolicy> for RetryView {
     }
 }
 
+impl From<RetryView> for RetryPolicy {
+    fn from(view: RetryView) -> Self {
+        Self {
+            base_seconds: view.base_seconds,
+            factor: view.factor,
+            cap_seconds: view.cap_seconds,
+            jitter: view.jitter,
+            max_failures: view.max_failures,
+        }
+    }
+}
+
 /// Reads a policy that stands at `pointer`.
 pub fn read(value: &Value, pointer: &str, notes: &mut Notes) -> RetryPolicy {
     let policy: RetryPolicy = match serde_json::from_value(value.clone()) {

@@ -213,6 +213,13 @@ async fn unknown_parameters_are_refused_on_every_list() {
         "platforms",
         "pauses",
         "scheduler/status",
+        "batches",
+        "scheduler/jobs",
+        "sync/schedules",
+        "sync/jobs",
+        "sync/metrics",
+        "sync/system-status",
+        "analytics/refresh",
     ] {
         let problems = app
             .get(&format!("/api/v1/{list}?colour=red"))

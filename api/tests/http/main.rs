@@ -6,14 +6,19 @@
 
 mod access;
 mod apply;
+mod batches;
 mod cancel;
 mod contract;
+mod facade;
 mod idempotency;
 mod pauses;
 mod platforms;
 mod resources;
 mod retry;
 mod runs;
+mod schedules;
 mod serve;
 mod support;
+mod ticks;
+mod triggers;
 mod work;

@@ -234,7 +234,7 @@ async fn every_problem_of_a_schedule_is_told_at_once() {
         [
             ("/zone", "zone"),
             ("/cron", "cron"),
-            ("/kind", "unknown-value"),
+            ("/page", "required"),
             ("/priority", "range"),
             ("/streams/0", "unknown-stream"),
         ]

@@ -238,3 +238,15 @@ pub(crate) fn connection(key: &str) -> Value {
         "config": {"client_id": "id-1", "client_secret": "hunter2-top", "proxy": {"host": "h", "token": "hunter2-deep"}},
     })
 }
+
+/// Returns when a fact has come about.
+pub(crate) async fn until(mut fact: impl AsyncFnMut() -> bool) {
+    let look = async {
+        while !fact().await {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_mins(1), look)
+        .await
+        .expect("it never came about");
+}

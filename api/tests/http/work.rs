@@ -1,6 +1,7 @@
 //! Stands in for a worker: takes runs and ends them.
 
 use serde_json::Value;
+use syncline_shared::db::batch::close_ended;
 use syncline_shared::db::process::{ProcessRole, register};
 use syncline_shared::db::run::{Claim, ClaimedRun, Finish, claim, finish};
 use syncline_shared::ids::ProcessId;
@@ -65,4 +66,11 @@ pub(crate) async fn end(app: &App, run: &ClaimedRun, outcome: Outcome, error: Op
     };
     let mut db = app.database.session().await.unwrap();
     assert_eq!(finish(&mut db, &[end], "w:1").await.unwrap(), [run.id]);
+}
+
+/// Closes the batches whose runs have all ended, as a scheduler does.
+pub(crate) async fn close_batches(app: &App) {
+    let mut db = app.database.begin().await.unwrap();
+    close_ended(&mut db, None, 100).await.unwrap();
+    db.commit().await.unwrap();
 }

@@ -60,6 +60,19 @@ pub struct TickFilter {
     pub outcome: Option<TickOutcome>,
 }
 
+/// A checked query that answers ticks. `$tail` stands behind the table.
+macro_rules! query_ticks {
+    ($tail:literal $(, $argument:expr)* $(,)?) => {
+        sqlx::query_as!(
+            Tick,
+            r#"select nominal_at, last_nominal_at, moments, cause as "cause: TickCause", outcome as "outcome: TickOutcome",
+                      reason, batch_id as "batch_id: BatchId", decided_at
+               from syncline.tick "# + $tail
+            $(, $argument)*
+        )
+    };
+}
+
 /// Records ticks in one round trip. Fails on the constraint `tick_once` if one was decided before.
 pub async fn record_all(db: &mut DbConnection, ticks: &[TickDecision]) -> DbResult<()> {
     if ticks.is_empty() {
@@ -125,20 +138,77 @@ pub async fn list(
     filter: &TickFilter,
     limit: i64,
 ) -> DbResult<Vec<Tick>> {
-    Ok(sqlx::query_as!(
-        Tick,
-        r#"select nominal_at, last_nominal_at, moments, cause as "cause: TickCause", outcome as "outcome: TickOutcome",
-                  reason, batch_id as "batch_id: BatchId", decided_at
-           from syncline.tick
-           where schedule_id = $1 and ($2::timestamptz is null or last_nominal_at >= $2)
-             and ($3::timestamptz is null or nominal_at < $3) and ($4::text is null or outcome = $4)
-           order by nominal_at desc limit $5"#,
+    let from = match filter.from {
+        None => None,
+        // A gap that began before may reach into the time that is asked for.
+        Some(from) => Some(
+            find_gap(db, schedule, from)
+                .await?
+                .map_or(from, |gap| gap.nominal_at),
+        ),
+    };
+    let (before, id) = (filter.before, schedule.0);
+    // One statement a filter, so that each has the index that it needs: what is not fired is rare.
+    Ok(match filter.outcome {
+        Some(outcome) if outcome != TickOutcome::Fired => query_ticks!(
+            "where schedule_id = $1 and ($2::timestamptz is null or nominal_at >= $2)
+               and ($3::timestamptz is null or nominal_at < $3) and outcome = $4 and outcome <> 'fired'
+             order by nominal_at desc limit $5",
+            id,
+            from,
+            before,
+            outcome.as_str(),
+            limit
+        )
+        .fetch_all(db)
+        .await?,
+        outcome => query_ticks!(
+            "where schedule_id = $1 and ($2::timestamptz is null or nominal_at >= $2)
+               and ($3::timestamptz is null or nominal_at < $3) and ($4::text is null or outcome = $4)
+             order by nominal_at desc limit $5",
+            id,
+            from,
+            before,
+            outcome.map(TickOutcome::as_str),
+            limit
+        )
+        .fetch_all(db)
+        .await?,
+    })
+}
+
+/// The row that tells what became of an instant: its own, or the gap that it lies in.
+pub async fn find_covering(
+    db: &mut DbConnection,
+    schedule: ScheduleId,
+    instant: DateTime<Utc>,
+) -> DbResult<Option<Tick>> {
+    let own = query_ticks!(
+        "where schedule_id = $1 and nominal_at = $2",
         schedule.0,
-        filter.from,
-        filter.before,
-        filter.outcome.map(TickOutcome::as_str),
-        limit
+        instant
     )
-    .fetch_all(db)
-    .await?)
+    .fetch_optional(&mut *db)
+    .await?;
+    match own {
+        Some(own) => Ok(Some(own)),
+        None => find_gap(db, schedule, instant).await,
+    }
+}
+
+/// The gap that an instant lies in.
+async fn find_gap(
+    db: &mut DbConnection,
+    schedule: ScheduleId,
+    instant: DateTime<Utc>,
+) -> DbResult<Option<Tick>> {
+    // Gaps of a schedule do not overlap, so only the latest that began by then can reach so far.
+    let gap = query_ticks!(
+        "where schedule_id = $1 and nominal_at <= $2 and moments > 1 order by nominal_at desc limit 1",
+        schedule.0,
+        instant
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(gap.filter(|gap| gap.last_nominal_at >= instant))
 }

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 
+use super::counts;
 use crate::db::{DbConnection, DbResult};
 use crate::ids::{BatchId, ScheduleId};
 use crate::run::{Outcome, RunOrigin, StreamCounts};
@@ -47,7 +48,7 @@ pub struct Closed {
 pub async fn only_closer(db: &mut DbConnection) -> DbResult<bool> {
     // The number is this service's own among Syncline's advisory locks.
     Ok(
-        sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock(7291002) as "mine!""#)
+        sqlx::query_scalar!(r#"select pg_try_advisory_xact_lock(7291003) as "mine!""#)
             .fetch_one(db)
             .await?,
     )
@@ -141,8 +142,9 @@ pub async fn close_ended(
                      b.created_at, b.ended_at as "ended_at!""#,
         &ids
     )
-    .fetch_all(db)
+    .fetch_all(&mut *db)
     .await?;
+    counts::add(db, &closed).await?;
     Ok((closed, next))
 }
 

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 
-use super::{BatchTarget, LeftOut};
+use super::{BatchTarget, Closed, LeftOut};
 use crate::db::{DbConnection, DbResult};
 use crate::ids::{BatchId, BusinessId, ConnectionId, RunId, ScheduleId};
 use crate::run::{Outcome, RunKind, RunOrigin, StreamCounts};
@@ -59,6 +59,60 @@ pub struct BatchView {
     pub cancelled: i32,
     /// Records of all runs.
     pub records: Option<Json<StreamCounts>>,
+}
+
+/// The runs of a batch by what they are doing, or how they ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunCounts {
+    /// Being executed.
+    pub running: i64,
+    /// Unfinished, and not being executed.
+    pub waiting: i64,
+    /// Succeeded.
+    pub succeeded: i64,
+    /// Succeeded in part.
+    pub partial: i64,
+    /// Failed.
+    pub failed: i64,
+    /// Cancelled.
+    pub cancelled: i64,
+}
+
+impl BatchView {
+    /// How its runs ended, once it has ended.
+    pub fn run_counts(&self) -> Option<RunCounts> {
+        self.ended_at.map(|_| RunCounts {
+            running: 0,
+            waiting: 0,
+            succeeded: self.succeeded.into(),
+            partial: self.partial.into(),
+            failed: self.failed.into(),
+            cancelled: self.cancelled.into(),
+        })
+    }
+
+    /// What became of it in one line, once it has ended.
+    pub fn summary(&self) -> Option<String> {
+        let (ended_at, outcome) = (self.ended_at?, self.outcome?);
+        let closed = Closed {
+            id: self.id,
+            origin: self.origin,
+            schedule_id: self.schedule_id,
+            schedule_key: self.schedule_key.clone(),
+            requested_by: self.requested_by.clone(),
+            outcome,
+            runs: self.runs,
+            succeeded: self.succeeded,
+            partial: self.partial,
+            failed: self.failed,
+            cancelled: self.cancelled,
+            records: Json(self.records.as_deref().copied().unwrap_or_default()),
+            streams: self.streams.clone().unwrap_or_default(),
+            created_at: self.created_at,
+            ended_at,
+        };
+        Some(closed.summary())
+    }
 }
 
 /// Which batches a page of the list shows. Filters are combined by AND.
@@ -161,5 +215,35 @@ pub async fn list_runs_to_cancel(
         limit
     )
     .fetch_all(db)
+    .await?)
+}
+
+/// Counts the runs of a batch as they are now. Costs as much as it has runs.
+pub async fn count_runs(db: &mut DbConnection, batch: &BatchView) -> DbResult<RunCounts> {
+    // Runs of schedules and of requests are in an index each. A run moves from one table to the other in one statement, so that
+    // each is counted once.
+    Ok(sqlx::query_as!(
+        RunCounts,
+        r#"select count(*) filter (where status = 'running') as "running!",
+                  count(*) filter (where status = 'waiting') as "waiting!",
+                  count(*) filter (where status = 'succeeded') as "succeeded!",
+                  count(*) filter (where status = 'partial') as "partial!",
+                  count(*) filter (where status = 'failed') as "failed!",
+                  count(*) filter (where status = 'cancelled') as "cancelled!"
+           from (
+               select case when state = 'running' then 'running' else 'waiting' end as status
+               from syncline.run where schedule_id = $2 and batch_id = $1
+               union all
+               select case when state = 'running' then 'running' else 'waiting' end
+               from syncline.run where schedule_id is null and batch_id = $1
+               union all
+               select outcome from syncline.run_history
+               where batch_id = $1 and id >= syncline.run_id_floor($3)
+           ) runs"#,
+        batch.id.0,
+        batch.schedule_id.map(|id| id.0),
+        batch.created_at
+    )
+    .fetch_one(db)
     .await?)
 }

@@ -100,8 +100,8 @@ pub async fn create(db: &mut DbConnection, draft: &ScheduleDraft<'_>) -> DbResul
     .await?)
 }
 
-/// Replaces what a schedule was saved from, but for its key. What it has done stays: ticks that fired, a pause. A problem that it
-/// had is taken for mended. It has no moment until [`super::set_next`] gives it one.
+/// Replaces what a schedule was saved from, but for its key. What it has done stays: ticks that fired, a pause, a call of its inbound
+/// trigger. A problem that it had is taken for mended. It has no moment until [`super::set_next`] gives it one.
 pub async fn update(
     db: &mut DbConnection,
     id: ScheduleId,
@@ -114,7 +114,10 @@ pub async fn update(
              business_id = $13, platform = $14, streams = $15, kind = $16, page = $17, priority = $18,
              policy = $19, retry = $20, time_limit_seconds = $21, debounce_seconds = $22,
              trigger_secret = case when $25 then null else coalesce($23, trigger_secret) end, enabled = $24,
-             next_at = null, due_at = null, trigger_at = null, problem = null, updated_at = syncline.now()
+             next_at = null,
+             trigger_at = case when $24 and paused_at is null then trigger_at end,
+             due_at = case when $24 and paused_at is null then trigger_at end,
+             problem = null, updated_at = syncline.now()
          where id = $1",
         id.0,
         draft.name,
@@ -210,4 +213,38 @@ pub async fn delete(db: &mut DbConnection, id: ScheduleId) -> DbResult<bool> {
         .execute(db)
         .await?;
     Ok(deleted.rows_affected() == 1)
+}
+
+/// Deletes schedules that no other follows, a bounded number at a time. Answers how many.
+pub async fn delete_unfollowed(db: &mut DbConnection, limit: i64) -> DbResult<u64> {
+    let deleted = sqlx::query!(
+        "delete from syncline.schedule where id in (
+             select s.id from syncline.schedule s
+             where not exists (select from syncline.schedule f where f.after_schedule_id = s.id)
+             order by s.id limit $1)",
+        limit
+    )
+    .execute(db)
+    .await?;
+    Ok(deleted.rows_affected())
+}
+
+/// Sets the SHA-256 of the secret of a schedule's inbound trigger; `None`: it has no such trigger. A call that was made before still
+/// makes its tick. False: it had none before.
+pub async fn set_trigger_secret(
+    db: &mut DbConnection,
+    id: ScheduleId,
+    secret: Option<&[u8]>,
+) -> DbResult<bool> {
+    let before = sqlx::query_scalar!(
+        r#"with before as (select id, trigger_secret from syncline.schedule where id = $1 for update)
+           update syncline.schedule s set trigger_secret = $2
+           from before where s.id = before.id
+           returning before.trigger_secret is not null as "had_one!""#,
+        id.0,
+        secret
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(before == Some(true))
 }

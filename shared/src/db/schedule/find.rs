@@ -2,7 +2,7 @@
 
 use uuid::Uuid;
 
-use super::{Schedule, query_schedules};
+use super::{Schedule, ScheduleState, query_schedules};
 use crate::db::{DbConnection, DbResult};
 use crate::ids::{BusinessId, ScheduleId};
 
@@ -13,6 +13,10 @@ pub struct ScheduleFilter {
     pub business: Option<BusinessId>,
     /// Only those whose target is this platform, or a connection of it.
     pub platform: Option<String>,
+    /// Only those in one of these states.
+    pub states: Option<Vec<ScheduleState>>,
+    /// Only those with this text in their key or name, whatever its case.
+    pub text: Option<String>,
     /// Only the keys that follow this one.
     pub after_key: Option<String>,
 }
@@ -54,14 +58,27 @@ pub async fn list(
     filter: &ScheduleFilter,
     limit: i64,
 ) -> DbResult<Vec<Schedule>> {
+    let states: Option<Vec<String>> = filter.states.as_ref().map(|states| {
+        let words = states.iter().map(|state| state.as_str().to_owned());
+        words.collect()
+    });
+    // The states are those of `Schedule::state`.
     Ok(query_schedules!(
         "where ($1::text is null or s.key > $1)
            and ($2::uuid is null or s.business_id = $2 or c.business_id = $2)
            and ($3::text is null or s.platform = $3 or c.platform = $3)
-         order by s.key limit $4",
+           and ($4::text is null or position(lower($4) in lower(s.key || ' ' || s.name)) > 0)
+           and ($5::text[] is null or case
+                   when exists (select from syncline.run r where r.schedule_id = s.id offset 0) then 'running'
+                   when not s.enabled or s.pause_cause = 'person' then 'paused'
+                   when s.paused_at is not null or s.problem is not null then 'error'
+                   else 'active' end = any ($5))
+         order by s.key limit $6",
         filter.after_key,
         filter.business.map(|id| id.0),
         filter.platform,
+        filter.text,
+        states.as_deref(),
         limit
     )
     .fetch_all(db)
@@ -88,24 +105,35 @@ pub async fn list_after(db: &mut DbConnection, schedule: ScheduleId) -> DbResult
     .await?)
 }
 
-/// True if a schedule that follows another would, over some steps, follow itself.
-pub async fn would_be_circular(
+/// The chain of schedules that begins with this one, each followed by the one before it: ids and keys. A circle is walked through
+/// once.
+pub async fn list_followed(
     db: &mut DbConnection,
-    schedule: ScheduleId,
-    after: ScheduleId,
-) -> DbResult<bool> {
-    // `union` ends also where rows that were there before form a circle.
-    Ok(sqlx::query_scalar!(
+    first: ScheduleId,
+) -> DbResult<Vec<(ScheduleId, String)>> {
+    let rows = sqlx::query!(
         r#"with recursive followed as (
-               select $2::uuid as id
-               union
-               select s.after_schedule_id from followed f join syncline.schedule s on s.id = f.id
-               where s.after_schedule_id is not null
+               select s.id, s.key, s.after_schedule_id, array[s.id] as path
+               from syncline.schedule s where s.id = $1
+               union all
+               select s.id, s.key, s.after_schedule_id, f.path || s.id
+               from followed f join syncline.schedule s on s.id = f.after_schedule_id
+               where s.id <> all (f.path)
            )
-           select exists (select from followed where id = $1) as "circular!""#,
-        schedule.0,
-        after.0
+           select id as "id!: ScheduleId", key as "key!" from followed order by cardinality(path)"#,
+        first.0
     )
-    .fetch_one(db)
-    .await?)
+    .fetch_all(db)
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, row.key)).collect())
+}
+
+/// Makes those who let schedules follow others wait for one another until their transactions end: two that did so at once could close
+/// a circle of which neither sees more than its half.
+pub async fn lock_following(db: &mut DbConnection) -> DbResult<()> {
+    // The number is this purpose's own among Syncline's advisory locks.
+    sqlx::query!("select pg_advisory_xact_lock(7291005)")
+        .execute(db)
+        .await?;
+    Ok(())
 }

@@ -5,12 +5,18 @@
 mod change;
 mod due;
 mod find;
+mod standing;
 
-pub use change::{ScheduleDraft, create, delete, pause, resume, set_next, update};
+pub use change::{
+    ScheduleDraft, create, delete, delete_unfollowed, pause, resume, set_next, set_trigger_secret,
+    update,
+};
 pub use due::{Decided, call_trigger, count_batch, lock_due, postpone, save_decided};
 pub use find::{
-    ScheduleFilter, find, find_key, list, list_after, list_upcoming, lock, would_be_circular,
+    ScheduleFilter, find, find_key, list, list_after, list_followed, list_upcoming, lock,
+    lock_following,
 };
+pub use standing::{Standing, list_standings};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -27,6 +33,20 @@ words! {
         Person = "person",
         /// Too many of its batches failed in a row.
         Failures = "failures",
+    }
+}
+
+words! {
+    /// What people are shown of a schedule.
+    pub enum ScheduleState {
+        /// It has unfinished runs.
+        Running = "running",
+        /// It is disabled, or somebody paused it.
+        Paused = "paused",
+        /// It paused itself after failures, or cannot be scheduled.
+        Error = "error",
+        /// None of these: it waits for its next moment, or for a request.
+        Active = "active",
     }
 }
 
@@ -155,6 +175,20 @@ impl Schedule {
     /// True if it has ticks.
     pub const fn is_active(&self) -> bool {
         self.enabled && self.paused_at.is_none() && self.problem.is_none()
+    }
+
+    /// What people are shown of it.
+    pub const fn state(&self, has_runs: bool) -> ScheduleState {
+        let is_paused_by_person = matches!(self.pause_cause, Some(SchedulePauseCause::Person));
+        if has_runs {
+            ScheduleState::Running
+        } else if !self.enabled || is_paused_by_person {
+            ScheduleState::Paused
+        } else if self.paused_at.is_some() || self.problem.is_some() {
+            ScheduleState::Error
+        } else {
+            ScheduleState::Active
+        }
     }
 
     /// Nominal instant and due time of its first moment that is not before `from`; `None`: time does not drive it, or no longer.
