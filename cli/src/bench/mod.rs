@@ -4,9 +4,9 @@
 //! the names in it stay stable.
 
 mod machine;
-mod server;
 mod queue;
 mod scheduler;
+mod server;
 mod sync;
 
 use clap::{Args, Subcommand};

@@ -31,7 +31,9 @@ pub(super) async fn measure(
     // The transaction that decides a tick takes its time at its start, and commits some milliseconds later.
     let late = "extract(epoch from decided_at - nominal_at) * 1000";
     let percentile = |part: &str| {
-        format!("select coalesce(percentile_cont({part}) within group (order by {late}), 0)::float8 from syncline.tick")
+        format!(
+            "select coalesce(percentile_cont({part}) within group (order by {late}), 0)::float8 from syncline.tick"
+        )
     };
     let mut db = world.database.session().await?;
     let median: f64 = sqlx::query_scalar(sqlx::AssertSqlSafe(percentile("0.5")))
