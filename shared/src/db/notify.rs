@@ -119,6 +119,8 @@ pub async fn listen_on(
 #[derive(Debug)]
 pub struct Listener {
     inner: PgListener,
+    /// Listens on the channel again, which changes nothing where the server is still there.
+    question: String,
     asked: Instant,
 }
 
@@ -136,6 +138,7 @@ impl Listener {
             .map_err(|_| silent())??;
         Ok(Self {
             inner,
+            question: format!("listen \"{channel}\""),
             asked: Instant::now(),
         })
     }
@@ -153,7 +156,7 @@ impl Listener {
                 }
                 () = tokio::time::sleep_until(ask_at) => {}
             }
-            timeout(ANSWER_WITHIN, self.inner.execute("select 1"))
+            timeout(ANSWER_WITHIN, self.inner.execute(sqlx::AssertSqlSafe(self.question.as_str())))
                 .await
                 .map_err(|_| silent())??;
             self.asked = Instant::now();

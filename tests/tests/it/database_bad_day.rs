@@ -165,10 +165,11 @@ async fn runs_go_on_when_the_server_has_connections_again_after_it_had_none() {
     day.ends().await;
 }
 
+/// The workers' connections that hear of queued runs.
 async fn listeners(db: &mut PgConnection) -> Vec<(i32, i32)> {
     let query = "select pid, client_port from pg_stat_activity \
                  where datname = current_database() and application_name like 'syncline worker%' \
-                   and query ilike 'listen %' order by backend_start";
+                   and query ilike 'listen \"syncline_run\"' order by backend_start";
     sqlx::query_as(query).fetch_all(db).await.unwrap()
 }
 

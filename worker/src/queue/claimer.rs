@@ -14,6 +14,7 @@ use syncline_shared::db::{Database, DbResult, answered, notify};
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::run::SYNC_QUEUE;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::Leases;
 use super::buffer::Buffer;
@@ -28,6 +29,11 @@ const BATCH: usize = 1_000;
 const GATHER: Duration = Duration::from_millis(2);
 /// Fewer slots than this are not worth the wait.
 const MANY_SLOTS: usize = 64;
+
+/// After a claim whose answer was lost, the database is asked so many times for what was claimed, at growing distances: a server that
+/// stood still may carry the claim out when it goes on.
+const LOOKS: u32 = 10;
+const FIRST_LOOK_AFTER: Duration = Duration::from_secs(1);
 
 /// Claims runs into a buffer.
 pub(super) struct Claimer {
@@ -52,11 +58,10 @@ impl Claimer {
             ),
         );
         let draining = life.draining();
-        // True while it is not known whether a claim was carried out whose answer was lost: nobody else would end its runs.
-        let mut is_in_doubt = false;
+        let mut doubt = Doubt::default();
         while !draining.is_cancelled() {
-            if is_in_doubt {
-                is_in_doubt = !self.adopt().await;
+            if doubt.wants_a_look() {
+                doubt.looked(self.adopt().await);
             }
             let Some(places) = self.places().await else {
                 tokio::select! {
@@ -71,7 +76,7 @@ impl Claimer {
                 Ok(_) => POLL_EVERY,
                 Err(error) => {
                     tracing::warn!(%error, "claiming failed: {error}");
-                    is_in_doubt = !self.adopt().await;
+                    doubt.arises();
                     RETRY_AFTER
                 }
             };
@@ -159,6 +164,58 @@ impl Claimer {
     }
 }
 
+/// Whether a claim may have been carried out, or may yet be, whose answer was lost: nobody else would end its runs.
+#[derive(Debug, Default)]
+struct Doubt {
+    /// When to look next, and how many times it was looked before.
+    next: Option<(Instant, u32)>,
+}
+
+impl Doubt {
+    fn arises(&mut self) {
+        self.next = Some((Instant::now(), 0));
+    }
+
+    fn wants_a_look(&self) -> bool {
+        self.next.is_some_and(|(at, _)| at <= Instant::now())
+    }
+
+    /// Notes a look, which the database answered or did not: then the next one is soon.
+    fn looked(&mut self, answered: bool) {
+        self.next = match self.next {
+            Some((_, looks)) if answered && looks + 1 < LOOKS => Some((
+                Instant::now() + FIRST_LOOK_AFTER * 2_u32.pow(looks),
+                looks + 1,
+            )),
+            Some((_, looks)) if !answered => Some((Instant::now() + FIRST_LOOK_AFTER, looks)),
+            _ => None,
+        };
+    }
+}
+
 fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lost_answer_is_looked_for_at_growing_distances_and_not_for_ever() {
+        let mut doubt = Doubt::default();
+        assert!(!doubt.wants_a_look());
+        doubt.arises();
+        let began = Instant::now();
+        let mut looks = Vec::new();
+        for _ in 0..2_000 {
+            if doubt.wants_a_look() {
+                looks.push(began.elapsed().as_secs());
+                // The second look finds no database.
+                doubt.looked(looks.len() != 2);
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!(looks, [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
+    }
 }

@@ -26,7 +26,7 @@ pub(crate) enum Asked {
 
 impl Asked {
     /// True if requests under way are to be cut off; else the attempt goes on to its next checkpoint.
-    const fn is_urgent(&self) -> bool {
+    pub(super) const fn is_urgent(&self) -> bool {
         matches!(self, Self::Cancel(_) | Self::Stalled(_))
     }
 }

@@ -1,7 +1,7 @@
 //! Watches the attempts under way: passes on what they are asked to do, ends time slices, and ends those that stand still.
 //!
-//! An attempt is asked, not cut off: it ends by itself at the next page or checkpoint. One that was asked because it made no
-//! progress, and does not end, loses its lease, so that another worker can go on; whatever it still writes is refused. Time in
+//! An attempt is asked, not cut off: it ends by itself at the next page or checkpoint. One that was asked to end at once, for a cancel or
+//! for want of progress, and stands still instead, loses its lease, so that another worker can go on; whatever it still writes is refused. Time in
 //! which the database did not answer is nobody's standstill.
 
 use std::sync::Arc;
@@ -119,7 +119,7 @@ async fn end_a_slice(database: &Database, leases: &Leases, slice: Duration) {
     }
 }
 
-/// Asks attempts that stand still to end, and answers how those end that do not.
+/// Asks attempts that stand still to end, and answers how those end that stand still although they were asked to end.
 fn end_stalled(leases: &Leases, stall: Duration) -> Vec<AttemptEnd> {
     let now = Instant::now();
     let trusted = leases.are_trusted();
@@ -131,8 +131,8 @@ fn end_stalled(leases: &Leases, stall: Duration) -> Vec<AttemptEnd> {
         }
         let idle = hold.idle(now);
         match hold.asked() {
-            Some((Asked::Stalled(_), since)) => {
-                let waited = now.saturating_duration_since(since);
+            Some((asked, since)) if asked.is_urgent() => {
+                let waited = now.saturating_duration_since(since).min(idle);
                 if waited >= LEASE_GIVEN_UP_AFTER && !hold.held().lost.is_cancelled() {
                     tracing::warn!(run.id = %id, "the attempt at run {id} does not end; its lease is given up");
                     hold.lose();
@@ -158,4 +158,99 @@ async fn within_a_heartbeat<T>(
         .await
         .ok()?
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use syncline_shared::config::LeaseConfig;
+    use syncline_shared::db::run::ClaimedRun;
+    use syncline_shared::ids::{BusinessId, ConnectionId, ProcessId, RunId};
+    use syncline_shared::run::{Progress, RunKind};
+    use uuid::Uuid;
+
+    use super::*;
+
+    const STALL: Duration = Duration::from_secs(60);
+
+    fn leases_with_a_run() -> (Leases, LeaseKey) {
+        let config = LeaseConfig { lease_seconds: 24 };
+        let process = ProcessId::random();
+        let leases = Leases::new(process, "tests".to_owned(), 1, config);
+        let run = ClaimedRun {
+            id: RunId(Uuid::from_u128(1)),
+            token: 1,
+            attempt: 1,
+            failures: 0,
+            priority: 50,
+            connection_id: ConnectionId(Uuid::from_u128(2)),
+            business_id: BusinessId(Uuid::from_u128(3)),
+            platform: "feed".to_owned(),
+            kind: RunKind::Full,
+            streams: None,
+            page: None,
+            checkpoint_sequence: 0,
+            checkpoint: json!({}),
+            progress: sqlx::types::Json(Progress::default()),
+        };
+        assert!(leases.enter(&run, process));
+        (leases, (run.id, run.token))
+    }
+
+    /// Seconds until the lease is given up, under heartbeats that succeed. `each` is called every second.
+    async fn given_up_after(leases: &Leases, mut each: impl FnMut(u64)) -> Option<u64> {
+        for second in 0..200 {
+            leases.renewed(Instant::now());
+            each(second);
+            if !end_stalled(leases, STALL).is_empty() {
+                return Some(second);
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_that_stands_still_is_asked_and_then_loses_its_lease() {
+        let (leases, _) = leases_with_a_run();
+        assert_eq!(given_up_after(&leases, |_| {}).await, Some(75));
+        // Once is enough.
+        assert!(end_stalled(&leases, STALL).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cancelled_attempt_that_stands_still_loses_its_lease_too() {
+        let (leases, key) = leases_with_a_run();
+        leases.ask(key, Asked::Cancel("by tests".to_owned()));
+        assert_eq!(given_up_after(&leases, |_| {}).await, Some(15));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cancelled_attempt_that_still_writes_keeps_its_lease_until_it_stands_still() {
+        let (leases, key) = leases_with_a_run();
+        leases.ask(key, Asked::Cancel("by tests".to_owned()));
+        let write = |second| {
+            if second <= 40 {
+                leases.for_each(|_, hold| hold.held().progressed());
+            }
+        };
+        assert_eq!(given_up_after(&leases, write).await, Some(55));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_was_asked_to_hand_back_is_asked_to_end_when_it_stands_still() {
+        let (leases, key) = leases_with_a_run();
+        leases.ask(key, Asked::GiveWay);
+        assert_eq!(given_up_after(&leases, |_| {}).await, Some(75));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_without_a_database_is_nobodys_standstill() {
+        let (leases, _) = leases_with_a_run();
+        for _ in 0..200 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            assert!(end_stalled(&leases, STALL).is_empty());
+        }
+        assert_eq!(given_up_after(&leases, |_| {}).await, Some(75));
+    }
 }
