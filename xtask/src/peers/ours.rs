@@ -35,11 +35,15 @@ pub(super) fn program() -> anyhow::Result<Option<PathBuf>> {
     Ok(Some(program))
 }
 
-pub(super) fn measure(program: &Path, server: &mut Server) -> anyhow::Result<Measured> {
-    progress("syncline: bench queue");
+pub(super) fn measure(program: &Path, server: &mut Server, jobs: u64) -> anyhow::Result<Measured> {
+    progress(&format!("syncline: {jobs} jobs, by bench queue"));
     let url = server.fresh_database()?;
+    let jobs = jobs.to_string();
     let answer = Run::program(program)
         .args(&["bench", "queue", "--json", "-", "--database-url", &url])
+        // One round of what the peers are asked for, no more.
+        .args(&["--rounds", "1", "--history", "0", "--load-seconds", "0"])
+        .args(&["--runs", &jobs])
         .output()?;
     read(&answer)
 }
