@@ -61,7 +61,7 @@ fn read(answer: &str) -> anyhow::Result<Measured> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         settings: "defaults of bench queue".to_owned(),
         keeps_history: Some(true),
-        jobs: None,
+        jobs: answer.pointer("/figures/runs").and_then(Value::as_u64),
         figures,
     })
 }
@@ -73,9 +73,11 @@ mod tests {
     #[test]
     fn the_figures_are_found_by_name() {
         let answer = r#"{"bench": "queue", "ratios": {}, "figures": {"drain_2_per_s": 3, "drain_1_per_s": 2,
-            "enqueue_per_s": 1, "latency_p50_ms": 4.5, "latency_p99_ms": 5}}"#;
+            "enqueue_per_s": 1, "latency_p50_ms": 4.5, "latency_p99_ms": 5, "runs": 1000}}"#;
         let expected = [1.0, 2.0, 3.0, 4.5, 5.0];
-        assert!(read(answer).unwrap().figures.iter().eq(&expected));
+        let measured = read(answer).unwrap();
+        assert!(measured.figures.iter().eq(&expected));
+        assert_eq!(measured.jobs, Some(1000));
         let error = read(r#"{"figures": {}}"#).unwrap_err().to_string();
         assert_eq!(error, "`bench queue` gave no figure enqueue_per_s");
     }
