@@ -177,12 +177,6 @@ impl Executor {
                         .map_err(|error| stop_of(&error, &host.held))?;
                     given_up = Some(error);
                 }
-                Err(StreamEnd::PositionRefused(reason)) => {
-                    writer
-                        .give_up(&stream.name, &reason)
-                        .await
-                        .map_err(|error| stop_of(&error, &host.held))?;
-                }
             }
         }
         Ok(given_up)
