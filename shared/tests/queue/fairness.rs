@@ -10,6 +10,7 @@ use syncline_shared::ids::{BusinessId, ConnectionId};
 use syncline_shared::run::WaitReason;
 use uuid::Uuid;
 
+use crate::clock;
 use crate::world::World;
 
 const NOW: Duration = Duration::ZERO;
@@ -154,6 +155,21 @@ async fn a_yielded_run_goes_behind_every_business_that_waits_and_a_drained_one_d
             .position(|run| run.business_id == long[0].business_id);
         assert_eq!(position, Some(expected), "{to:?}");
     }
+}
+
+#[tokio::test]
+async fn a_drained_run_is_the_first_of_its_turn_again() {
+    let world = World::new().await;
+    clock::stop(&world.pool).await;
+    for key in ["first", "second", "third"] {
+        let one = world.business(key, 1).await;
+        world.enqueue(&one, NOW).await;
+        clock::advance(&world.pool, 10).await;
+    }
+    let first = world.claim(1).await.remove(0);
+    world.release_to(&first, ReleaseTo::Front).await.unwrap();
+    let next = world.claim(1).await.remove(0);
+    assert_eq!(next.id, first.id, "all have the same turn, it came first");
 }
 
 #[tokio::test]
