@@ -9,6 +9,7 @@ mod fairness;
 mod gate;
 mod leases;
 mod model;
+mod pauses;
 mod retention;
 mod turns;
 mod walk;
