@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use syncline_shared::db::process::{self, Slots};
 use syncline_shared::db::run::{ReleaseTo, RunTarget};
 use syncline_shared::ids::{BusinessId, ConnectionId};
-use syncline_shared::run::WaitReason;
+use syncline_shared::run::{SYNC_QUEUE, WaitReason};
 use uuid::Uuid;
 
 use crate::clock;
@@ -129,6 +130,42 @@ async fn a_platform_gets_no_more_than_its_room_while_another_waits() {
     assert_eq!((of("g2a", &claimed), of("meta", &claimed)), (4, 2));
     let claimed = world.claim_within(10, 4).await;
     assert_eq!(of("g2a", &claimed), 10, "nobody else wants the slots now");
+}
+
+#[tokio::test]
+async fn slots_are_counted_as_a_run_of_its_platform_finds_them() {
+    let world = World::new().await;
+    let all = world.business_on("acme", &["g2a", "g2a", "meta"]).await;
+    world.enqueue(&all, NOW).await;
+    let count = async |platform| {
+        let mut db = world.db().await;
+        let minute = Duration::from_mins(1);
+        process::count_slots(&mut db, minute, SYNC_QUEUE, platform)
+            .await
+            .unwrap()
+    };
+    let nothing_taken = Slots {
+        workers: 1,
+        total: 8,
+        taken: 0,
+        share: 8,
+        taken_by_platform: 0,
+        others_are_ready: true,
+    };
+    assert_eq!(count("g2a").await, nothing_taken);
+    // One of each platform.
+    assert_eq!(world.claim_within(2, 1).await.len(), 2);
+    let each = Slots {
+        taken: 2,
+        taken_by_platform: 1,
+        ..nothing_taken
+    };
+    assert_eq!(count("meta").await, each);
+    let alone = Slots {
+        others_are_ready: false,
+        ..each
+    };
+    assert_eq!(count("g2a").await, alone, "only its own are left");
 }
 
 #[tokio::test]
