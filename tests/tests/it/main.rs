@@ -22,3 +22,4 @@ mod limits;
 mod page_tokens;
 mod proof_third_party;
 mod scheduler;
+mod upgrade;
