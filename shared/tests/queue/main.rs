@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "the story of a failure")]
 
 mod clock;
+mod due;
 mod expected;
 mod fairness;
 mod gate;
@@ -12,5 +13,6 @@ mod model;
 mod pauses;
 mod retention;
 mod turns;
+mod wakeups;
 mod walk;
 mod world;

@@ -12,6 +12,7 @@
 mod api;
 mod bad_input;
 mod chaos;
+mod control;
 mod database_bad_day;
 mod dev;
 mod drain;
