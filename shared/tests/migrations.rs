@@ -20,7 +20,7 @@ async fn connect(url: &str) -> Database {
     Database::connect(&config, "migration tests").await.unwrap()
 }
 
-async fn tell(db: &mut PgConnection, text: &str) {
+async fn tell<'c>(db: impl sqlx::PgExecutor<'c>, text: &str) {
     sqlx::raw_sql(AssertSqlSafe(text.to_owned()))
         .execute(db)
         .await
@@ -98,7 +98,7 @@ async fn a_plain_role_installs_and_runs_it_without_any_extension() {
     migrate(&database).await.unwrap();
     let mut db = database.session().await.unwrap();
     for _ in 0..3 {
-        tell(&mut db, A_RUN).await;
+        tell(&mut *db, A_RUN).await;
     }
     assert_eq!(work_off(&database).await.len(), 3);
     // What housekeeping does: partitions, and the end of connections that are left of a silent process.
