@@ -13,7 +13,7 @@ use syncline_shared::config::DatabaseConfig;
 use syncline_shared::db::batch::{self, BatchFilter, BatchView};
 use syncline_shared::db::connection::{self, ConnectionDraft};
 use syncline_shared::db::notify::{RUN_QUEUED, Waker};
-use syncline_shared::db::process::{self, ProcessRole};
+use syncline_shared::db::process::{self, Capacity, ProcessRole};
 use syncline_shared::db::run::{self, Claim, ClaimedRun, Finish};
 use syncline_shared::db::schedule::{self, Schedule, ScheduleDraft};
 use syncline_shared::db::tick::{self, Tick, TickFilter};
@@ -124,7 +124,8 @@ impl World {
         let wake = Waker::start(connected.clone(), RUN_QUEUED, &life);
         let process = ProcessId::random();
         let mut db = connected.session().await.unwrap();
-        process::register(&mut db, process, ProcessRole::Worker, "test:1", Some(8))
+        let capacity = Some(Capacity { slots: 8, share: 8 });
+        process::register(&mut db, process, ProcessRole::Worker, "test:1", capacity)
             .await
             .unwrap();
         let business = business::create(&mut db, "acme", "Acme").await.unwrap().id;
