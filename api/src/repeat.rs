@@ -1,6 +1,8 @@
 //! Repeating finished runs: which can be, and the enqueue that does it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
 use syncline_engine::Catalog;
@@ -26,8 +28,43 @@ pub(crate) struct Refusal {
 pub(crate) struct Repeated {
     /// The batch of the new runs.
     pub batch_id: BatchId,
-    /// The new runs.
-    pub runs: Vec<RunId>,
+    /// The new run of each group, by the run that it says it repeats.
+    pub runs: BTreeMap<RunId, RunId>,
+}
+
+/// Finished runs that one new run stands for: they read the same of the same connection.
+#[derive(Debug)]
+pub(crate) struct Alike {
+    /// The newest; the new run says that it repeats this one.
+    pub newest: FinishedRun,
+    /// The others.
+    pub older: Vec<RunId>,
+}
+
+/// Gathers runs that read the same: connection, kind, streams in whatever order, and page. The oldest newest one comes first.
+pub(crate) fn alike(mut finished: Vec<FinishedRun>) -> Vec<Alike> {
+    finished.sort_by_key(|run| Reverse(run.id));
+    let mut groups: BTreeMap<_, Alike> = BTreeMap::new();
+    for run in finished {
+        let mut streams = run.streams.clone();
+        if let Some(streams) = &mut streams {
+            streams.sort_unstable();
+            streams.dedup();
+        }
+        let read = (run.connection_id, run.kind.as_str(), streams, run.page);
+        match groups.entry(read) {
+            Entry::Vacant(place) => {
+                place.insert(Alike {
+                    newest: run,
+                    older: Vec::new(),
+                });
+            }
+            Entry::Occupied(mut group) => group.get_mut().older.push(run.id),
+        }
+    }
+    let mut groups: Vec<Alike> = groups.into_values().collect();
+    groups.sort_by_key(|group| group.newest.id);
+    groups
 }
 
 /// Why this run cannot be repeated; `None`: it can.
@@ -80,29 +117,27 @@ fn cannot_run(run: &FinishedRun, catalog: &Catalog) -> Option<(&'static str, Str
     ))
 }
 
-/// Enqueues runs like these, the oldest first, as one batch, and notes on each which run repeats it. The caller has locked them.
+/// Enqueues a run for each group, as one batch, and notes on the finished ones which run repeats them. The caller has locked them.
 pub(crate) async fn enqueue_again(
     db: &mut DbConnection,
-    finished: &[FinishedRun],
+    groups: &[Alike],
     left_out: &[LeftOut],
     requested_by: &str,
 ) -> ApiResult<Repeated> {
     let new_batch = NewBatch {
-        runs: finished.len(),
+        runs: groups.len(),
         left_out,
         ..NewBatch::of_runs(requested_by)
     };
     let batch_id = batch::create(db, &new_batch).await?;
-    let mut oldest_first: Vec<&FinishedRun> = finished.iter().collect();
-    oldest_first.sort_by_key(|run| run.id);
     // An enqueue takes what its runs have in common.
-    let mut alike: BTreeMap<_, Vec<&FinishedRun>> = BTreeMap::new();
-    for run in oldest_first {
-        let common = (run.kind.as_str(), run.streams.as_deref(), run.page);
-        alike.entry(common).or_default().push(run);
+    let mut enqueues: BTreeMap<_, Vec<&FinishedRun>> = BTreeMap::new();
+    for Alike { newest, .. } in groups {
+        let common = (newest.kind.as_str(), newest.streams.as_deref(), newest.page);
+        enqueues.entry(common).or_default().push(newest);
     }
-    let mut retries = Vec::with_capacity(finished.len());
-    for runs in alike.values() {
+    let mut made = BTreeMap::new();
+    for runs in enqueues.values() {
         let Some(first) = runs.first() else { continue };
         let new = NewRun {
             queue: SYNC_QUEUE,
@@ -120,13 +155,20 @@ pub(crate) async fn enqueue_again(
         };
         let targets: Vec<RunTarget> = runs.iter().map(|run| target(run)).collect();
         for run in enqueue(db, &new, &targets).await? {
-            retries.extend(run.retry_of.map(|finished| (finished, run.id)));
+            made.extend(run.retry_of.map(|finished| (finished, run.id)));
+        }
+    }
+    let mut retries = Vec::new();
+    for Alike { newest, older } in groups {
+        if let Some(new) = made.get(&newest.id) {
+            retries.push((newest.id, *new));
+            retries.extend(older.iter().map(|finished| (*finished, *new)));
         }
     }
     mark_retried(db, &retries).await?;
     Ok(Repeated {
         batch_id,
-        runs: retries.into_iter().map(|(_, new)| new).collect(),
+        runs: made,
     })
 }
 

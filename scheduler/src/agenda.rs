@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use syncline_shared::db::agenda::{Agenda, look};
 use syncline_shared::db::notify::{SCHEDULE_CHANGED, listen_on};
-use syncline_shared::db::{Database, answered};
+use syncline_shared::db::{Database, Session, answered};
 use syncline_shared::lifecycle::Lifecycle;
 use tokio::sync::Notify;
 
@@ -66,13 +66,20 @@ pub(crate) async fn look_on(
             life.clone(),
         ),
     );
+    // Kept from look to look: to borrow a connection costs as much as to look.
+    let mut kept: Option<Session> = None;
     while !life.draining().is_cancelled() {
+        let before = kept.take();
         let looking = async {
-            let mut db = database.session().await?;
-            look(&mut db).await
+            let mut db = match before {
+                Some(session) => session,
+                None => database.session().await?,
+            };
+            Ok((look(&mut db).await?, db))
         };
         let pause = match answered(looking).await {
-            Ok(agenda) => {
+            Ok((agenda, session)) => {
+                kept = Some(session).filter(Session::outlives_a_statement);
                 prompts.wake(&agenda);
                 sleep_after(&agenda)
             }

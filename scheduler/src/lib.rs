@@ -9,6 +9,8 @@
 
 mod agenda;
 mod services;
+#[cfg(test)]
+mod tests;
 mod tick;
 
 use std::time::Duration;

@@ -42,6 +42,7 @@ pub async fn run(config: WorkerConfig, database: Database, life: Lifecycle) -> a
         ProcessId::random(),
         name,
         config.slots,
+        config.queue().share,
         config.lease.clone(),
     ));
     leases.register(&database).await.context(
@@ -81,6 +82,7 @@ pub async fn run_queue<H: Handler>(
         ProcessId::random(),
         process_name(),
         slots,
+        config.share,
         lease,
     ));
     leases.register(&database).await?;

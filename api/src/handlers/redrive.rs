@@ -13,6 +13,7 @@ use syncline_shared::db::DbConnection;
 use syncline_shared::db::batch::LeftOut;
 use syncline_shared::db::history::RunFilter;
 use syncline_shared::db::run::{FinishedRun, lock_unsuccessful};
+use syncline_shared::ids::RunId;
 use syncline_shared::run::RunStatus;
 use utoipa::ToSchema;
 
@@ -21,7 +22,7 @@ use crate::auth::{Caller, Operator};
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::Params;
 use crate::idempotency::{KeyedBody, Repeat, conclude};
-use crate::repeat::{enqueue_again, refusal};
+use crate::repeat::{Alike, alike, enqueue_again, refusal};
 use crate::resources::{Fields, Notes, accept};
 use crate::state::AppState;
 
@@ -62,12 +63,31 @@ pub(crate) struct Redrive {
     pub batch_id: Option<uuid::Uuid>,
     /// Runs that the filter found, at most `limit`.
     pub matched: usize,
-    /// New runs; of a dry run, those that would be enqueued.
+    /// New runs; of a dry run, those that would be enqueued. One for all that read the same of the same connection: kind, streams and
+    /// page.
     pub runs: usize,
+    /// Runs that the new ones stand for: each names the new run as the one that repeats it.
+    #[serde(default)]
+    pub stands_for: usize,
+    /// New runs that stand for more than one.
+    #[serde(default)]
+    pub merged: Vec<MergedRun>,
     /// Runs that are not retried.
     pub left_out: Vec<LeftOutRun>,
     /// True if nothing was done.
     pub dry_run: bool,
+}
+
+/// A new run that stands for several.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub(crate) struct MergedRun {
+    /// Its id; null of a dry run.
+    pub run: Option<uuid::Uuid>,
+    /// The newest of the runs that it stands for, which it says it repeats.
+    pub retry_of: uuid::Uuid,
+    /// How many they are.
+    #[schema(example = 3)]
+    pub stands_for: usize,
 }
 
 /// A run that is not retried.
@@ -131,7 +151,8 @@ fn read(body: &Value) -> ApiResult<Asked> {
 
 /// Retry many runs
 ///
-/// Retries the runs of a filter that did not succeed, as one batch. Runs that cannot be repeated are left out, with the reason.
+/// Retries the runs of a filter that did not succeed, as one batch. Runs that read the same of one connection are retried by one new
+/// run. Runs that cannot be repeated are left out, with the reason.
 #[utoipa::path(
     post, path = "/api/v1/runs/redrive", tag = "Runs", operation_id = "redriveRuns",
     params(("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = crate::docs::IDEMPOTENCY_KEY)),
@@ -194,27 +215,43 @@ async fn redrive_once(
             }
         }
     }
+    let groups = alike(again);
     let mut answer = Redrive {
         batch_id: None,
         matched,
-        runs: again.len(),
+        runs: groups.len(),
+        stands_for: matched - left_out.len(),
+        merged: groups.iter().filter_map(merged).collect(),
         left_out,
         dry_run: asked.dry_run,
     };
     if asked.dry_run {
         return Ok(answer);
     }
-    if !again.is_empty() {
+    if !groups.is_empty() {
         let connections: Vec<LeftOut> = left_out_connections
             .into_iter()
             .map(|(connection, reason)| LeftOut { connection, reason })
             .collect();
-        let repeated = enqueue_again(db, &again, &connections, &caller.name).await?;
+        let repeated = enqueue_again(db, &groups, &connections, &caller.name).await?;
         answer.batch_id = Some(repeated.batch_id.0);
+        for merged in &mut answer.merged {
+            let new = repeated.runs.get(&RunId(merged.retry_of));
+            merged.run = new.map(|new| new.0);
+        }
     }
     let made = json!({ "batch": answer.batch_id, "answer": answer });
     repeat.remember(db, caller, &made).await?;
     Ok(answer)
+}
+
+/// A group of more than one, as it is told of before its run is enqueued.
+fn merged(group: &Alike) -> Option<MergedRun> {
+    (!group.older.is_empty()).then(|| MergedRun {
+        run: None,
+        retry_of: group.newest.id.0,
+        stands_for: group.older.len() + 1,
+    })
 }
 
 /// The connection as a batch names it.

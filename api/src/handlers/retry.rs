@@ -14,7 +14,7 @@ use crate::auth::{Caller, Operator};
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::Params;
 use crate::idempotency::{KeyedBody, Repeat, conclude};
-use crate::repeat::{enqueue_again, refusal};
+use crate::repeat::{alike, enqueue_again, refusal};
 use crate::resources::{Fields, Notes, accept};
 use crate::state::AppState;
 
@@ -83,8 +83,8 @@ async fn retry_once(
     if let Some(refusal) = refusal(&finished, &state.catalog) {
         return Err(ApiError::state(refusal.code, refusal.detail));
     }
-    let repeated = enqueue_again(db, &[finished], &[], &caller.name).await?;
-    let new = repeated.runs.first().copied();
+    let repeated = enqueue_again(db, &alike(vec![finished]), &[], &caller.name).await?;
+    let new = repeated.runs.get(&id).copied();
     let new =
         new.ok_or_else(|| ApiError::Internal(anyhow::anyhow!("the enqueue answered no run")))?;
     repeat.remember(db, caller, &json!({ "run": new })).await?;

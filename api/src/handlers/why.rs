@@ -11,7 +11,7 @@ use syncline_shared::db::history::{self, RunView};
 use syncline_shared::db::process::{self, Slots};
 use syncline_shared::db::{DbConnection, DbResult};
 use syncline_shared::ids::RunId;
-use syncline_shared::run::RunStatus;
+use syncline_shared::run::{RunStatus, SYNC_QUEUE};
 use utoipa::ToSchema;
 
 /// Why a run is not running.
@@ -47,7 +47,8 @@ impl Surroundings {
         if run.waiting_for.as_deref() == Some("overlap") {
             found.in_front = history::find_in_front(db, run.connection_id).await?;
         } else if run.status == RunStatus::Queued {
-            found.slots = Some(process::count_slots(db, lease).await?);
+            let slots = process::count_slots(db, lease, SYNC_QUEUE, &run.platform).await?;
+            found.slots = Some(slots);
         }
         Ok(found)
     }
@@ -72,7 +73,7 @@ pub(super) fn why(run: &RunView, around: &Surroundings) -> Option<Why> {
     let code = run.waiting_for.as_deref().unwrap_or("ready");
     let detail = run.wait_detail.as_deref();
     let text = match code {
-        "ready" => ready(around.slots),
+        "ready" => ready(around.slots, &run.platform),
         "overlap" => match around.in_front {
             Some((id, status)) => {
                 format!("waits for another run of this connection: {id}, which is {status}")
@@ -105,10 +106,22 @@ pub(super) fn why(run: &RunView, around: &Surroundings) -> Option<Why> {
     })
 }
 
-fn ready(slots: Option<Slots>) -> String {
+fn ready(slots: Option<Slots>, platform: &str) -> String {
     match slots {
         Some(Slots { workers: 0, .. }) => {
             "ready, but no worker is up; start one: syncline worker".to_owned()
+        }
+        // The next free slot goes to another platform.
+        Some(slots)
+            if slots.taken >= slots.total
+                && slots.others_are_ready
+                && slots.taken_by_platform >= slots.share =>
+        {
+            format!(
+                "ready: {platform} holds its share of the slots, {} of {}, while runs of other platforms are ready; it is taken in its \
+                 turn when a run of {platform} ends, or none of the others is left",
+                slots.taken_by_platform, slots.total
+            )
         }
         Some(slots) if slots.taken >= slots.total => {
             let all = match slots.total {
@@ -238,13 +251,15 @@ pub(crate) mod tests {
 
     #[test]
     fn a_single_run_is_explained_by_what_is_around_it() {
-        let slots = |workers, total, taken| {
-            ready(Some(Slots {
-                workers,
-                total,
-                taken,
-            }))
+        let around = |workers, total, taken| Slots {
+            workers,
+            total,
+            taken,
+            share: 4,
+            taken_by_platform: 3,
+            others_are_ready: true,
         };
+        let slots = |workers, total, taken| ready(Some(around(workers, total, taken)), "g2a");
         assert_eq!(
             slots(0, 0, 0),
             "ready, but no worker is up; start one: syncline worker"
@@ -258,6 +273,20 @@ pub(crate) mod tests {
             "ready: the only slot of 1 worker is taken, the next free one takes it in its turn"
         );
         assert_eq!(slots(2, 8, 7), "ready: the next free worker slot takes it");
+        let full = Slots {
+            taken_by_platform: 4,
+            ..around(2, 8, 8)
+        };
+        assert_eq!(
+            ready(Some(full), "g2a"),
+            "ready: g2a holds its share of the slots, 4 of 8, while runs of other platforms are ready; it is taken in its turn when a \
+             run of g2a ends, or none of the others is left"
+        );
+        let alone = Slots {
+            others_are_ready: false,
+            ..full
+        };
+        assert!(ready(Some(alone), "g2a").starts_with("ready: all 8 slots"));
         let around = Surroundings {
             in_front: Some((RunId(Uuid::nil()), RunStatus::Running)),
             slots: None,

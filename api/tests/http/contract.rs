@@ -4,7 +4,7 @@ use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
 use syncline_shared::db::Session;
-use syncline_shared::db::process::{self, ProcessRole};
+use syncline_shared::db::process::{self, Capacity, ProcessRole};
 use syncline_shared::ids::ProcessId;
 
 use crate::support::App;
@@ -259,11 +259,12 @@ async fn the_status_names_schedulers_workers_jobs_and_counts() {
     let before = app.get("/api/v1/scheduler/status").await.expect(200);
     assert_eq!(before["running"], false);
     let mut db = Session::from(app.pool.acquire().await.unwrap());
-    for (role, name, slots) in [
+    let capacity = Capacity { slots: 4, share: 2 };
+    for (role, name, capacity) in [
         (ProcessRole::Scheduler, "s:1", None),
-        (ProcessRole::Worker, "w:2", Some(4)),
+        (ProcessRole::Worker, "w:2", Some(capacity)),
     ] {
-        process::register(&mut db, ProcessId::random(), role, name, slots)
+        process::register(&mut db, ProcessId::random(), role, name, capacity)
             .await
             .unwrap();
     }

@@ -3,7 +3,7 @@
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::{Value, json};
-use syncline_shared::db::Transaction;
+use syncline_shared::db::{Transaction, idempotency};
 use syncline_shared::run::Outcome;
 
 use crate::support::{Answer, App};
@@ -180,4 +180,41 @@ async fn retries_and_redrives_have_keys_too() {
         .expect(202);
     assert_eq!(again, first);
     assert_eq!(count(&app).await, 4);
+}
+
+#[tokio::test]
+async fn a_key_may_be_used_anew_after_a_day() {
+    let app = App::with_connection().await;
+    let body = json!({"connection": "acme-shop"});
+    let path = "/api/v1/runs";
+    let first = post(&app, "operator", path, "k-1", &body).await.expect(202);
+    let lasts: bool = sqlx::query_scalar(
+        "select bool_and(expires_at - created_at = interval '24 hours') from syncline.idempotency_key",
+    )
+    .fetch_one(&app.pool)
+    .await
+    .unwrap();
+    assert!(lasts);
+    sqlx::query("update syncline.idempotency_key set expires_at = syncline.now()")
+        .execute(&app.pool)
+        .await
+        .unwrap();
+    // Housekeeping may not have come by yet.
+    let other = json!({"connection": "acme-shop", "kind": "full"});
+    let second = post(&app, "operator", path, "k-1", &other)
+        .await
+        .expect(202);
+    assert_ne!(second["id"], first["id"]);
+    assert_eq!(count(&app).await, 2);
+    let mut db = app.database.session().await.unwrap();
+    assert_eq!(
+        idempotency::prune(&mut db).await.unwrap(),
+        0,
+        "it is in use"
+    );
+    sqlx::query("update syncline.idempotency_key set expires_at = syncline.now()")
+        .execute(&app.pool)
+        .await
+        .unwrap();
+    assert_eq!(idempotency::prune(&mut db).await.unwrap(), 1);
 }

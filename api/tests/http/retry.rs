@@ -131,13 +131,16 @@ async fn a_redrive_repeats_what_the_filter_finds_as_one_batch() {
     let redrive = async |body: Value| app.post("/api/v1/runs/redrive", &body).await;
     let dry = redrive(json!({"dry_run": true})).await.expect(200);
     assert_eq!(
-        (
-            &dry["matched"],
-            &dry["runs"],
-            &dry["batch_id"],
-            &dry["dry_run"]
-        ),
-        (&json!(5), &json!(4), &Value::Null, &json!(true))
+        (&dry["matched"], &dry["runs"], &dry["stands_for"]),
+        (&json!(5), &json!(3), &json!(4))
+    );
+    assert_eq!(
+        (&dry["batch_id"], &dry["dry_run"]),
+        (&Value::Null, &json!(true))
+    );
+    assert_eq!(
+        dry["merged"],
+        json!([{"run": null, "retry_of": failed[2], "stands_for": 2}])
     );
     let one = redrive(json!({"connection": "other", "limit": 1}))
         .await
@@ -148,7 +151,10 @@ async fn a_redrive_repeats_what_the_filter_finds_as_one_batch() {
         redrive(json!({"status": ["failed", "partial"], "platform": "shop", "business": "acme"}))
             .await
             .expect(202);
-    assert_eq!((&all["matched"], &all["runs"]), (&json!(5), &json!(4)));
+    assert_eq!(
+        (&all["matched"], &all["runs"], &all["stands_for"]),
+        (&json!(5), &json!(3), &json!(4))
+    );
     assert_eq!(all["left_out"][0]["run"], failed[4]);
     assert_eq!(
         all["left_out"][0]["reason"],
@@ -160,7 +166,20 @@ async fn a_redrive_repeats_what_the_filter_finds_as_one_batch() {
         let old = app.get(&format!("/api/v1/runs/{old}")).await.expect(200);
         let new = old["retried_by"].as_str().unwrap();
         let new = app.get(&format!("/api/v1/runs/{new}")).await.expect(200);
-        assert_eq!(new["retry_of"], old["id"]);
+        // The first run of the shop is one with its third.
+        let is_older = old["id"] == json!(failed[0]);
+        let repeats = if is_older {
+            &failed[2]
+        } else {
+            old["id"].as_str().unwrap()
+        };
+        assert_eq!(new["retry_of"], json!(repeats));
+        if is_older {
+            assert_eq!(
+                all["merged"],
+                json!([{"run": new["id"], "retry_of": repeats, "stands_for": 2}])
+            );
+        }
         for field in ["connection", "kind", "streams", "page"] {
             assert_eq!(new[field], old[field], "{field}");
         }
@@ -174,7 +193,7 @@ async fn a_redrive_repeats_what_the_filter_finds_as_one_batch() {
             .fetch_one(&app.pool)
             .await
             .unwrap();
-    assert_eq!((runs, &left_out[0]["connection"]), (4, &json!("off")));
+    assert_eq!((runs, &left_out[0]["connection"]), (3, &json!("off")));
 
     let nothing = redrive(json!({"connection": "acme-shop"}))
         .await
@@ -183,6 +202,41 @@ async fn a_redrive_repeats_what_the_filter_finds_as_one_batch() {
         (&nothing["matched"], &nothing["batch_id"]),
         (&json!(0), &Value::Null)
     );
+}
+
+#[tokio::test]
+async fn a_night_of_failures_is_redriven_by_one_run_a_connection() {
+    let app = App::with_connection().await;
+    let mut failed = Vec::new();
+    for _ in 0..5 {
+        failed.push(ended(&app, json!({"connection": "acme-shop"}), Outcome::Failed).await);
+    }
+    // The order in which streams are named makes no difference.
+    for streams in [["orders", "products"], ["products", "orders"]] {
+        let body = json!({"connection": "acme-shop", "streams": streams});
+        failed.push(ended(&app, body, Outcome::Failed).await);
+    }
+    let answer = app.post("/api/v1/runs/redrive", &json!({})).await;
+    let done = answer.expect(202);
+    assert_eq!(
+        (&done["matched"], &done["runs"], &done["stands_for"]),
+        (&json!(7), &json!(2), &json!(7))
+    );
+    let stands_for: Vec<_> = done["merged"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|merged| (&merged["retry_of"], &merged["stands_for"]))
+        .collect();
+    let (whole, some) = (json!(failed[4]), json!(failed[6]));
+    assert_eq!(
+        stands_for,
+        [(&whole, &json!(5)), (&some, &json!(2))],
+        "{done}"
+    );
+    // None of them is left for a second redrive.
+    let again = app.post("/api/v1/runs/redrive", &json!({})).await;
+    assert_eq!(again.expect(200)["matched"], 0);
 }
 
 #[tokio::test]

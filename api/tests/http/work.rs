@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use syncline_shared::db::batch::close_ended;
-use syncline_shared::db::process::{ProcessRole, register};
+use syncline_shared::db::process::{Capacity, ProcessRole, register};
 use syncline_shared::db::run::{Claim, ClaimedRun, Finish, claim, finish};
 use syncline_shared::ids::ProcessId;
 use syncline_shared::run::{AttemptOutcome, Outcome, Progress, RunError, SYNC_QUEUE};
@@ -18,7 +18,8 @@ pub(crate) async fn start(app: &App, body: Value) -> Value {
 pub(crate) async fn worker(app: &App) -> ProcessId {
     let id = ProcessId::random();
     let mut db = app.database.session().await.unwrap();
-    register(&mut db, id, ProcessRole::Worker, "w:1", Some(1))
+    let capacity = Capacity { slots: 1, share: 1 };
+    register(&mut db, id, ProcessRole::Worker, "w:1", Some(capacity))
         .await
         .unwrap();
     id

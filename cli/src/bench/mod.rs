@@ -5,6 +5,8 @@
 
 mod machine;
 mod queue;
+mod scheduler;
+mod server;
 mod sync;
 
 use clap::{Args, Subcommand};
@@ -24,6 +26,8 @@ enum Bench {
     Sync(sync::SyncBench),
     /// Burn-down, enqueueing and pickup of no-op runs, beside the same statements in a plain loop.
     Queue(queue::QueueBench),
+    /// Ticks of very many schedules that are due at once, lateness under a steady load, and the cost of idling.
+    Scheduler(scheduler::SchedulerBench),
     /// A worker that does nothing with its runs; started by `bench queue`.
     #[command(hide = true)]
     QueueWorker(queue::QueueWorker),
@@ -96,6 +100,7 @@ pub(crate) async fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command.bench {
         Bench::Sync(bench) => bench.run().await,
         Bench::Queue(bench) => bench.run().await,
+        Bench::Scheduler(bench) => bench.run().await,
         Bench::QueueWorker(worker) => worker.run().await,
     }
 }

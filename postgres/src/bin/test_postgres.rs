@@ -18,7 +18,8 @@ const USAGE: &str = "usage:
       the same, made anew
   syncline-test-postgres serve [SETTING=VALUE ...]
       starts a server of its own and serves it until standard input ends: for each line, the name of a database,
-      the database made for the line before is dropped, and the URL of the new, empty one is printed
+      the database made before is dropped, and the URL of the new, empty one is printed; for an empty line, the
+      database is vacuumed and analysed, a checkpoint is made, and an empty line is printed
   syncline-test-postgres stop
       stops the test server, unless a running test uses it";
 
@@ -81,9 +82,18 @@ async fn serve(settings: &[&str]) -> Result<String, Box<dyn std::error::Error>> 
     let private = PrivateServer::start(&pairs).await?;
     let server = private.server();
     let mut admin = PgConnection::connect(&server.url("postgres")).await?;
-    let mut last = None;
+    let mut last: Option<String> = None;
     for line in stdin().lock().lines() {
         let name = line?;
+        if name.is_empty() {
+            let last = last.as_deref().ok_or(USAGE)?;
+            let mut database = PgConnection::connect(&server.url(last)).await?;
+            database.execute("vacuum analyze").await?;
+            database.close().await?;
+            admin.execute("checkpoint").await?;
+            println!();
+            continue;
+        }
         if !name.chars().all(|c| c.is_ascii_lowercase() || c == '_') {
             return Err("a name has small letters and underscores only".into());
         }

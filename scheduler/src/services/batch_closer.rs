@@ -17,7 +17,7 @@ use crate::tick::follow;
 /// Open batches that one transaction looks at.
 const AT_ONCE: i64 = 2_000;
 
-pub(super) struct BatchCloser {
+pub(crate) struct BatchCloser {
     database: Database,
     /// There are open batches; about once a second while there are.
     prompt: Arc<Notify>,
@@ -27,7 +27,7 @@ pub(super) struct BatchCloser {
 }
 
 impl BatchCloser {
-    pub(super) fn new(database: Database, prompt: Arc<Notify>, wake: Waker) -> Self {
+    pub(crate) fn new(database: Database, prompt: Arc<Notify>, wake: Waker) -> Self {
         Self {
             database,
             prompt,

@@ -64,12 +64,17 @@ impl DueMover {
 
     /// A run that was being queued while a pause was set may not have seen it.
     async fn hold_fresh_pauses(&self) -> DbResult<()> {
-        let mut db = self.database.begin().await?;
-        if pause::is_fresh(&mut db).await? {
-            hold_paused(&mut db, whole(CHUNK)).await?;
+        loop {
+            let mut db = self.database.begin().await?;
+            let mut held = 0;
+            if pause::is_fresh(&mut db).await? {
+                held = hold_paused(&mut db, whole(CHUNK)).await?;
+            }
+            db.commit().await?;
+            if held < CHUNK as u64 {
+                return Ok(());
+            }
         }
-        db.commit().await?;
-        Ok(())
     }
 }
 
@@ -101,4 +106,85 @@ impl Service for DueMover {
 
 fn whole(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use sqlx::AssertSqlSafe;
+    use syncline_postgres::testing::{TestDatabase, database};
+    use syncline_shared::config::DatabaseConfig;
+    use syncline_shared::db::notify::RUN_QUEUED;
+    use syncline_shared::lifecycle::Lifecycle;
+
+    use super::*;
+
+    /// More than two transactions move.
+    const RUNS: i64 = 2_500;
+
+    struct House {
+        database: Database,
+        mover: DueMover,
+        _life: Lifecycle,
+        _database: TestDatabase,
+    }
+
+    impl House {
+        /// With queued runs of as many connections, which exist nowhere else.
+        async fn with_queued_runs() -> Self {
+            let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("../migrations");
+            let at = database(&migrations).await.unwrap();
+            let config = DatabaseConfig::direct(at.url(), 4);
+            let database = Database::connect(&config, "due-mover tests").await.unwrap();
+            let life = Lifecycle::new(std::time::Duration::from_secs(5));
+            let wake = Waker::start(database.clone(), RUN_QUEUED, &life);
+            let house = Self {
+                mover: DueMover::new(database.clone(), Arc::new(Notify::new()), wake),
+                database,
+                _life: life,
+                _database: at,
+            };
+            house
+                .tell(&format!(
+                    "insert into syncline.run (queue, state, batch_id, connection_id, business_id, platform, origin, kind, priority,
+                                               fair_turn, due_at)
+                     select 'sync', 'queued', gen_random_uuid(), gen_random_uuid(), gen_random_uuid(), 'g2a', 'manual', 'full', 50, n,
+                            syncline.now() from generate_series(1, {RUNS}) n"
+                ))
+                .await;
+            house
+        }
+
+        async fn tell(&self, text: &str) {
+            let mut db = self.database.session().await.unwrap();
+            sqlx::raw_sql(AssertSqlSafe(text.to_owned()))
+                .execute(&mut *db)
+                .await
+                .unwrap();
+        }
+
+        async fn queued(&self) -> i64 {
+            let mut db = self.database.session().await.unwrap();
+            sqlx::query_scalar("select count(*) from syncline.run where state = 'queued'")
+                .fetch_one(&mut *db)
+                .await
+                .unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn one_pass_holds_all_that_a_new_pause_concerns_and_frees_all_when_it_is_lifted() {
+        let mut house = House::with_queued_runs().await;
+        // As if whoever paused and resumed had died right after its commit.
+        house
+            .tell("insert into syncline.pause (scope, target, cause, paused_by) values ('platform', 'g2a', 'person', 'anna')")
+            .await;
+        house.mover.pass().await.unwrap();
+        assert_eq!(house.queued().await, 0);
+        house.tell("delete from syncline.pause").await;
+        house.mover.passes = LOOK_AT_PAUSED_EVERY;
+        house.mover.pass().await.unwrap();
+        assert_eq!(house.queued().await, RUNS);
+    }
 }

@@ -8,7 +8,7 @@ use tokio::sync::Notify;
 
 use super::{Next, Service};
 
-pub(super) struct FanOut {
+pub(crate) struct FanOut {
     database: Database,
     /// There are batches or backfills with runs to come.
     prompt: Arc<Notify>,
@@ -16,7 +16,7 @@ pub(super) struct FanOut {
 }
 
 impl FanOut {
-    pub(super) fn new(database: Database, prompt: Arc<Notify>, wake: Waker) -> Self {
+    pub(crate) fn new(database: Database, prompt: Arc<Notify>, wake: Waker) -> Self {
         Self {
             database,
             prompt,

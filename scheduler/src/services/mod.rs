@@ -21,9 +21,9 @@ use tokio::sync::Notify;
 
 use crate::SchedulerConfig;
 use crate::agenda::Prompts;
-use batch_closer::BatchCloser;
+pub(crate) use batch_closer::BatchCloser;
 use due_mover::DueMover;
-use fan_out::FanOut;
+pub(crate) use fan_out::FanOut;
 use partition_keeper::PartitionKeeper;
 use process_pruner::ProcessPruner;
 use run_expirer::RunExpirer;
@@ -33,7 +33,7 @@ use run_rescuer::RunRescuer;
 const LONGEST_PASS: Duration = Duration::from_mins(2);
 
 /// When a service has its next pass.
-enum Next {
+pub(crate) enum Next {
     /// So long after the one before.
     After(Duration),
     /// When the scheduler has seen that there is something to do.
@@ -41,7 +41,7 @@ enum Next {
 }
 
 /// A housekeeping service.
-trait Service: Send + 'static {
+pub(crate) trait Service: Send + 'static {
     /// Its name in the log.
     const NAME: &'static str;
 

@@ -11,7 +11,7 @@ use syncline_shared::db::process::{self, SilentWorker};
 use syncline_shared::db::run::{
     ClaimedRun, Finish, Release, ReleaseTo, finish, list_leased, release,
 };
-use syncline_shared::db::{Database, DbError, DbConnection, DbResult, answered_within, platform};
+use syncline_shared::db::{Database, DbConnection, DbError, DbResult, answered_within, platform};
 use syncline_shared::ids::ProcessId;
 use syncline_shared::run::{
     AfterFailure, AttemptOutcome, FailureKind, Outcome, RunError, WaitReason, after_failure,
@@ -115,11 +115,7 @@ impl Service for RunRescuer {
 
 /// Ends the lease. The crash counts as a failure, so that a run that kills its workers does not circulate for ever. The first time
 /// it goes on at once; a run that has killed several workers is given time.
-async fn give_back(
-    db: &mut DbConnection,
-    run: &ClaimedRun,
-    process_name: &str,
-) -> DbResult<()> {
+async fn give_back(db: &mut DbConnection, run: &ClaimedRun, process_name: &str) -> DbResult<()> {
     let policy =
         platform::find_retry_policy(&mut *db, &run.platform, run.connection_id, run.schedule_id)
             .await?;

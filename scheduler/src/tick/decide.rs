@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use syncline_shared::db::{DbConnection, DbResult};
 use syncline_shared::db::schedule::{self, Decided, Schedule};
 use syncline_shared::db::tick::{self, TickDecision};
+use syncline_shared::db::{DbConnection, DbResult};
 use syncline_shared::ids::ScheduleId;
 use syncline_shared::schedule::{Plan, Policy, TickCause, TickOutcome, Trigger, TriggerError};
 

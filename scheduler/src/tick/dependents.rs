@@ -1,10 +1,10 @@
 //! Schedules that follow the batches of others.
 
 use chrono::{DateTime, Utc};
-use syncline_shared::db::{DbConnection, DbResult};
 use syncline_shared::db::batch::Closed;
 use syncline_shared::db::schedule::{self, Schedule};
 use syncline_shared::db::tick::{self, TickDecision};
+use syncline_shared::db::{DbConnection, DbResult};
 use syncline_shared::run::Outcome;
 use syncline_shared::schedule::{AfterOutcome, TickCause, TickOutcome};
 

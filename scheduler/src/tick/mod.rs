@@ -74,14 +74,14 @@ fn is_about_content(error: &DbError) -> bool {
 }
 
 /// What was decided.
-struct Done {
+pub(crate) struct Done {
     runs: usize,
     /// True if a target has more connections than one transaction takes.
     has_more: bool,
 }
 
 /// Decides the schedules that have been due for longest. `None`: nothing is due, or others are at it.
-async fn decide_some(database: &Database, at_once: i64) -> DbResult<Option<Done>> {
+pub(crate) async fn decide_some(database: &Database, at_once: i64) -> DbResult<Option<Done>> {
     let mut transaction = database.begin().await?;
     let due = schedule::lock_due(&mut transaction, at_once).await?;
     if due.is_empty() {

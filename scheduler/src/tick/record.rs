@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use syncline_shared::db::{DbConnection, DbResult};
 use syncline_shared::db::batch::{FannedOut, Order, Target, fan_out};
 use syncline_shared::db::schedule::Schedule;
 use syncline_shared::db::tick::{self, TickDecision};
+use syncline_shared::db::{DbConnection, DbResult};
 use syncline_shared::ids::ScheduleId;
 use syncline_shared::run::RunOrigin;
 use syncline_shared::schedule::{TickCause, TickOutcome};

@@ -1,6 +1,5 @@
 //! What a scheduler has to do next, asked in one statement: with nothing to do, it is all that a scheduler asks.
 
-
 use super::{DbConnection, DbResult};
 
 /// What is to be done, and what is next.

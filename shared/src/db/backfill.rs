@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use super::{DbConnection, DbResult};
 use super::run::{BatchOfRuns, DataRange, NewRun, RunTarget, enqueue_all};
+use super::{DbConnection, DbResult};
 use crate::ids::{BatchId, BusinessId, ConnectionId};
 use crate::run::{RunKind, RunOrigin, SYNC_QUEUE};
 

@@ -222,11 +222,7 @@ async fn list_within(db: Statements<'_>, filter: &RunFilter, limit: i64) -> DbRe
                   r.platform as "platform!", r.origin as "origin!: RunOrigin", r.requested_by,
                   r.kind as "kind!: RunKind", r.streams, r.page, r.priority as "priority!",
                   r.attempt as "attempt!", r.failures as "failures!", r.waiting_for,
-                  case when r.waiting_for = 'pause'
-                       then coalesce(syncline.pause_note(r.platform, r.business_id, r.connection_id), r.wait_detail)
-                       else r.wait_detail
-                  end as wait_detail,
-                  r.waiting_until, r.created_at as "created_at!", r.started_at, r.finished_at,
+                  r.wait_detail, r.waiting_until, r.created_at as "created_at!", r.started_at, r.finished_at,
                   r.checkpoint_sequence as "checkpoint_sequence!", r.checkpoint as "checkpoint!",
                   r.progress as "progress!: Json<Progress>", r.last_error as "last_error: Json<RunError>",
                   r.retry_of as "retry_of: RunId", r.retried_by as "retried_by: RunId", r.cancel_requested_at,
@@ -277,11 +273,7 @@ pub async fn find_run(db: &mut DbConnection, id: RunId) -> DbResult<Option<RunVi
                   r.platform as "platform!", r.origin as "origin!: RunOrigin", r.requested_by,
                   r.kind as "kind!: RunKind", r.streams, r.page, r.priority as "priority!",
                   r.attempt as "attempt!", r.failures as "failures!", r.waiting_for,
-                  case when r.waiting_for = 'pause'
-                       then coalesce(syncline.pause_note(r.platform, r.business_id, r.connection_id), r.wait_detail)
-                       else r.wait_detail
-                  end as wait_detail,
-                  r.waiting_until, r.created_at as "created_at!", r.started_at, r.finished_at,
+                  r.wait_detail, r.waiting_until, r.created_at as "created_at!", r.started_at, r.finished_at,
                   r.checkpoint_sequence as "checkpoint_sequence!", r.checkpoint as "checkpoint!",
                   r.progress as "progress!: Json<Progress>", r.last_error as "last_error: Json<RunError>",
                   r.retry_of as "retry_of: RunId", r.retried_by as "retried_by: RunId", r.cancel_requested_at,

@@ -1,6 +1,5 @@
 //! Settings of platforms, and what follows from them for a connection.
 
-
 use super::{DbConnection, DbResult};
 use crate::ids::{ConnectionId, ScheduleId};
 use crate::run::RetryPolicy;

@@ -51,23 +51,33 @@ pub struct SilentWorker {
     pub application: Option<String>,
 }
 
-/// Registers a process that starts. Its connections to the database name themselves as this one does.
+/// What a worker can execute at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// Runs in all.
+    pub slots: i32,
+    /// Runs of one platform, while others have runs ready.
+    pub share: i32,
+}
+
+/// Registers a process that starts; a worker says its capacity. Its connections to the database name themselves as this one does.
 pub async fn register(
     db: &mut DbConnection,
     id: ProcessId,
     role: ProcessRole,
     name: &str,
-    slots: Option<i32>,
+    capacity: Option<Capacity>,
 ) -> DbResult<()> {
     sqlx::query!(
-        "insert into syncline.process (id, role, name, version, slots, started_at, seen_at, application)
-         values ($1, $2, $3, $4, $5, syncline.now(), syncline.now(), current_setting('application_name'))
+        "insert into syncline.process (id, role, name, version, slots, share, started_at, seen_at, application)
+         values ($1, $2, $3, $4, $5, $6, syncline.now(), syncline.now(), current_setting('application_name'))
          on conflict (id) do nothing",
         id.0,
         role.as_str(),
         name,
         crate::VERSION,
-        slots
+        capacity.map(|capacity| capacity.slots),
+        capacity.map(|capacity| capacity.share)
     )
     .execute(db)
     .await?;
@@ -160,7 +170,7 @@ pub async fn list_up(db: &mut DbConnection, within: Duration) -> DbResult<Vec<Pr
     .await?)
 }
 
-/// How many runs the workers that are up can execute at once, and how many they do.
+/// How many runs the workers that are up can execute at once, and how many they do: all, and those of one platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Slots {
     /// Workers heard of within the given time.
@@ -169,19 +179,41 @@ pub struct Slots {
     pub total: i64,
     /// Runs under a lease.
     pub taken: i64,
+    /// Slots that one platform may hold while runs of others are ready.
+    pub share: i64,
+    /// Runs of the platform under a lease.
+    pub taken_by_platform: i64,
+    /// True if a run of another platform is ready.
+    pub others_are_ready: bool,
 }
 
-/// Counts the slots of the workers that were heard of within the given time.
-pub async fn count_slots(db: &mut DbConnection, within: Duration) -> DbResult<Slots> {
-    // The index run_gate holds at most one run a connection, so the second count does not grow with the queue.
+/// Counts the slots of the workers that were heard of within the given time, as a run of a platform finds them.
+pub async fn count_slots(
+    db: &mut DbConnection,
+    within: Duration,
+    queue: &str,
+    platform: &str,
+) -> DbResult<Slots> {
+    // The index run_gate holds at most one run a connection, so the count of runs does not grow with the queue. A worker of an
+    // older release does not say its share.
     Ok(sqlx::query_as!(
         Slots,
-        r#"select count(*) as "workers!", coalesce(sum(slots), 0) as "total!",
-                  (select count(*) from syncline.run where state = 'running') as "taken!"
-           from syncline.process
-           where role = 'worker' and stopped_at is null and rescued_at is null
-             and seen_at >= syncline.now() - make_interval(secs => $1)"#,
-        within.as_secs_f64()
+        r#"select w.workers as "workers!", w.total as "total!", w.share as "share!",
+                  r.taken as "taken!", r.of_platform as "taken_by_platform!",
+                  exists (select from syncline.run q
+                          where q.queue = $2 and q.state = 'queued' and q.platform < $3)
+                  or exists (select from syncline.run q
+                             where q.queue = $2 and q.state = 'queued' and q.platform > $3) as "others_are_ready!"
+           from (select count(*) as workers, coalesce(sum(slots), 0) as total,
+                        coalesce(sum(coalesce(share, slots)), 0) as share
+                 from syncline.process
+                 where role = 'worker' and stopped_at is null and rescued_at is null
+                   and seen_at >= syncline.now() - make_interval(secs => $1)) w
+           cross join (select count(*) as taken, count(*) filter (where platform = $3) as of_platform
+                       from syncline.run where state = 'running') r"#,
+        within.as_secs_f64(),
+        queue,
+        platform
     )
     .fetch_one(db)
     .await?)

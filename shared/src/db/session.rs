@@ -93,6 +93,11 @@ impl Session {
         Self(transaction.0)
     }
 
+    /// True if it may be kept for later statements. Behind a pooler it may not: it is a transaction, which would grow old.
+    pub fn outlives_a_statement(&self) -> bool {
+        matches!(self.0.inner, Inner::Plain(_))
+    }
+
     /// Keeps what was written.
     pub async fn end(self) -> DbResult<()> {
         if let Inner::Within(transaction) = self.0.inner {

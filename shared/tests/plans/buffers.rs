@@ -18,6 +18,29 @@ async fn cost_of_a_claim(state: &str, others: u32) -> u64 {
     analysed(&mut db, &claim, &arguments).await.buffers()
 }
 
+/// Buffers of a look for runs that no pause holds back any more, among so many that rest.
+async fn cost_of_a_look_for_freed_runs(resting: u32) -> u64 {
+    let (_database, mut db) = fill::database().await;
+    fill::runs(&mut db, "waiting", 1, resting).await;
+    run(
+        &mut db,
+        "update syncline.run set wait_reason = 'pause';
+         insert into syncline.pause (scope, target, cause, paused_by)
+         select 'platform', name, 'person', 'test' from unnest(array['g2a', 'meta']) name
+         union all select 'business', md5('business' || n)::uuid::text, 'person', 'test' from generate_series(0, 9) n",
+    )
+    .await;
+    // Beside those of whole platforms, the runs of ten businesses.
+    run(
+        &mut db,
+        "delete from syncline.run where platform = 'tiktok' and fair_turn > 999",
+    )
+    .await;
+    run(&mut db, "vacuum (analyze) syncline.run").await;
+    let look = find("free_paused", &["with recursive hop as"]);
+    analysed(&mut db, &look, "1000").await.buffers()
+}
+
 async fn assert_claims_cost_the_same_beside(state: &str) {
     let alone = cost_of_a_claim(state, 0).await;
     let beside = cost_of_a_claim(state, 100_000).await;
@@ -31,6 +54,22 @@ async fn assert_claims_cost_the_same_beside(state: &str) {
 #[tokio::test]
 async fn a_hundred_thousand_waiting_runs_cost_a_claim_nothing() {
     assert_claims_cost_the_same_beside("waiting").await;
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_queued_runs_cost_a_claim_nothing() {
+    assert_claims_cost_the_same_beside("queued").await;
+}
+
+#[tokio::test]
+async fn a_look_for_freed_runs_costs_by_the_pauses_and_not_by_the_runs() {
+    let few = cost_of_a_look_for_freed_runs(1_000).await;
+    let many = cost_of_a_look_for_freed_runs(100_000).await;
+    println!("a look for freed runs: {few} buffers, with a hundred times as many that rest {many}");
+    assert!(
+        many <= few * 2,
+        "{few} among a thousand, {many} among 100,000"
+    );
 }
 
 #[tokio::test]

@@ -11,5 +11,6 @@ mod buffers;
 mod explain;
 mod fill;
 mod history;
+mod session;
 mod shape;
 mod statements;

@@ -57,6 +57,10 @@ fn hot_statements() -> Vec<(Statement, String)> {
             ),
             format!("array[{connection}]"),
         ),
+        (
+            find("free_paused", &["with recursive hop as"]),
+            "1000".to_owned(),
+        ),
         (find("promote_stranded", &["crowded as ("]), String::new()),
         (
             find("enqueue", &["virtual as materialized"]),

@@ -13,16 +13,32 @@ pub(crate) struct Statement {
     pub(crate) types: Vec<String>,
 }
 
+fn recorded() -> Vec<Value> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.sqlx");
+    let paths = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "json")
+        })
+        .map(|path| serde_json::from_slice(&fs::read(path).unwrap()).unwrap())
+        .collect()
+}
+
+/// The text of every statement.
+pub(crate) fn all() -> Vec<String> {
+    let texts = recorded().into_iter();
+    texts
+        .map(|recorded| recorded["query"].as_str().unwrap().to_owned())
+        .collect()
+}
+
 /// Finds the one statement that holds all these fragments.
 pub(crate) fn find(name: &'static str, fragments: &[&str]) -> Statement {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.sqlx");
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.extension().is_none_or(|extension| extension != "json") {
-            continue;
-        }
-        let recorded: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    for recorded in recorded() {
         let text = recorded["query"].as_str().unwrap();
         if fragments.iter().all(|fragment| text.contains(fragment)) {
             let types = recorded["describe"]["parameters"]["Left"].as_array();

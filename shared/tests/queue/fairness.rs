@@ -5,11 +5,13 @@
 
 use std::time::Duration;
 
+use syncline_shared::db::process::{self, Slots};
 use syncline_shared::db::run::{ReleaseTo, RunTarget};
 use syncline_shared::ids::{BusinessId, ConnectionId};
-use syncline_shared::run::WaitReason;
+use syncline_shared::run::{SYNC_QUEUE, WaitReason};
 use uuid::Uuid;
 
+use crate::clock;
 use crate::world::World;
 
 const NOW: Duration = Duration::ZERO;
@@ -131,6 +133,42 @@ async fn a_platform_gets_no_more_than_its_room_while_another_waits() {
 }
 
 #[tokio::test]
+async fn slots_are_counted_as_a_run_of_its_platform_finds_them() {
+    let world = World::new().await;
+    let all = world.business_on("acme", &["g2a", "g2a", "meta"]).await;
+    world.enqueue(&all, NOW).await;
+    let count = async |platform| {
+        let mut db = world.db().await;
+        let minute = Duration::from_mins(1);
+        process::count_slots(&mut db, minute, SYNC_QUEUE, platform)
+            .await
+            .unwrap()
+    };
+    let nothing_taken = Slots {
+        workers: 1,
+        total: 8,
+        taken: 0,
+        share: 8,
+        taken_by_platform: 0,
+        others_are_ready: true,
+    };
+    assert_eq!(count("g2a").await, nothing_taken);
+    // One of each platform.
+    assert_eq!(world.claim_within(2, 1).await.len(), 2);
+    let each = Slots {
+        taken: 2,
+        taken_by_platform: 1,
+        ..nothing_taken
+    };
+    assert_eq!(count("meta").await, each);
+    let alone = Slots {
+        others_are_ready: false,
+        ..each
+    };
+    assert_eq!(count("g2a").await, alone, "only its own are left");
+}
+
+#[tokio::test]
 async fn a_yielded_run_goes_behind_every_business_that_waits_and_a_drained_one_does_not() {
     for (to, expected) in [(ReleaseTo::Back, 2), (ReleaseTo::Front, 0)] {
         let world = World::new().await;
@@ -154,6 +192,21 @@ async fn a_yielded_run_goes_behind_every_business_that_waits_and_a_drained_one_d
             .position(|run| run.business_id == long[0].business_id);
         assert_eq!(position, Some(expected), "{to:?}");
     }
+}
+
+#[tokio::test]
+async fn a_drained_run_is_the_first_of_its_turn_again() {
+    let world = World::new().await;
+    clock::stop(&world.pool).await;
+    for key in ["first", "second", "third"] {
+        let one = world.business(key, 1).await;
+        world.enqueue(&one, NOW).await;
+        clock::advance(&world.pool, 10).await;
+    }
+    let first = world.claim(1).await.remove(0);
+    world.release_to(&first, ReleaseTo::Front).await.unwrap();
+    let next = world.claim(1).await.remove(0);
+    assert_eq!(next.id, first.id, "all have the same turn, it came first");
 }
 
 #[tokio::test]

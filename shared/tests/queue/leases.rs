@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde_json::json;
+use syncline_shared::db::process::{self, ProcessRole};
 use syncline_shared::db::run::{self, Checkpoint, ClaimedRun};
-use syncline_shared::db::{DbError, DbResult, history, process};
+use syncline_shared::db::{DbError, DbResult, history};
+use syncline_shared::ids::ProcessId;
 use syncline_shared::run::{AttemptOutcome, Progress, RunState, RunStatus, WaitReason};
 
 use crate::world::World;
@@ -165,6 +167,91 @@ async fn a_rescued_process_cannot_renew() {
         "only one rescues"
     );
     assert!(!process::beat(&mut db, world.process).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_process_that_restarts_under_its_old_name_does_not_keep_its_runs() {
+    let world = World::new().await;
+    let one = world.business("acme", 1).await;
+    world.enqueue(&one, Duration::ZERO).await;
+    let held = world.claim(1).await.remove(0);
+    let mut db = world.db().await;
+    // Killed, and up again at once under the same host name and process id, as the first process of a container is.
+    sqlx::query("update syncline.process set seen_at = syncline.now() - interval '1 minute'")
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let restarted = ProcessId::random();
+    process::register(&mut db, restarted, ProcessRole::Worker, "test:1", None)
+        .await
+        .unwrap();
+    assert!(process::beat(&mut db, restarted).await.unwrap());
+
+    let lease = Duration::from_secs(30);
+    let silent = process::list_silent_workers(&mut db, lease).await.unwrap();
+    let silent: Vec<_> = silent.iter().map(|worker| worker.id).collect();
+    assert_eq!(silent, [world.process]);
+    let rescued = process::mark_rescued(&mut db, world.process, lease).await;
+    assert!(rescued.unwrap());
+    let left = run::list_leased(&mut db, world.process).await.unwrap();
+    assert_eq!((left.len(), left[0].id), (1, held.id));
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_keeps_nobody_from_the_rows_beside_it() {
+    let world = World::new().await;
+    let three = world.business("acme", 3).await;
+    let runs = world.enqueue(&three, Duration::ZERO).await;
+    sqlx::query(r#"update syncline.run set progress = '{"products": {"status": "of a later release"}}' where id = $1"#)
+        .bind(runs[1].id)
+        .execute(&world.pool)
+        .await
+        .unwrap();
+    let claimed = world.claim(3).await;
+    let unreadable: Vec<_> = claimed
+        .iter()
+        .filter_map(|run| Some((run.id, run.unreadable.as_deref()?)))
+        .collect();
+    assert_eq!((claimed.len(), unreadable.len()), (3, 1));
+    assert_eq!(unreadable[0].0, runs[1].id);
+    assert!(
+        unreadable[0].1.contains("of a later release"),
+        "{unreadable:?}"
+    );
+    // Nor from the rescue.
+    let mut db = world.db().await;
+    let leased = run::list_leased(&mut db, world.process).await.unwrap();
+    assert_eq!(leased.len(), 3);
+}
+
+#[tokio::test]
+async fn checkpoints_leave_the_indexes_alone() {
+    let world = World::new().await;
+    let one = world.business("acme", 1).await;
+    world.enqueue(&one, Duration::ZERO).await;
+    let run = world.claim(1).await.remove(0);
+    let mut transaction = world.database.begin().await.unwrap();
+    for sequence in 1..=5 {
+        let checkpoint = Checkpoint {
+            id: run.id,
+            token: run.token,
+            sequence,
+            position: &json!({"products": {"position": {"page": sequence}}}),
+            progress: &Progress::default(),
+        };
+        run::write_checkpoint(&mut transaction, &checkpoint)
+            .await
+            .unwrap();
+    }
+    // Of this transaction: updates, and those of them that wrote to no index.
+    let updates: (i64, i64) = sqlx::query_as(
+        "select pg_stat_get_xact_tuples_updated('syncline.run'::regclass),
+                pg_stat_get_xact_tuples_hot_updated('syncline.run'::regclass)",
+    )
+    .fetch_one(&mut *transaction)
+    .await
+    .unwrap();
+    assert_eq!(updates, (5, 5));
 }
 
 #[tokio::test]

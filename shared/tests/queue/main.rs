@@ -4,12 +4,15 @@
 #![expect(clippy::print_stdout, reason = "the story of a failure")]
 
 mod clock;
+mod due;
 mod expected;
 mod fairness;
 mod gate;
 mod leases;
 mod model;
+mod pauses;
 mod retention;
 mod turns;
+mod wakeups;
 mod walk;
 mod world;

@@ -456,6 +456,8 @@ impl Walk<'_> {
                 run.place == Place::Waiting(WaitReason::Pause)
                     && !self.expected.is_paused(&run.target)
             });
+            // Which of them, the database chose.
+            free.sort_by_key(|id| after[id].place() == Place::Waiting(WaitReason::Pause));
             free.truncate(count);
             assert_eq!(freed, free.len());
             for id in &free {

@@ -10,7 +10,7 @@ use syncline_postgres::testing::{self, TestDatabase};
 use syncline_shared::config::DatabaseConfig;
 use syncline_shared::db::batch::{self, NewBatch};
 use syncline_shared::db::connection::{self, ConnectionDraft};
-use syncline_shared::db::process::{self, ProcessRole};
+use syncline_shared::db::process::{self, Capacity, ProcessRole};
 use syncline_shared::db::run::{
     self, Claim, ClaimedRun, EnqueuedRun, Finish, NewRun, Release, ReleaseTo, RunTarget,
 };
@@ -46,9 +46,16 @@ impl World {
             _database: database,
         };
         let mut db = world.db().await;
-        process::register(&mut db, process, ProcessRole::Worker, "test:1", Some(8))
-            .await
-            .unwrap();
+        let capacity = Capacity { slots: 8, share: 8 };
+        process::register(
+            &mut db,
+            process,
+            ProcessRole::Worker,
+            "test:1",
+            Some(capacity),
+        )
+        .await
+        .unwrap();
         world
     }
 

@@ -122,6 +122,32 @@ async fn a_worker_that_wakes_up_after_its_run_was_given_away_writes_nothing() {
 }
 
 #[tokio::test]
+async fn a_run_that_kills_its_workers_ends_at_its_cap() {
+    let mut cluster = Cluster::builder().start().await;
+    // It never comes to a checkpoint: that would forgive the failures.
+    let latency = json!({"latency_ms": 300_000});
+    cluster.simulator.set_faults(latency).await;
+    let business = json!({"key": "acme"});
+    cluster.api.post("/businesses", business).await.expect(201);
+    let mut connection = cluster.connection("acme-g2a", "acme", &json!({}));
+    connection["retry"] = json!({"max_failures": 2});
+    let made = cluster.api.post("/connections", connection).await;
+    made.expect(201);
+    let id = cluster.api.start_run("acme-g2a").await;
+    for deaths in 0..2 {
+        let runs = |run: &Value| run["status"] == "running" && outcomes(run).len() == deaths + 1;
+        let run = cluster.api.wait_for_run(&id, "an attempt", runs).await;
+        let (victim, _) = cluster.worker_of(&run);
+        cluster.process(&victim).kill_9();
+        cluster.start_worker().await;
+    }
+    let ended = cluster.api.wait_for_run(&id, "its end", has_ended).await;
+    assert_eq!(ended["status"], "failed", "{ended:#}");
+    assert_eq!(outcomes(&ended), ["lost", "lost"], "{ended:#}");
+    assert_eq!(ended["error"]["kind"], "lost", "{ended:#}");
+}
+
+#[tokio::test]
 async fn a_run_whose_only_worker_died_waits_for_the_next_one_and_says_so() {
     let (mut cluster, connection, id) = cluster_with_a_slow_run().await;
     let run = cluster

@@ -12,6 +12,7 @@
 mod api;
 mod bad_input;
 mod chaos;
+mod control;
 mod database_bad_day;
 mod dev;
 mod drain;
@@ -23,3 +24,4 @@ mod page_tokens;
 mod pooler;
 mod proof_third_party;
 mod scheduler;
+mod upgrade;

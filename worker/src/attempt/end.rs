@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use syncline_shared::db::run::{ClaimedRun, Finish, Release, ReleaseTo};
-use syncline_shared::ids::RunId;
+use syncline_shared::ids::{ConnectionId, RunId};
 use syncline_shared::run::{
     AfterFailure, AttemptOutcome, FailureKind, Outcome, RetryPolicy, RunError, StreamStatus,
     WaitReason, after_failure,
@@ -14,8 +14,6 @@ use crate::queue::{Asked, AttemptEnd};
 
 /// The wait after a limit of which the platform did not say when it ends.
 pub(super) const UNKNOWN_LIMIT_WAIT: Duration = Duration::from_secs(10);
-/// The first wait of a run whose attempt had to be given up.
-const STALLED_WAIT: Duration = Duration::from_secs(5);
 
 /// Why an attempt stopped before all its streams were done.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +98,7 @@ pub(super) fn stopped(run: &ClaimedRun, standing: Standing, stop: Stop, draw: f6
             run.connection_id,
         ),
         Stop::Asked(Asked::Stalled(idle)) => failed(
-            run,
+            Lease::of(run),
             standing,
             (stall_error(idle), None),
             AttemptOutcome::Stalled,
@@ -111,11 +109,17 @@ pub(super) fn stopped(run: &ClaimedRun, standing: Standing, stop: Stop, draw: f6
                 "its schedule's time limit of {limit} s is over; give the schedule a longer one, or fewer streams"
             );
             let error = RunError::new(FailureKind::Permanent, message);
-            failed(run, standing, (error, None), AttemptOutcome::Retry, draw)
+            failed(
+                Lease::of(run),
+                standing,
+                (error, None),
+                AttemptOutcome::Retry,
+                draw,
+            )
         }
         Stop::Lost => AttemptEnd::Lost(run.id, run.token),
         Stop::Failure { error, retry_after } => failed(
-            run,
+            Lease::of(run),
             standing,
             (error, retry_after),
             AttemptOutcome::Retry,
@@ -124,9 +128,27 @@ pub(super) fn stopped(run: &ClaimedRun, standing: Standing, stop: Stop, draw: f6
     }
 }
 
+/// The lease under which an attempt ends, and the connection that its run syncs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lease {
+    pub(crate) run: RunId,
+    pub(crate) token: i64,
+    pub(crate) connection: ConnectionId,
+}
+
+impl Lease {
+    pub(crate) fn of(run: &ClaimedRun) -> Self {
+        Self {
+            run: run.id,
+            token: run.token,
+            connection: run.connection_id,
+        }
+    }
+}
+
 /// The end of an attempt that failed: `retried` is how it is called if the run goes on.
 fn failed(
-    run: &ClaimedRun,
+    lease: Lease,
     standing: Standing,
     (error, retry_after): (RunError, Option<Duration>),
     retried: AttemptOutcome,
@@ -147,8 +169,8 @@ fn failed(
             };
             return AttemptEnd::Finish(
                 Finish {
-                    id: run.id,
-                    token: run.token,
+                    id: lease.run,
+                    token: lease.token,
                     outcome: Outcome::Failed,
                     attempt: AttemptOutcome::Failed,
                     failures,
@@ -156,15 +178,15 @@ fn failed(
                     error: Some(error),
                     calls: standing.calls,
                 },
-                run.connection_id,
+                lease.connection,
             );
         }
         AfterFailure::Again => ReleaseTo::Front,
         AfterFailure::After(wait) => ReleaseTo::Wait(WaitReason::Backoff, wait),
     };
     AttemptEnd::Release(Release {
-        id: run.id,
-        token: run.token,
+        id: lease.run,
+        token: lease.token,
         attempt: retried,
         to,
         reason: Some(format!("failure {failures} of {most}: {}", error.message)),
@@ -184,22 +206,34 @@ fn stall_error(idle: Duration) -> RunError {
     )
 }
 
-/// The end of an attempt that was asked to end, did not, and so loses its lease. How far it came, and what its connection says of
-/// retries, is not known here: the run is tried again after a fixed wait, and ends at its cap by its own doing.
-pub(crate) fn stalled(id: RunId, token: i64, failures: i32, idle: Duration) -> AttemptEnd {
-    AttemptEnd::Release(Release {
-        id,
-        token,
-        attempt: AttemptOutcome::Stalled,
-        to: ReleaseTo::Wait(WaitReason::Backoff, STALLED_WAIT),
-        reason: Some(format!(
-            "it made no progress for {} s and did not end when it was asked to",
-            idle.as_secs()
-        )),
-        failures: failures + 1,
-        error: Some(stall_error(idle)),
+/// The end of an attempt that was asked to end, did not, and so loses its lease: a failure like another, so that a run whose attempts
+/// always stand still does not circulate for ever. What it sent is not known here.
+pub(crate) fn stalled(
+    lease: Lease,
+    failures: i32,
+    policy: RetryPolicy,
+    idle: Duration,
+    draw: f64,
+) -> AttemptEnd {
+    let standing = Standing {
+        failures,
         calls: 0,
-    })
+        policy,
+    };
+    let error = RunError::new(
+        FailureKind::Transient,
+        format!(
+            "the attempt made no progress for {} s and did not end when it was asked to",
+            idle.as_secs()
+        ),
+    );
+    failed(
+        lease,
+        standing,
+        (error, None),
+        AttemptOutcome::Stalled,
+        draw,
+    )
 }
 
 /// The end of an attempt whose streams are all done or given up.
@@ -273,7 +307,7 @@ pub(crate) fn abnormal_end(run: &ClaimedRun, problem: &str) -> AttemptEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use syncline_shared::ids::{BusinessId, ConnectionId};
+    use syncline_shared::ids::BusinessId;
     use syncline_shared::run::{Progress, RunKind};
 
     fn run() -> ClaimedRun {
@@ -297,6 +331,7 @@ mod tests {
             checkpoint_sequence: 0,
             checkpoint: serde_json::Value::Null,
             progress: sqlx::types::Json(Progress::default()),
+            unreadable: None,
         }
     }
 

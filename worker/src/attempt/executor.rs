@@ -8,7 +8,7 @@ use syncline_engine::{Catalog, HttpClient, StreamInfo};
 use syncline_shared::clock::Clock;
 use syncline_shared::db::Database;
 use syncline_shared::db::run::{ClaimedRun, LogLevel};
-use syncline_shared::run::{RetryPolicy, RunError};
+use syncline_shared::run::{FailureKind, RetryPolicy, RunError};
 use syncline_shared::secret::Cipher;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -131,12 +131,18 @@ impl Executor {
         if let Some(asked) = held.asked() {
             return Err(Stop::Asked(asked));
         }
-        let prepared = prepare(&self.database, &self.connectors, &self.cipher, run, policy)
-            .await
-            .map_err(|error| Stop::Failure {
-                error,
+        if let Some(problem) = &run.unreadable {
+            return Err(Stop::Failure {
+                error: unreadable(problem),
                 retry_after: None,
-            })?;
+            });
+        }
+        let prepared = prepare(&self.database, &self.connectors, &self.cipher, run, policy).await;
+        held.set_policy(*policy);
+        let prepared = prepared.map_err(|error| Stop::Failure {
+            error,
+            retry_after: None,
+        })?;
         let host = Arc::new(AttemptHost {
             connector: prepared.connector.clone(),
             limits: prepared.connection.limits.clone(),
@@ -176,12 +182,6 @@ impl Executor {
                         .await
                         .map_err(|error| stop_of(&error, &host.held))?;
                     given_up = Some(error);
-                }
-                Err(StreamEnd::PositionRefused(reason)) => {
-                    writer
-                        .give_up(&stream.name, &reason)
-                        .await
-                        .map_err(|error| stop_of(&error, &host.held))?;
                 }
             }
         }
@@ -245,6 +245,17 @@ impl Executor {
             tracing::warn!(run.id = %run.id, %error, "keys of run {} were not forgotten: {error}", run.id);
         }
     }
+}
+
+/// A worker of another release may know what this one does not, so the run is tried again.
+fn unreadable(problem: &str) -> RunError {
+    RunError::new(
+        FailureKind::Transient,
+        format!(
+            "this worker, release {}, cannot read the run's row: {problem}; do all workers have the release of the schema?",
+            syncline_shared::VERSION
+        ),
+    )
 }
 
 /// Why an attempt stops that could not write that a stream was given up.

@@ -11,6 +11,6 @@ mod restart;
 mod stream_sync;
 mod writer;
 
-pub(crate) use end::{abnormal_end, handed_back, stalled};
+pub(crate) use end::{Lease, abnormal_end, handed_back, stalled};
 pub(crate) use executor::Executor;
 pub(crate) use permits::Permits;

@@ -41,8 +41,20 @@ pub(super) enum StreamEnd {
     Stop(Stop),
     /// This stream is given up; the others go on.
     GivenUp(RunError),
-    /// The platform no longer accepts the stored position. Stays within [`StreamSync::sync`].
+}
+
+/// Why one pass over a stream did not come to its end.
+enum PassEnd {
+    /// As the stream.
+    Stream(StreamEnd),
+    /// The platform no longer accepts the stored position; in its words.
     PositionRefused(String),
+}
+
+impl From<StreamEnd> for PassEnd {
+    fn from(end: StreamEnd) -> Self {
+        Self::Stream(end)
+    }
 }
 
 struct Fetched {
@@ -63,8 +75,9 @@ impl StreamSync<'_> {
         }
         loop {
             match self.read_and_write(writer).await {
-                Err(StreamEnd::PositionRefused(reason)) => self.restart(writer, &reason).await?,
-                end => return end,
+                Ok(()) => return Ok(()),
+                Err(PassEnd::Stream(end)) => return Err(end),
+                Err(PassEnd::PositionRefused(reason)) => self.restart(writer, &reason).await?,
             }
         }
     }
@@ -102,7 +115,7 @@ impl StreamSync<'_> {
             .map_err(|error| self.write_end(error))
     }
 
-    async fn read_and_write(&self, writer: &mut Writer) -> Result<(), StreamEnd> {
+    async fn read_and_write(&self, writer: &mut Writer) -> Result<(), PassEnd> {
         let (pages, mut fetched) = mpsc::channel(READ_AHEAD_PAGES);
         let from = writer
             .state
@@ -158,13 +171,13 @@ impl StreamSync<'_> {
         match fetching.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(self.read_end(&error)),
-            Err(join) => Err(StreamEnd::Stop(Stop::Failure {
+            Err(join) => Err(PassEnd::Stream(StreamEnd::Stop(Stop::Failure {
                 error: RunError::new(
                     FailureKind::Transient,
                     format!("reading ended abnormally, which is a fault in Syncline: {join}"),
                 ),
                 retry_after: None,
-            })),
+            }))),
         }
     }
 
@@ -257,8 +270,8 @@ impl StreamSync<'_> {
         }
     }
 
-    /// What a read's end means for the stream or the run.
-    fn read_end(&self, error: &ReadError) -> StreamEnd {
+    /// What a read's end means for the pass, the stream or the run.
+    fn read_end(&self, error: &ReadError) -> PassEnd {
         let run_error = |kind| {
             let failure = error.failure();
             RunError {
@@ -276,7 +289,7 @@ impl StreamSync<'_> {
                 retry_after,
             })
         };
-        match error {
+        let end = match error {
             ReadError::RateLimited {
                 retry_after,
                 failure,
@@ -300,10 +313,11 @@ impl StreamSync<'_> {
             }
             ReadError::Permanent { .. } => StreamEnd::GivenUp(run_error(FailureKind::Permanent)),
             ReadError::PositionRefused { failure } => {
-                StreamEnd::PositionRefused(failure.to_string())
+                return PassEnd::PositionRefused(failure.to_string());
             }
             ReadError::Stopped { .. } | ReadError::Cancelled => StreamEnd::Stop(self.stop()),
-        }
+        };
+        PassEnd::Stream(end)
     }
 }
 

@@ -40,8 +40,6 @@ pub(super) struct Claimer {
     pub(super) database: Database,
     pub(super) leases: Arc<Leases>,
     pub(super) buffer: Buffer,
-    /// Slots that one platform may hold while others have runs ready.
-    pub(super) share: usize,
 }
 
 impl Claimer {
@@ -105,7 +103,7 @@ impl Claimer {
         let mut held = self.leases.held_by_platform();
         let mut claimed = 0;
         // Within the shares first. Whatever is left then is nobody else's.
-        for share in [self.share.min(self.leases.slots()), self.leases.slots()] {
+        for share in [self.leases.share(), self.leases.slots()] {
             let rooms: Vec<(String, i64)> = held
                 .iter()
                 .map(|(platform, count)| (platform.clone(), whole(share.saturating_sub(*count))))

@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use syncline_shared::db::run::ClaimedRun;
+use syncline_shared::run::RetryPolicy;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::attempt::Lease;
 
 /// What an attempt is asked to do before its work is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,11 +41,13 @@ struct Shared {
     asked: Mutex<Option<(Asked, Instant)>>,
     progressed: Mutex<Instant>,
     failures: AtomicI32,
+    policy: Mutex<RetryPolicy>,
 }
 
 /// A lease, as the process keeps it.
 #[derive(Debug)]
 pub(crate) struct Hold {
+    lease: Lease,
     platform: String,
     began: Instant,
     /// When the run's time limit is over, and how long it is.
@@ -68,6 +73,7 @@ impl Hold {
         let left = run.seconds_left.map(|left| left.max(0.0));
         let left = left.and_then(|left| Duration::try_from_secs_f64(left).ok());
         Self {
+            lease: Lease::of(run),
             platform: run.platform.clone(),
             began: now,
             time_over: left
@@ -81,6 +87,7 @@ impl Hold {
                     asked: Mutex::new(None),
                     progressed: Mutex::new(now),
                     failures: AtomicI32::new(run.failures),
+                    policy: Mutex::default(),
                 }),
             },
         }
@@ -119,6 +126,16 @@ impl Hold {
     /// Failures that count against the cap, as of the attempt's last checkpoint.
     pub(super) fn failures(&self) -> i32 {
         self.held.shared.failures.load(Ordering::Relaxed)
+    }
+
+    /// What the run's connection says of retries; the defaults until its attempt has looked it up.
+    pub(super) fn policy(&self) -> RetryPolicy {
+        let policy = &self.held.shared.policy;
+        *policy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn lease(&self) -> Lease {
+        self.lease
     }
 
     pub(super) fn ask(&self, asked: Asked) {
@@ -190,6 +207,15 @@ impl Held {
             .progressed
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Notes what the run's connection says of retries.
+    pub(crate) fn set_policy(&self, policy: RetryPolicy) {
+        *self
+            .shared
+            .policy
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = policy;
     }
 
     /// Notes how many failures count now.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use syncline_shared::config::LeaseConfig;
 use syncline_shared::db::Database;
-use syncline_shared::db::process::{self, ProcessRole};
+use syncline_shared::db::process::{self, Capacity, ProcessRole};
 use syncline_shared::db::run::ClaimedRun;
 use syncline_shared::ids::{ProcessId, RunId};
 use tokio::sync::{Notify, watch};
@@ -27,6 +27,8 @@ pub(crate) type LeaseKey = (RunId, i64);
 pub(crate) struct Leases {
     name: String,
     slots: usize,
+    /// Slots that one platform may hold while others have runs ready.
+    share: usize,
     config: LeaseConfig,
     state: Mutex<State>,
     trusted_until: watch::Sender<Instant>,
@@ -42,10 +44,18 @@ struct State {
 }
 
 impl Leases {
-    pub(crate) fn new(process: ProcessId, name: String, slots: u16, config: LeaseConfig) -> Self {
+    pub(crate) fn new(
+        process: ProcessId,
+        name: String,
+        slots: u16,
+        share: usize,
+        config: LeaseConfig,
+    ) -> Self {
+        let slots = usize::from(slots);
         Self {
             name,
-            slots: usize::from(slots),
+            slots,
+            share: share.min(slots),
             config,
             state: Mutex::new(State {
                 process,
@@ -61,13 +71,16 @@ impl Leases {
     pub(crate) async fn register(&self, database: &Database) -> anyhow::Result<()> {
         let sent = Instant::now();
         let mut db = database.session().await?;
-        let slots = i32::try_from(self.slots).ok();
+        let capacity = Capacity {
+            slots: i32::try_from(self.slots)?,
+            share: i32::try_from(self.share)?,
+        };
         process::register(
             &mut db,
             self.process(),
             ProcessRole::Worker,
             &self.name,
-            slots,
+            Some(capacity),
         )
         .await?;
         db.end().await?;
@@ -90,6 +103,11 @@ impl Leases {
     /// How many runs the process executes at once.
     pub(crate) fn slots(&self) -> usize {
         self.slots
+    }
+
+    /// How many of these one platform may hold while others have runs ready.
+    pub(crate) fn share(&self) -> usize {
+        self.share
     }
 
     /// Time between heartbeats.

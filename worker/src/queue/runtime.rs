@@ -97,7 +97,6 @@ pub(crate) async fn run<H: Handler>(
         database: database.clone(),
         leases: leases.clone(),
         buffer: buffer.clone(),
-        share: config.share,
     };
     let claimer = tokio::spawn(claimer.claim_on(life.clone()));
 

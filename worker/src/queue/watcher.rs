@@ -124,7 +124,7 @@ fn end_stalled(leases: &Leases, stall: Duration) -> Vec<AttemptEnd> {
     let now = Instant::now();
     let trusted = leases.are_trusted();
     let mut ends = Vec::new();
-    leases.for_each(|(id, token), hold| {
+    leases.for_each(|(id, _), hold| {
         if !trusted {
             hold.held().progressed();
             return;
@@ -136,7 +136,9 @@ fn end_stalled(leases: &Leases, stall: Duration) -> Vec<AttemptEnd> {
                 if waited >= LEASE_GIVEN_UP_AFTER && !hold.held().lost.is_cancelled() {
                     tracing::warn!(run.id = %id, "the attempt at run {id} does not end; its lease is given up");
                     hold.lose();
-                    ends.push(stalled(id, token, hold.failures(), idle));
+                    let draw = rand::random();
+                    let failures = hold.failures();
+                    ends.push(stalled(hold.lease(), failures, hold.policy(), idle, draw));
                 }
             }
             _ if let Some(limit) = hold.time_over(now) => {
@@ -168,24 +170,28 @@ async fn within_a_heartbeat<T>(
 mod tests {
     use serde_json::json;
     use syncline_shared::config::LeaseConfig;
-    use syncline_shared::db::run::ClaimedRun;
+    use syncline_shared::db::run::{ClaimedRun, ReleaseTo};
     use syncline_shared::ids::{BusinessId, ConnectionId, ProcessId, RunId};
-    use syncline_shared::run::{Progress, RunKind};
+    use syncline_shared::run::{Outcome, Progress, RetryPolicy, RunKind, WaitReason};
     use uuid::Uuid;
 
     use super::*;
 
-    const STALL: Duration = Duration::from_secs(60);
+    const STALL: Duration = Duration::from_mins(1);
 
     fn leases_with_a_run() -> (Leases, LeaseKey) {
+        leases_with_a_run_that_failed(0)
+    }
+
+    fn leases_with_a_run_that_failed(failures: i32) -> (Leases, LeaseKey) {
         let config = LeaseConfig { lease_seconds: 24 };
         let process = ProcessId::random();
-        let leases = Leases::new(process, "tests".to_owned(), 1, config);
+        let leases = Leases::new(process, "tests".to_owned(), 1, 1, config);
         let run = ClaimedRun {
             id: RunId(Uuid::from_u128(1)),
             token: 1,
             attempt: 1,
-            failures: 0,
+            failures,
             priority: 50,
             schedule_id: None,
             connection_id: ConnectionId(Uuid::from_u128(2)),
@@ -201,6 +207,7 @@ mod tests {
             checkpoint_sequence: 0,
             checkpoint: json!({}),
             progress: sqlx::types::Json(Progress::default()),
+            unreadable: None,
         };
         assert!(leases.enter(&run, process));
         (leases, (run.id, run.token))
@@ -225,6 +232,37 @@ mod tests {
         assert_eq!(given_up_after(&leases, |_| {}).await, Some(75));
         // Once is enough.
         assert!(end_stalled(&leases, STALL).is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_whose_attempts_always_stand_still_ends_at_its_cap() {
+        for (failures, ends) in [(0, false), (1, false), (2, true)] {
+            let (leases, key) = leases_with_a_run_that_failed(failures);
+            leases.ask(key, Asked::Stalled(STALL));
+            leases.for_each(|_, hold| {
+                hold.held().set_policy(RetryPolicy {
+                    max_failures: Some(3),
+                    ..RetryPolicy::default()
+                });
+            });
+            leases.renewed(Instant::now());
+            tokio::time::advance(LEASE_GIVEN_UP_AFTER).await;
+            match end_stalled(&leases, STALL).remove(0) {
+                AttemptEnd::Release(release) => {
+                    assert!(!ends, "after {failures} failures");
+                    assert_eq!(release.failures, failures + 1);
+                    assert!(matches!(
+                        release.to,
+                        ReleaseTo::Wait(WaitReason::Backoff, _)
+                    ));
+                }
+                AttemptEnd::Finish(finish, _) => {
+                    assert!(ends, "after {failures} failures");
+                    assert_eq!(finish.outcome, Outcome::Failed);
+                }
+                AttemptEnd::Lost(..) => panic!("it is told"),
+            }
+        }
     }
 
     #[tokio::test(start_paused = true)]

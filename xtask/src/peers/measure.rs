@@ -70,6 +70,7 @@ fn drain(
     let mut control = Driver::start(command, &url)?;
     control.ask("set-up")?;
     let enqueued = control.ask(&format!("enqueue {jobs}"))?;
+    server.settle()?;
     // All are up, connected, and have answered before the first one may begin.
     let mut workers = Vec::new();
     for _ in 0..processes {

@@ -74,7 +74,9 @@ pub(crate) fn run(arguments: &BenchPeers) -> anyhow::Result<()> {
             });
         }
         if let Some(program) = &ours {
-            add(&mut results, OURS, || ours::measure(program, &mut server));
+            add(&mut results, OURS, || {
+                ours::measure(program, &mut server, arguments.jobs)
+            });
         }
     }
     drop(server);

@@ -35,11 +35,15 @@ pub(super) fn program() -> anyhow::Result<Option<PathBuf>> {
     Ok(Some(program))
 }
 
-pub(super) fn measure(program: &Path, server: &mut Server) -> anyhow::Result<Measured> {
-    progress("syncline: bench queue");
+pub(super) fn measure(program: &Path, server: &mut Server, jobs: u64) -> anyhow::Result<Measured> {
+    progress(&format!("syncline: {jobs} jobs, by bench queue"));
     let url = server.fresh_database()?;
+    let jobs = jobs.to_string();
     let answer = Run::program(program)
         .args(&["bench", "queue", "--json", "-", "--database-url", &url])
+        // One round of what the peers are asked for, no more.
+        .args(&["--rounds", "1", "--history", "0", "--load-seconds", "0"])
+        .args(&["--runs", &jobs])
         .output()?;
     read(&answer)
 }
@@ -57,7 +61,7 @@ fn read(answer: &str) -> anyhow::Result<Measured> {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         settings: "defaults of bench queue".to_owned(),
         keeps_history: Some(true),
-        jobs: None,
+        jobs: answer.pointer("/figures/runs").and_then(Value::as_u64),
         figures,
     })
 }
@@ -69,9 +73,11 @@ mod tests {
     #[test]
     fn the_figures_are_found_by_name() {
         let answer = r#"{"bench": "queue", "ratios": {}, "figures": {"drain_2_per_s": 3, "drain_1_per_s": 2,
-            "enqueue_per_s": 1, "latency_p50_ms": 4.5, "latency_p99_ms": 5}}"#;
+            "enqueue_per_s": 1, "latency_p50_ms": 4.5, "latency_p99_ms": 5, "runs": 1000}}"#;
         let expected = [1.0, 2.0, 3.0, 4.5, 5.0];
-        assert!(read(answer).unwrap().figures.iter().eq(&expected));
+        let measured = read(answer).unwrap();
+        assert!(measured.figures.iter().eq(&expected));
+        assert_eq!(measured.jobs, Some(1000));
         let error = read(r#"{"figures": {}}"#).unwrap_err().to_string();
         assert_eq!(error, "`bench queue` gave no figure enqueue_per_s");
     }

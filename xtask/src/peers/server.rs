@@ -33,4 +33,12 @@ impl Server {
         self.0.say("bench_peers")?;
         self.0.wait(PATIENCE)
     }
+
+    /// Vacuums, analyses and writes out the database: what a backlog's insertion has left undone must not be done while it
+    /// is worked off.
+    pub(super) fn settle(&mut self) -> anyhow::Result<()> {
+        self.0.say("")?;
+        self.0.wait(PATIENCE)?;
+        Ok(())
+    }
 }

@@ -23,24 +23,13 @@ mod world;
 
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
-use syncline_postgres::{Embedded, EmbeddedConfig, StopMode};
 use syncline_shared::config::DatabaseConfig;
 use syncline_shared::db::{self, Database};
 
-use super::{Output, Report, machine, median, rounded};
+use super::{Output, Report, machine, median, rounded, server};
 pub(super) use worker::QueueWorker;
 use world::{Shape, World};
-
-/// Settings of the embedded server: none of them trades durability for speed.
-const SETTINGS: [(&str, &str); 5] = [
-    ("shared_buffers", "1GB"),
-    ("max_wal_size", "16GB"),
-    ("checkpoint_timeout", "30min"),
-    ("synchronous_commit", "on"),
-    ("autovacuum", "on"),
-];
 
 /// See [`super::Bench::Queue`].
 #[derive(Debug, Args)]
@@ -75,22 +64,11 @@ pub(super) struct QueueBench {
 
 impl QueueBench {
     pub(super) async fn run(&self) -> anyhow::Result<()> {
-        if let Some(url) = &self.database_url {
-            return self.run_on(url).await?.print(&self.output);
-        }
-        let folder = tempfile::tempdir().context("no temporary folder could be made")?;
-        let mut config = EmbeddedConfig::new(folder.path().join("postgres"));
-        for (name, value) in SETTINGS {
-            config = config.setting(name, value);
-        }
-        let postgres = Embedded::start(config).await?;
-        let result = async {
-            postgres.ensure_database("bench").await?;
-            self.run_on(&postgres.url("bench")).await
-        };
-        let result = result.await;
-        postgres.stop(StopMode::Fast).await?;
-        result?.print(&self.output)
+        server::with(self.database_url.as_deref(), async |url| {
+            self.run_on(url).await
+        })
+        .await?
+        .print(&self.output)
     }
 
     async fn run_on(&self, url: &str) -> anyhow::Result<Report> {

@@ -12,8 +12,8 @@ use serde_json::Value;
 
 use super::candidates::{Candidate, Question, Target, list_candidates};
 use super::{BatchTarget, LeftOut, NewBatch, create_all};
-use crate::db::{DbConnection, DbResult};
 use crate::db::run::{BatchOfRuns, NewRun, RunTarget, cancel, enqueue_all};
+use crate::db::{DbConnection, DbResult};
 use crate::ids::{BatchId, RunId, ScheduleId};
 use crate::run::{RunKind, RunOrigin, SYNC_QUEUE};
 use crate::schedule::{Overlap, TargetKind, delay};

@@ -48,6 +48,67 @@ pub struct ClaimedRun {
     pub checkpoint: Value,
     /// What has been done so far.
     pub progress: sqlx::types::Json<Progress>,
+    /// What this release cannot read of the row: kind or progress, which are then the defaults. Such a run must not be executed.
+    pub unreadable: Option<String>,
+}
+
+/// A run's row as it is stored. It is read word by word, so that one that cannot be read keeps nobody from the rows beside it.
+struct ClaimedRow {
+    id: RunId,
+    token: i64,
+    attempt: i32,
+    failures: i32,
+    priority: i16,
+    schedule_id: Option<ScheduleId>,
+    connection_id: ConnectionId,
+    business_id: BusinessId,
+    platform: String,
+    kind: String,
+    streams: Option<Vec<String>>,
+    page: Option<i64>,
+    range_from: Option<DateTime<Utc>>,
+    range_to: Option<DateTime<Utc>>,
+    time_limit_seconds: Option<i32>,
+    seconds_left: Option<f64>,
+    checkpoint_sequence: i64,
+    checkpoint: Value,
+    progress: Value,
+}
+
+impl From<ClaimedRow> for ClaimedRun {
+    fn from(row: ClaimedRow) -> Self {
+        let mut problems = Vec::new();
+        let kind = row.kind.parse().unwrap_or_else(|problem| {
+            problems.push(format!("its kind: {problem}"));
+            RunKind::Incremental
+        });
+        let progress = serde_json::from_value(row.progress).unwrap_or_else(|problem| {
+            problems.push(format!("its progress: {problem}"));
+            Progress::default()
+        });
+        Self {
+            id: row.id,
+            token: row.token,
+            attempt: row.attempt,
+            failures: row.failures,
+            priority: row.priority,
+            schedule_id: row.schedule_id,
+            connection_id: row.connection_id,
+            business_id: row.business_id,
+            platform: row.platform,
+            kind,
+            streams: row.streams,
+            page: row.page,
+            range_from: row.range_from,
+            range_to: row.range_to,
+            time_limit_seconds: row.time_limit_seconds,
+            seconds_left: row.seconds_left,
+            checkpoint_sequence: row.checkpoint_sequence,
+            checkpoint: row.checkpoint,
+            progress: sqlx::types::Json(progress),
+            unreadable: (!problems.is_empty()).then(|| problems.join("; ")),
+        }
+    }
 }
 
 /// Who claims, and how much.
@@ -75,8 +136,8 @@ pub async fn claim(db: &mut DbConnection, claim: &Claim<'_>) -> DbResult<Vec<Cla
     //
     // `present` hops along run_claim from platform to platform; `heads` reads the head of each. Rows that another claim holds are
     // passed over, so claims never wait for each other. Rows that are locked but not taken are free again at the commit.
-    Ok(sqlx::query_as!(
-        ClaimedRun,
+    let rows = sqlx::query_as!(
+        ClaimedRow,
         r#"with recursive alive as materialized (
                select id from syncline.process where id = $3 and rescued_at is null for share
            ),
@@ -119,11 +180,10 @@ pub async fn claim(db: &mut DbConnection, claim: &Claim<'_>) -> DbResult<Vec<Cla
            )
            select id as "id: RunId", lease_token as token, attempt, failures, priority,
                   schedule_id as "schedule_id: ScheduleId", connection_id as "connection_id: ConnectionId", business_id as "business_id: BusinessId",
-                  platform, kind as "kind: RunKind", streams, page, range_from, range_to, time_limit_seconds,
+                  platform, kind, streams, page, range_from, range_to, time_limit_seconds,
                   extract(epoch from started_at + make_interval(secs => time_limit_seconds) - syncline.now())::float8
                       as seconds_left,
-                  checkpoint_sequence, checkpoint,
-                  progress as "progress: sqlx::types::Json<Progress>"
+                  checkpoint_sequence, checkpoint, progress
            from taken where exists (select from advanced)
            order by fair_turn, due_at"#,
         claim.queue,
@@ -134,24 +194,25 @@ pub async fn claim(db: &mut DbConnection, claim: &Claim<'_>) -> DbResult<Vec<Cla
         claim.room
     )
     .fetch_all(db)
-    .await?)
+    .await?;
+    Ok(rows.into_iter().map(ClaimedRun::from).collect())
 }
 
 /// All runs that a process holds. Reads the whole table: for a process that has lost the answer to a claim, and for the
 /// rescue of one that has fallen silent.
 pub async fn list_leased(db: &mut DbConnection, process: ProcessId) -> DbResult<Vec<ClaimedRun>> {
-    Ok(sqlx::query_as!(
-        ClaimedRun,
+    let rows = sqlx::query_as!(
+        ClaimedRow,
         r#"select id as "id: RunId", lease_token as token, attempt, failures, priority,
                   schedule_id as "schedule_id: ScheduleId", connection_id as "connection_id: ConnectionId", business_id as "business_id: BusinessId",
-                  platform, kind as "kind: RunKind", streams, page, range_from, range_to, time_limit_seconds,
+                  platform, kind, streams, page, range_from, range_to, time_limit_seconds,
                   extract(epoch from started_at + make_interval(secs => time_limit_seconds) - syncline.now())::float8
                       as seconds_left,
-                  checkpoint_sequence, checkpoint,
-                  progress as "progress: sqlx::types::Json<Progress>"
+                  checkpoint_sequence, checkpoint, progress
            from syncline.run where state = 'running' and lease_process = $1"#,
         process.0
     )
     .fetch_all(db)
-    .await?)
+    .await?;
+    Ok(rows.into_iter().map(ClaimedRun::from).collect())
 }

@@ -34,15 +34,59 @@ pub async fn move_due(db: &mut DbConnection, limit: i64) -> DbResult<(usize, u64
 }
 
 /// Moves runs that no pause holds back any more, a bounded number at a time, as [`move_due`] does.
+///
+/// What rests is passed over by its scope, so a look that finds nothing costs one hop for each pause, however many runs it holds.
 pub async fn free_paused(db: &mut DbConnection, limit: i64) -> DbResult<(usize, u64)> {
+    // Hops along run_paused: past a platform or a business that rests as a whole, else from connection to connection. `offset 0`
+    // keeps runs that still rest from being locked before they are looked at.
     let connections: Vec<Uuid> = sqlx::query_scalar!(
-        "update syncline.run r set state = 'blocked', wait_reason = null, wait_detail = null
+        "with recursive hop as (
+             (select w.platform, w.business_id, w.connection_id from syncline.run w
+              where w.wait_reason = 'pause'
+                and not exists (select from syncline.pause p where p.scope = 'everything')
+              order by w.platform, w.business_id, w.connection_id limit 1)
+             union all
+             select n.platform, n.business_id, n.connection_id
+             from (
+                 select h.platform, h.business_id, h.connection_id,
+                        exists (select from syncline.pause p
+                                where p.scope = 'platform' and p.target = h.platform) as platform_rests,
+                        exists (select from syncline.pause p
+                                where p.scope = 'business' and p.target = h.business_id::text) as business_rests
+                 from hop h) h
+             cross join lateral (
+                 (select w.platform, w.business_id, w.connection_id from syncline.run w
+                  where w.wait_reason = 'pause' and h.platform_rests and w.platform > h.platform
+                  order by w.platform, w.business_id, w.connection_id limit 1)
+                 union all
+                 (select w.platform, w.business_id, w.connection_id from syncline.run w
+                  where w.wait_reason = 'pause' and not h.platform_rests and h.business_rests
+                    and (w.platform, w.business_id) > (h.platform, h.business_id)
+                  order by w.platform, w.business_id, w.connection_id limit 1)
+                 union all
+                 (select w.platform, w.business_id, w.connection_id from syncline.run w
+                  where w.wait_reason = 'pause' and not h.platform_rests and not h.business_rests
+                    and (w.platform, w.business_id, w.connection_id) > (h.platform, h.business_id, h.connection_id)
+                  order by w.platform, w.business_id, w.connection_id limit 1)) n
+         )
+         update syncline.run r set state = 'blocked', wait_reason = null, wait_detail = null
          where r.ctid = any (array(
-             select w.ctid from syncline.run w
-             where w.wait_reason = 'pause'
-               and syncline.pause_note(w.platform, w.business_id, w.connection_id) is null
-             order by w.id limit $1
-             for update skip locked))
+             select w.row_id
+             from (
+                 select h.platform, h.business_id, h.connection_id from hop h
+                 where not exists (
+                     select from syncline.pause p
+                     where p.scope = 'platform' and p.target = h.platform
+                        or p.scope = 'business' and p.target = h.business_id::text
+                        or p.scope = 'connection' and p.target = h.connection_id::text)
+                 offset 0) f
+             cross join lateral (
+                 select w.ctid as row_id from syncline.run w
+                 where w.wait_reason = 'pause' and w.platform = f.platform and w.business_id = f.business_id
+                   and w.connection_id = f.connection_id
+                 limit $1
+                 for update skip locked) w
+             limit $1))
          returning r.connection_id",
         limit
     )

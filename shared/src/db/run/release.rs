@@ -32,7 +32,7 @@ pub struct Release {
 /// Where a run goes that is handed back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReleaseTo {
-    /// Back to its place in the queue.
+    /// Back to its place in the queue: its turn and its due time are what they were.
     Front,
     /// To the end of the queue, in the order of turns: others have waited for its slot.
     Back,
@@ -73,7 +73,8 @@ pub async fn release(db: &mut DbConnection, release: &Release, process_name: &st
                                 when exists (select from urgent) then 'blocked' else 'queued' end,
                    lease_token = r.lease_token + 1, lease_process = null, attempt_started_at = null,
                    wait_reason = $3, wait_detail = case when $3::text is not null then $5 end,
-                   due_at = syncline.now() + make_interval(secs => $4),
+                   due_at = case when $3::text is null and not $10 then r.due_at
+                                 else syncline.now() + make_interval(secs => $4) end,
                    fair_turn = case when $10 then greatest(
                        r.fair_turn, (select coalesce(pg_sequence_last_value('syncline.virtual_turn'), 0)) + r.priority + 1)
                        else r.fair_turn end,

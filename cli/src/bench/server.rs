@@ -1,0 +1,36 @@
+//! The Postgres that is measured on: an embedded one, unless an empty database is named.
+
+use anyhow::Context;
+use syncline_postgres::{Embedded, EmbeddedConfig, StopMode};
+
+/// Settings of the embedded server: none of them trades durability for speed.
+const SETTINGS: [(&str, &str); 5] = [
+    ("shared_buffers", "1GB"),
+    ("max_wal_size", "16GB"),
+    ("checkpoint_timeout", "30min"),
+    ("synchronous_commit", "on"),
+    ("autovacuum", "on"),
+];
+
+/// Measures on the named database, or on an embedded server that is gone afterwards.
+pub(super) async fn with<T>(
+    database_url: Option<&str>,
+    measure: impl AsyncFnOnce(&str) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
+    if let Some(url) = database_url {
+        return measure(url).await;
+    }
+    let folder = tempfile::tempdir().context("no temporary folder could be made")?;
+    let mut config = EmbeddedConfig::new(folder.path().join("postgres"));
+    for (name, value) in SETTINGS {
+        config = config.setting(name, value);
+    }
+    let postgres = Embedded::start(config).await?;
+    let result = async {
+        postgres.ensure_database("bench").await?;
+        measure(&postgres.url("bench")).await
+    };
+    let result = result.await;
+    postgres.stop(StopMode::Fast).await?;
+    result
+}
