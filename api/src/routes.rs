@@ -12,8 +12,8 @@ use crate::error::ApiError;
 use crate::extract::MAX_BODY;
 use crate::facade;
 use crate::handlers::{
-    auth, batches, businesses, cancel, connections, health, pauses, platforms, redrive, retry, runs,
-    scheduler, schedules, tokens,
+    auth, batches, businesses, cancel, connections, health, pauses, platforms, redrive, retry,
+    runs, scheduler, schedules, tokens,
 };
 use crate::observe::observe;
 use crate::pages;

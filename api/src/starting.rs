@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 use syncline_engine::Catalog;
-use syncline_shared::db::batch::{self, BatchView, FannedOut, Order};
 use syncline_shared::db::DbConnection;
+use syncline_shared::db::batch::{self, BatchView, FannedOut, Order};
 use syncline_shared::db::schedule::Schedule;
 use syncline_shared::ids::BatchId;
 use syncline_shared::run::{PRIORITY_MANUAL, RunKind, RunOrigin};
@@ -141,7 +141,8 @@ pub(crate) async fn trigger(
 
 async fn make(db: &mut DbConnection, order: Order<'_>) -> ApiResult<BatchId> {
     let made = batch::fan_out(db, &[order]).await?.pop();
-    let made = made.ok_or_else(|| ApiError::Internal(anyhow::anyhow!("nothing was made of an order")))?;
+    let made =
+        made.ok_or_else(|| ApiError::Internal(anyhow::anyhow!("nothing was made of an order")))?;
     made.batch_id.ok_or_else(|| nothing_started(&made))
 }
 
@@ -165,14 +166,21 @@ fn nothing_started(made: &FannedOut) -> ApiError {
 }
 
 /// The batch when it has ended, or as it is when the time is up or the process drains.
-pub(crate) async fn wait_for(state: &AppState, id: BatchId, wait: Duration) -> ApiResult<BatchView> {
+pub(crate) async fn wait_for(
+    state: &AppState,
+    id: BatchId,
+    wait: Duration,
+) -> ApiResult<BatchView> {
     let deadline = Instant::now() + wait;
     loop {
         let mut db = state.database.session().await?;
         let found = batch::find(&mut db, id).await?;
         drop(db);
         let found = found.ok_or_else(|| {
-            ApiError::NotFound(format!("there is no batch with the id {:?}", id.to_string()))
+            ApiError::NotFound(format!(
+                "there is no batch with the id {:?}",
+                id.to_string()
+            ))
         })?;
         let up = Instant::now() >= deadline || state.life.draining().is_cancelled();
         if found.ended_at.is_some() || up {

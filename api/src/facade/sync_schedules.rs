@@ -6,8 +6,8 @@ use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use syncline_shared::db::schedule::{self, ScheduleFilter};
 use syncline_shared::db;
+use syncline_shared::db::schedule::{self, ScheduleFilter};
 use syncline_shared::schedule::{Trigger, TriggerKind};
 use utoipa::ToSchema;
 
@@ -122,7 +122,10 @@ impl SyncScheduleInput {
         let trigger = match self.frequency.as_deref() {
             Some("hourly") => Some(("preset", json!({"hourly": {"minute": 0}}))),
             Some("daily") => Some(("preset", json!({"daily": "02:00"}))),
-            Some("weekly") => Some(("preset", json!({"weekly": {"days": ["mon"], "at": "02:00"}}))),
+            Some("weekly") => Some((
+                "preset",
+                json!({"weekly": {"days": ["mon"], "at": "02:00"}}),
+            )),
             Some(_) => Some(("trigger", json!("manual"))),
             None => None,
         };
@@ -189,12 +192,12 @@ fn type_of(streams: Option<&[String]>) -> &'static str {
 fn frequency_of(view: &ScheduleView, now: DateTime<Utc>) -> &'static str {
     let between = match (view.trigger, view.every_seconds, &view.cron) {
         (TriggerKind::Interval, Some(seconds), _) => Some(TimeDelta::seconds(seconds)),
-        (TriggerKind::Cron, _, Some(cron)) => Trigger::cron(cron, &view.zone)
-            .ok()
-            .and_then(|trigger| {
+        (TriggerKind::Cron, _, Some(cron)) => {
+            Trigger::cron(cron, &view.zone).ok().and_then(|trigger| {
                 let next = trigger.next_after(now)?;
                 Some(trigger.next_after(next)? - next)
-            }),
+            })
+        }
         _ => None,
     };
     match between {

@@ -67,7 +67,9 @@ pub(crate) struct BatchSummary {
     /// Records of all runs, by what became of them; null until all have ended.
     pub records: Option<Records>,
     /// What became of it, in one line; null until it has ended.
-    #[schema(example = "scheduled sync hourly-posts complete in part: 145/200 posts synced, 5 failures in 120.45s (...)")]
+    #[schema(
+        example = "scheduled sync hourly-posts complete in part: 145/200 posts synced, 5 failures in 120.45s (...)"
+    )]
     pub summary: Option<String>,
     /// When it was enqueued.
     pub created_at: DateTime<Utc>,
@@ -318,7 +320,11 @@ pub(crate) async fn list(
         filter.schedule = Some(id.ok_or_else(|| ApiError::unknown("schedule", &name))?);
     }
     let found = batch::list(&mut db, &filter, page.fetch()).await?;
-    Ok(Json(page.page(found, |batch| batch.id.to_string(), summarize)))
+    Ok(Json(page.page(
+        found,
+        |batch| batch.id.to_string(),
+        summarize,
+    )))
 }
 
 /// Show a batch

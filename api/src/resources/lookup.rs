@@ -149,11 +149,7 @@ async fn resolve_after(
 }
 
 /// Notes that schedules would wait for each other in a circle, with its path: each follows the next.
-pub fn refuse_circle<'a>(
-    path: impl Iterator<Item = &'a str>,
-    pointer: String,
-    notes: &mut Notes,
-) {
+pub fn refuse_circle<'a>(path: impl Iterator<Item = &'a str>, pointer: String, notes: &mut Notes) {
     let path: Vec<&str> = path.collect();
     let detail = format!(
         "the schedules would wait for each other: {}; let one of them have a trigger of its own",

@@ -32,19 +32,62 @@ async fn every_trigger_is_stored_shown_and_said_in_words() {
     let app = App::with_connection().await;
     make(&app, "first", json!({"cron": "@hourly"})).await;
     for (key, when, trigger, words, is_due) in [
-        ("cron", json!({"cron": "30 2 * * 1-5", "zone": "Europe/Berlin"}), "cron", "Weekdays at 02:30, Europe/Berlin", true),
-        ("interval", json!({"every_seconds": 300}), "interval", "Every 5 minutes", true),
-        ("once", json!({"run_at": "2999-01-01T00:00:00Z"}), "once", "Once, at 2999-01-01T00:00:00Z", true),
-        ("after", json!({"after": {"schedule": "first"}}), "after", "After each batch of first that has succeeded", false),
-        ("manual", json!({"trigger": "manual"}), "manual", "Only when asked for", false),
-        ("preset", json!({"preset": {"daily": "02:00"}}), "cron", "Every day at 02:00, UTC", true),
+        (
+            "cron",
+            json!({"cron": "30 2 * * 1-5", "zone": "Europe/Berlin"}),
+            "cron",
+            "Weekdays at 02:30, Europe/Berlin",
+            true,
+        ),
+        (
+            "interval",
+            json!({"every_seconds": 300}),
+            "interval",
+            "Every 5 minutes",
+            true,
+        ),
+        (
+            "once",
+            json!({"run_at": "2999-01-01T00:00:00Z"}),
+            "once",
+            "Once, at 2999-01-01T00:00:00Z",
+            true,
+        ),
+        (
+            "after",
+            json!({"after": {"schedule": "first"}}),
+            "after",
+            "After each batch of first that has succeeded",
+            false,
+        ),
+        (
+            "manual",
+            json!({"trigger": "manual"}),
+            "manual",
+            "Only when asked for",
+            false,
+        ),
+        (
+            "preset",
+            json!({"preset": {"daily": "02:00"}}),
+            "cron",
+            "Every day at 02:00, UTC",
+            true,
+        ),
     ] {
         let made = make(&app, key, when).await;
         let shown = app.get(&format!("{PATH}/{key}")).await.expect(200);
         for view in [&made, &shown] {
-            assert_eq!((&view["trigger"], &view["words"]), (&json!(trigger), &json!(words)), "{view:#}");
+            assert_eq!(
+                (&view["trigger"], &view["words"]),
+                (&json!(trigger), &json!(words)),
+                "{view:#}"
+            );
             assert_eq!(view["next_at"].is_string(), is_due, "{view:#}");
-            assert_eq!((&view["state"], &view["pause"]), (&json!("active"), &Value::Null));
+            assert_eq!(
+                (&view["state"], &view["pause"]),
+                (&json!("active"), &Value::Null)
+            );
         }
     }
 }
@@ -66,7 +109,10 @@ async fn all_policies_come_back_as_they_were_written() {
     // The first moment is not before it starts, and a tick is due within its jitter.
     assert_eq!(&made["next_at"].as_str().unwrap()[..10], "2030-01-01");
     let nothing_said = make(&app, "plain", json!({"every_seconds": 60})).await;
-    assert_eq!(nothing_said["catch_up"], json!({"mode": "latest", "window_seconds": 31_536_000, "cap": 100}));
+    assert_eq!(
+        nothing_said["catch_up"],
+        json!({"mode": "latest", "window_seconds": 31_536_000, "cap": 100})
+    );
     assert_eq!(nothing_said["overlap"], "skip");
 }
 
@@ -81,40 +127,102 @@ async fn a_moment_that_is_over_is_refused() {
 #[tokio::test]
 async fn a_whole_replacement_sets_the_rest_to_defaults_and_keeps_the_key() {
     let app = App::start().await;
-    let made = make(&app, "a", json!({"every_seconds": 60, "priority": 7, "overlap": "queue_all"})).await;
-    let replaced = change(&app, "PUT", "a", json!({"every_seconds": 60, "target": "everything"})).await;
-    assert_eq!((&replaced["priority"], &replaced["overlap"]), (&json!(50), &json!("skip")));
+    let made = make(
+        &app,
+        "a",
+        json!({"every_seconds": 60, "priority": 7, "overlap": "queue_all"}),
+    )
+    .await;
+    let replaced = change(
+        &app,
+        "PUT",
+        "a",
+        json!({"every_seconds": 60, "target": "everything"}),
+    )
+    .await;
+    assert_eq!(
+        (&replaced["priority"], &replaced["overlap"]),
+        (&json!(50), &json!("skip"))
+    );
     // An interval of the same length goes on counting from where it did.
-    assert_eq!((&replaced["anchor"], &replaced["id"]), (&made["anchor"], &made["id"]));
+    assert_eq!(
+        (&replaced["anchor"], &replaced["id"]),
+        (&made["anchor"], &made["id"])
+    );
     let other = json!({"key": "b", "every_seconds": 60, "target": "everything"});
     let path = format!("{PATH}/a");
     let answer = app.ask("operator", "PUT", &path, Some(&other)).await;
     assert_eq!(answer.problems(422), one("/key", "key"));
-    let answer = app.ask("operator", "PUT", &path, Some(&json!({"target": "everything"}))).await;
+    let answer = app
+        .ask(
+            "operator",
+            "PUT",
+            &path,
+            Some(&json!({"target": "everything"})),
+        )
+        .await;
     assert_eq!(answer.problems(422), one("/cron", "required"));
     app.ask("operator", "PUT", "/api/v1/schedules/nobody", Some(&other))
         .await
         .problems(404);
-    app.ask("viewer", "PUT", &path, Some(&other)).await.problems(403);
+    app.ask("viewer", "PUT", &path, Some(&other))
+        .await
+        .problems(403);
 }
 
 #[tokio::test]
 async fn a_change_touches_only_what_it_names() {
     let app = App::with_connection().await;
-    make(&app, "a", json!({"cron": "0 2 * * *", "zone": "Europe/Berlin", "priority": 7, "max_runs": 3})).await;
-    let changed = change(&app, "PATCH", "a", json!({"overlap": "queue_one", "max_runs": null})).await;
+    make(
+        &app,
+        "a",
+        json!({"cron": "0 2 * * *", "zone": "Europe/Berlin", "priority": 7, "max_runs": 3}),
+    )
+    .await;
+    let changed = change(
+        &app,
+        "PATCH",
+        "a",
+        json!({"overlap": "queue_one", "max_runs": null}),
+    )
+    .await;
     assert_eq!(
-        (&changed["cron"], &changed["priority"], &changed["overlap"], &changed["max_runs"]),
-        (&json!("0 2 * * *"), &json!(7), &json!("queue_one"), &Value::Null)
+        (
+            &changed["cron"],
+            &changed["priority"],
+            &changed["overlap"],
+            &changed["max_runs"]
+        ),
+        (
+            &json!("0 2 * * *"),
+            &json!(7),
+            &json!("queue_one"),
+            &Value::Null
+        )
     );
     // Another trigger takes the place of the one before.
     let changed = change(&app, "PATCH", "a", json!({"every_seconds": 900})).await;
-    assert_eq!((&changed["cron"], &changed["trigger"]), (&Value::Null, &json!("interval")));
+    assert_eq!(
+        (&changed["cron"], &changed["trigger"]),
+        (&Value::Null, &json!("interval"))
+    );
     assert_eq!(changed["zone"], "Europe/Berlin");
     let changed = change(&app, "PATCH", "a", json!({"trigger": "manual"})).await;
-    assert_eq!((&changed["trigger"], &changed["next_at"]), (&json!("manual"), &Value::Null));
-    let changed = change(&app, "PATCH", "a", json!({"target": {"connection": "acme-shop"}, "enabled": false})).await;
-    assert_eq!((&changed["target"], &changed["state"]), (&json!({"connection": "acme-shop"}), &json!("paused")));
+    assert_eq!(
+        (&changed["trigger"], &changed["next_at"]),
+        (&json!("manual"), &Value::Null)
+    );
+    let changed = change(
+        &app,
+        "PATCH",
+        "a",
+        json!({"target": {"connection": "acme-shop"}, "enabled": false}),
+    )
+    .await;
+    assert_eq!(
+        (&changed["target"], &changed["state"]),
+        (&json!({"connection": "acme-shop"}), &json!("paused"))
+    );
 
     let path = format!("{PATH}/a");
     let bad = json!({"cron": "61 * * * *", "colour": "red"});
@@ -134,7 +242,10 @@ async fn what_is_due_already_stays_due_when_the_trigger_stays() {
     let changed = change(&app, "PATCH", "a", json!({"priority": 1})).await;
     assert_eq!(changed["next_at"], "2026-01-01T02:00:00Z");
     let changed = change(&app, "PATCH", "a", json!({"cron": "0 3 * * *"})).await;
-    assert!(changed["next_at"].as_str().unwrap() > "2026-01-02", "{changed:#}");
+    assert!(
+        changed["next_at"].as_str().unwrap() > "2026-01-02",
+        "{changed:#}"
+    );
 }
 
 #[tokio::test]
@@ -144,20 +255,43 @@ async fn a_paused_schedule_says_who_since_when_and_why() {
     let path = format!("{PATH}/a");
     let note = json!({"note": "stocktaking"});
     let paused = app.post(&format!("{path}/pause"), &note).await.expect(200);
-    assert_eq!((&paused["state"], &paused["next_at"]), (&json!("paused"), &Value::Null));
     assert_eq!(
-        (&paused["pause"]["cause"], &paused["pause"]["paused_by"], &paused["pause"]["note"]),
+        (&paused["state"], &paused["next_at"]),
+        (&json!("paused"), &Value::Null)
+    );
+    assert_eq!(
+        (
+            &paused["pause"]["cause"],
+            &paused["pause"]["paused_by"],
+            &paused["pause"]["note"]
+        ),
         (&json!("person"), &json!("operator"), &json!("stocktaking"))
     );
     // A change of the configuration does not wake it.
-    assert_eq!(change(&app, "PATCH", "a", json!({"priority": 1})).await["next_at"], Value::Null);
-    let resumed = app.post(&format!("{path}/resume"), &json!({})).await.expect(200);
-    assert_eq!((&resumed["state"], &resumed["pause"]), (&json!("active"), &Value::Null));
+    assert_eq!(
+        change(&app, "PATCH", "a", json!({"priority": 1})).await["next_at"],
+        Value::Null
+    );
+    let resumed = app
+        .post(&format!("{path}/resume"), &json!({}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&resumed["state"], &resumed["pause"]),
+        (&json!("active"), &Value::Null)
+    );
     assert!(resumed["next_at"].is_string());
-    let again = app.post(&format!("{path}/resume"), &json!({})).await.expect(200);
+    let again = app
+        .post(&format!("{path}/resume"), &json!({}))
+        .await
+        .expect(200);
     assert_eq!(again["next_at"], resumed["next_at"]);
-    app.ask("viewer", "POST", &format!("{path}/pause"), None).await.problems(403);
-    app.post(&format!("{PATH}/nobody/pause"), &json!({})).await.problems(404);
+    app.ask("viewer", "POST", &format!("{path}/pause"), None)
+        .await
+        .problems(403);
+    app.post(&format!("{PATH}/nobody/pause"), &json!({}))
+        .await
+        .problems(404);
 }
 
 #[tokio::test]
@@ -165,10 +299,20 @@ async fn circles_are_refused_with_their_path() {
     let app = App::start().await;
     make(&app, "a", json!({"every_seconds": 60})).await;
     make(&app, "b", json!({"after": {"schedule": "a"}})).await;
-    make(&app, "c", json!({"after": {"schedule": "b", "when": "ended"}})).await;
-    for (followed, path) in [("c", "a follows c follows b follows a"), ("a", "a follows a")] {
+    make(
+        &app,
+        "c",
+        json!({"after": {"schedule": "b", "when": "ended"}}),
+    )
+    .await;
+    for (followed, path) in [
+        ("c", "a follows c follows b follows a"),
+        ("a", "a follows a"),
+    ] {
         let body = json!({"after": {"schedule": followed}});
-        let answer = app.ask("operator", "PATCH", &format!("{PATH}/a"), Some(&body)).await;
+        let answer = app
+            .ask("operator", "PATCH", &format!("{PATH}/a"), Some(&body))
+            .await;
         assert_eq!(answer.problems(422), one("/after/schedule", "circle"));
         assert!(answer.text.contains(path), "{}", answer.text);
     }
@@ -184,15 +328,25 @@ async fn two_halves_of_a_circle_that_come_at_once_do_not_close_it() {
         make(&app, "a", json!({"every_seconds": 60})).await;
         make(&app, "b", json!({"every_seconds": 60})).await;
         let half = |one: &str, other: &str| {
-            let (path, body) = (format!("{PATH}/{one}"), json!({"after": {"schedule": other}}));
+            let (path, body) = (
+                format!("{PATH}/{one}"),
+                json!({"after": {"schedule": other}}),
+            );
             let app = &app;
-            async move { app.ask("operator", "PATCH", &path, Some(&body)).await.status.as_u16() }
+            async move {
+                app.ask("operator", "PATCH", &path, Some(&body))
+                    .await
+                    .status
+                    .as_u16()
+            }
         };
         let (one, other) = tokio::join!(half("a", "b"), half("b", "a"));
         let mut both = [one, other];
         both.sort_unstable();
         assert_eq!(both, [200, 422]);
-        app.ask("operator", "DELETE", &format!("{PATH}?all=true"), None).await.expect(200);
+        app.ask("operator", "DELETE", &format!("{PATH}?all=true"), None)
+            .await
+            .expect(200);
     }
 }
 
@@ -203,7 +357,10 @@ async fn what_others_follow_is_not_deleted() {
     for key in ["b", "c"] {
         make(&app, key, json!({"after": {"schedule": "a"}})).await;
     }
-    let delete = async |key: &str| app.ask("operator", "DELETE", &format!("{PATH}/{key}"), None).await;
+    let delete = async |key: &str| {
+        app.ask("operator", "DELETE", &format!("{PATH}/{key}"), None)
+            .await
+    };
     let refused = delete("a").await;
     assert_eq!(refused.problems(409), one("", "followed"));
     assert!(refused.text.contains("b, c"), "{}", refused.text);
@@ -218,8 +375,13 @@ async fn all_schedules_are_deleted_only_when_that_is_said() {
     let app = App::start().await;
     make(&app, "a", json!({"every_seconds": 60})).await;
     make(&app, "b", json!({"after": {"schedule": "a"}})).await;
-    app.ask("operator", "DELETE", PATH, None).await.problems(400);
-    let deleted = app.ask("operator", "DELETE", &format!("{PATH}?all=true"), None).await.expect(200);
+    app.ask("operator", "DELETE", PATH, None)
+        .await
+        .problems(400);
+    let deleted = app
+        .ask("operator", "DELETE", &format!("{PATH}?all=true"), None)
+        .await
+        .expect(200);
     assert_eq!(deleted, json!({"deleted": 2}));
     assert_eq!(app.get(PATH).await.expect(200)["data"], json!([]));
 }
@@ -227,13 +389,30 @@ async fn all_schedules_are_deleted_only_when_that_is_said() {
 #[tokio::test]
 async fn the_list_is_filtered_by_business_platform_state_and_text() {
     let app = App::with_connection().await;
-    app.post("/api/v1/businesses", &json!({"key": "beta"})).await.expect(201);
+    app.post("/api/v1/businesses", &json!({"key": "beta"}))
+        .await
+        .expect(201);
     let mut other = connection("beta-shop");
     other["business"] = json!("beta");
     app.post("/api/v1/connections", &other).await.expect(201);
-    make(&app, "acme-one", json!({"every_seconds": 60, "target": {"connection": "acme-shop"}, "name": "100 % Acme"})).await;
-    make(&app, "beta-all", json!({"every_seconds": 60, "target": {"business": "beta"}})).await;
-    make(&app, "shop-all", json!({"every_seconds": 60, "target": {"platform": "shop"}})).await;
+    make(
+        &app,
+        "acme-one",
+        json!({"every_seconds": 60, "target": {"connection": "acme-shop"}, "name": "100 % Acme"}),
+    )
+    .await;
+    make(
+        &app,
+        "beta-all",
+        json!({"every_seconds": 60, "target": {"business": "beta"}}),
+    )
+    .await;
+    make(
+        &app,
+        "shop-all",
+        json!({"every_seconds": 60, "target": {"platform": "shop"}}),
+    )
+    .await;
     make(&app, "off", json!({"every_seconds": 60, "enabled": false})).await;
     make(&app, "failing", json!({"every_seconds": 60})).await;
     sqlx::query(
@@ -243,7 +422,9 @@ async fn the_list_is_filtered_by_business_platform_state_and_text() {
     .execute(&app.pool)
     .await
     .unwrap();
-    app.post(&format!("{PATH}/beta-all/trigger"), &json!({})).await.expect(202);
+    app.post(&format!("{PATH}/beta-all/trigger"), &json!({}))
+        .await
+        .expect(202);
     for (query, expected) in [
         ("business=acme", vec!["acme-one"]),
         ("business=beta", vec!["beta-all"]),
@@ -258,43 +439,91 @@ async fn the_list_is_filtered_by_business_platform_state_and_text() {
     ] {
         let found = app.get(&format!("{PATH}?{query}")).await.expect(200);
         let found = found["data"].as_array().unwrap();
-        let keys: Vec<_> = found.iter().map(|schedule| schedule["key"].as_str().unwrap()).collect();
+        let keys: Vec<_> = found
+            .iter()
+            .map(|schedule| schedule["key"].as_str().unwrap())
+            .collect();
         assert_eq!(keys, expected, "{query}");
         // What the filter takes for a state is what is shown.
         if let Some(states) = query.strip_prefix("state=") {
-            assert!(found.iter().all(|schedule| states.contains(schedule["state"].as_str().unwrap())), "{query}");
+            assert!(
+                found
+                    .iter()
+                    .all(|schedule| states.contains(schedule["state"].as_str().unwrap())),
+                "{query}"
+            );
         }
     }
     app.get(&format!("{PATH}?state=odd")).await.problems(400);
-    app.get(&format!("{PATH}?business=nobody")).await.problems(404);
+    app.get(&format!("{PATH}?business=nobody"))
+        .await
+        .problems(404);
 }
 
 #[tokio::test]
 async fn a_trigger_makes_a_batch_and_no_tick() {
     let app = App::with_connection().await;
-    let made = make(&app, "a", json!({"every_seconds": 3600, "target": {"connection": "acme-shop"}})).await;
+    let made = make(
+        &app,
+        "a",
+        json!({"every_seconds": 3600, "target": {"connection": "acme-shop"}}),
+    )
+    .await;
     let path = format!("{PATH}/a/trigger");
-    let answer = app.post(&path, &json!({"streams": ["orders"], "kind": "full"})).await;
+    let answer = app
+        .post(&path, &json!({"streams": ["orders"], "kind": "full"}))
+        .await;
     let batch = answer.expect(202);
-    assert_eq!(answer.header("location"), format!("/api/v1/batches/{}", batch["id"].as_str().unwrap()));
     assert_eq!(
-        (&batch["origin"], &batch["requested_by"], &batch["schedule"]["key"], &batch["runs"]),
+        answer.header("location"),
+        format!("/api/v1/batches/{}", batch["id"].as_str().unwrap())
+    );
+    assert_eq!(
+        (
+            &batch["origin"],
+            &batch["requested_by"],
+            &batch["schedule"]["key"],
+            &batch["runs"]
+        ),
         (&json!("manual"), &json!("operator"), &json!("a"), &json!(1))
     );
-    assert_eq!((&batch["streams"], &batch["kind"]), (&json!(["orders"]), &json!("full")));
+    assert_eq!(
+        (&batch["streams"], &batch["kind"]),
+        (&json!(["orders"]), &json!("full"))
+    );
     assert_eq!(batch["counts"]["waiting"], 1);
     let shown = app.get(&format!("{PATH}/a")).await.expect(200);
-    assert_eq!((&shown["state"], &shown["ticks"]), (&json!("running"), &json!([])));
-    assert_eq!((&shown["next_at"], &shown["last_batch"]["status"]), (&made["next_at"], &json!("running")));
+    assert_eq!(
+        (&shown["state"], &shown["ticks"]),
+        (&json!("running"), &json!([]))
+    );
+    assert_eq!(
+        (&shown["next_at"], &shown["last_batch"]["status"]),
+        (&made["next_at"], &json!("running"))
+    );
 
     // Its overlap policy is to skip; the request may say otherwise.
     let refused = app.post(&path, &json!({})).await;
     assert_eq!(refused.problems(409), one("", "nothing-started"));
-    assert!(refused.text.contains("acme-shop: its run of an earlier tick is unfinished"), "{}", refused.text);
-    app.post(&path, &json!({"overlap": "queue_all"})).await.expect(202);
-    let problems = app.post(&path, &json!({"streams": ["carts"], "overlap": "both"})).await.problems(422);
+    assert!(
+        refused
+            .text
+            .contains("acme-shop: its run of an earlier tick is unfinished"),
+        "{}",
+        refused.text
+    );
+    app.post(&path, &json!({"overlap": "queue_all"}))
+        .await
+        .expect(202);
+    let problems = app
+        .post(&path, &json!({"streams": ["carts"], "overlap": "both"}))
+        .await
+        .problems(422);
     assert_eq!(problems, one("/overlap", "unknown-value"));
-    let problems = app.post(&path, &json!({"streams": ["carts"]})).await.problems(422);
+    let problems = app
+        .post(&path, &json!({"streams": ["carts"]}))
+        .await
+        .problems(422);
     assert_eq!(problems, one("/streams/0", "unknown-stream"));
     app.ask("viewer", "POST", &path, None).await.problems(403);
 }
@@ -302,13 +531,29 @@ async fn a_trigger_makes_a_batch_and_no_tick() {
 #[tokio::test]
 async fn a_schedule_that_rests_can_be_triggered() {
     let app = App::with_connection().await;
-    make(&app, "a", json!({"trigger": "manual", "enabled": false, "streams": ["products"], "page": 2})).await;
-    app.post(&format!("{PATH}/a/pause"), &json!({})).await.expect(200);
-    let batch = app.post(&format!("{PATH}/a/trigger"), &json!({})).await.expect(202);
-    assert_eq!((&batch["kind"], &batch["target"]), (&json!("page"), &json!("everything")));
+    make(
+        &app,
+        "a",
+        json!({"trigger": "manual", "enabled": false, "streams": ["products"], "page": 2}),
+    )
+    .await;
+    app.post(&format!("{PATH}/a/pause"), &json!({}))
+        .await
+        .expect(200);
+    let batch = app
+        .post(&format!("{PATH}/a/trigger"), &json!({}))
+        .await
+        .expect(202);
+    assert_eq!(
+        (&batch["kind"], &batch["target"]),
+        (&json!("page"), &json!("everything"))
+    );
     let run = claim_one(&app).await;
     end(&app, &run, Outcome::Succeeded, None).await;
-    assert_eq!(app.get(&format!("{PATH}/a")).await.expect(200)["state"], "paused");
+    assert_eq!(
+        app.get(&format!("{PATH}/a")).await.expect(200)["state"],
+        "paused"
+    );
 }
 
 #[tokio::test]
@@ -316,13 +561,18 @@ async fn how_the_last_batches_went_is_told() {
     let app = App::with_connection().await;
     make(&app, "a", json!({"trigger": "manual"})).await;
     for outcome in [Outcome::Succeeded, Outcome::Failed, Outcome::Succeeded] {
-        app.post(&format!("{PATH}/a/trigger"), &json!({})).await.expect(202);
+        app.post(&format!("{PATH}/a/trigger"), &json!({}))
+            .await
+            .expect(202);
         let run = claim_one(&app).await;
         end(&app, &run, outcome, None).await;
-        crate::work::close_batches(&app).await;
+        crate::batches::close_batches(&app).await;
     }
     let shown = app.get(&format!("{PATH}/a")).await.expect(200);
-    assert_eq!((&shown["success"]["succeeded"], &shown["success"]["ended"]), (&json!(2), &json!(3)));
+    assert_eq!(
+        (&shown["success"]["succeeded"], &shown["success"]["ended"]),
+        (&json!(2), &json!(3))
+    );
     assert_eq!(shown["last_batch"]["status"], "succeeded");
     assert_eq!(shown["unfinished_runs"], 0);
 }
@@ -330,17 +580,45 @@ async fn how_the_last_batches_went_is_told() {
 #[tokio::test]
 async fn a_preview_of_a_schedule_has_jitter_local_times_and_ends_with_it() {
     let app = App::start().await;
-    make(&app, "a", json!({"cron": "0 2 * * *", "zone": "Europe/Berlin", "jitter_seconds": 600, "max_runs": 2})).await;
+    make(
+        &app,
+        "a",
+        json!({"cron": "0 2 * * *", "zone": "Europe/Berlin", "jitter_seconds": 600, "max_runs": 2}),
+    )
+    .await;
     let shown = app.get(&format!("{PATH}/a")).await.expect(200);
-    let preview = app.get(&format!("{PATH}/a/preview?count=4")).await.expect(200);
+    let preview = app
+        .get(&format!("{PATH}/a/preview?count=4"))
+        .await
+        .expect(200);
     let ticks = preview["ticks"].as_array().unwrap();
     assert_eq!(ticks.len(), 2);
     // The preview is what fires.
-    assert_eq!((&ticks[0]["at"], &ticks[0]["due_at"]), (&shown["next_at"], &shown["due_at"]));
-    assert!(ticks[0]["local"].as_str().unwrap().contains("T02:00:00+0"), "{preview:#}");
-    let unsaved = json!({"cron": "0 2 * * *", "jitter_seconds": 600, "end_at": "2999-01-01T00:00:00Z"});
-    let preview = app.post(&format!("{PATH}/preview"), &unsaved).await.expect(200);
-    assert_eq!((preview["ticks"].as_array().unwrap().len(), &preview["ticks"][0]["due_at"]), (5, &Value::Null));
-    app.get(&format!("{PATH}/a/preview?count=101")).await.problems(400);
-    app.get(&format!("{PATH}/nobody/preview")).await.problems(404);
+    assert_eq!(
+        (&ticks[0]["at"], &ticks[0]["due_at"]),
+        (&shown["next_at"], &shown["due_at"])
+    );
+    assert!(
+        ticks[0]["local"].as_str().unwrap().contains("T02:00:00+0"),
+        "{preview:#}"
+    );
+    let unsaved =
+        json!({"cron": "0 2 * * *", "jitter_seconds": 600, "end_at": "2999-01-01T00:00:00Z"});
+    let preview = app
+        .post(&format!("{PATH}/preview"), &unsaved)
+        .await
+        .expect(200);
+    assert_eq!(
+        (
+            preview["ticks"].as_array().unwrap().len(),
+            &preview["ticks"][0]["due_at"]
+        ),
+        (5, &Value::Null)
+    );
+    app.get(&format!("{PATH}/a/preview?count=101"))
+        .await
+        .problems(400);
+    app.get(&format!("{PATH}/nobody/preview"))
+        .await
+        .problems(404);
 }

@@ -1,7 +1,6 @@
 //! Stands in for a worker: takes runs and ends them.
 
 use serde_json::Value;
-use syncline_shared::db::batch::close_ended;
 use syncline_shared::db::process::{Capacity, ProcessRole, register};
 use syncline_shared::db::run::{Claim, ClaimedRun, Finish, claim, finish};
 use syncline_shared::ids::ProcessId;
@@ -67,11 +66,4 @@ pub(crate) async fn end(app: &App, run: &ClaimedRun, outcome: Outcome, error: Op
     };
     let mut db = app.database.session().await.unwrap();
     assert_eq!(finish(&mut db, &[end], "w:1").await.unwrap(), [run.id]);
-}
-
-/// Closes the batches whose runs have all ended, as a scheduler does.
-pub(crate) async fn close_batches(app: &App) {
-    let mut db = app.database.begin().await.unwrap();
-    close_ended(&mut db, None, 100).await.unwrap();
-    db.commit().await.unwrap();
 }

@@ -197,7 +197,14 @@ async fn trigger_once(
         }
         None => found.platform.clone(),
     };
-    check_streams_of(streams, kind, platform.as_deref(), &state.catalog, "", &mut notes);
+    check_streams_of(
+        streams,
+        kind,
+        platform.as_deref(),
+        &state.catalog,
+        "",
+        &mut notes,
+    );
     accept(notes)?;
     let batch = trigger(db, &found, asked, &caller.name).await?;
     repeat

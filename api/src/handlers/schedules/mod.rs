@@ -258,7 +258,8 @@ async fn change_locked(
             notes.refuse("/key", "key", detail);
         }
         refuse_past(input, Some(&stored), now, &mut notes);
-        resolved = resolve_schedule(db, input, Some(&stored), &state.catalog, "", &mut notes).await?;
+        resolved =
+            resolve_schedule(db, input, Some(&stored), &state.catalog, "", &mut notes).await?;
     }
     accept(notes)?;
     let (Some(input), Some(resolved)) = (input, resolved) else {
@@ -280,7 +281,9 @@ fn refuse_past(
     if let Some(at) = input.when.run_at.filter(|at| *at <= now)
         && before != Some(at)
     {
-        let detail = format!("{at} is over, so it would never run; name a later instant, or trigger it by hand");
+        let detail = format!(
+            "{at} is over, so it would never run; name a later instant, or trigger it by hand"
+        );
         notes.refuse("/run_at", "past", detail);
     }
 }

@@ -96,7 +96,8 @@ pub(crate) async fn create(
     let mut db = state.database.session().await?;
     let now = db::now(&mut db).await?;
     let anchor = when.anchor_at(now).unwrap_or(now);
-    let internal = |error: syncline_shared::schedule::TriggerError| ApiError::Internal(error.into());
+    let internal =
+        |error: syncline_shared::schedule::TriggerError| ApiError::Internal(error.into());
     let trigger = when.trigger(anchor).map_err(internal)?;
     let zone = parse_zone(&when.zone).map_err(internal)?;
     let plan = Plan {
@@ -105,7 +106,10 @@ pub(crate) async fn create(
         policy: &policy,
     };
     let words = match &when.after {
-        Some(after) => format!("After each batch of {} that has {}", after.schedule, after.when),
+        Some(after) => format!(
+            "After each batch of {} that has {}",
+            after.schedule, after.when
+        ),
         None => trigger.describe(),
     };
     let fires = plan.preview(now, count, 0);
@@ -273,7 +277,9 @@ mod tests {
             found[0],
             (
                 "2026-10-25T02:30:00+02:00".to_owned(),
-                Some("the clocks go back: 02:30 comes twice, and this is the first time".to_owned())
+                Some(
+                    "the clocks go back: 02:30 comes twice, and this is the first time".to_owned()
+                )
             )
         );
         assert!(found[1].0.starts_with("2026-10-26T02:30:00"), "{found:?}");

@@ -89,7 +89,11 @@ pub(crate) async fn list(
         match DateTime::parse_from_rfc3339(after) {
             Ok(position) => {
                 let position = position.to_utc();
-                filter.before = Some(filter.before.map_or(position, |before| before.min(position)));
+                filter.before = Some(
+                    filter
+                        .before
+                        .map_or(position, |before| before.min(position)),
+                );
             }
             Err(_) => params.refuse(FieldProblem::new(
                 "cursor",
@@ -102,8 +106,7 @@ pub(crate) async fn list(
     let mut db = state.database.session().await?;
     let found = super::find(&mut db, &id).await?;
     let ticks = tick::list(&mut db, found.id, &filter, page.fetch()).await?;
-    let position =
-        |tick: &Tick| tick.nominal_at.to_rfc3339_opts(SecondsFormat::Micros, true);
+    let position = |tick: &Tick| tick.nominal_at.to_rfc3339_opts(SecondsFormat::Micros, true);
     Ok(Json(page.page(ticks, position, TickView::from)))
 }
 
@@ -142,7 +145,9 @@ pub(crate) async fn show(
     let surroundings = Surroundings::of(&found, at);
     let answer = match &covering {
         Some(tick) => {
-            let outcome = batch.as_ref().map(|batch| batch.outcome.map(|end| end.as_str()));
+            let outcome = batch
+                .as_ref()
+                .map(|batch| batch.outcome.map(|end| end.as_str()));
             tell(tick, outcome)
         }
         None => explain(&found, &surroundings, at, now),
@@ -150,7 +155,9 @@ pub(crate) async fn show(
     Ok(Json(TickAnswer {
         at,
         local: at.with_timezone(&zone).to_rfc3339(),
-        happened: covering.as_ref().is_some_and(|tick| tick.batch_id.is_some()),
+        happened: covering
+            .as_ref()
+            .is_some_and(|tick| tick.batch_id.is_some()),
         answer,
         is_moment: surroundings.is_moment,
         moment_before: surroundings.before,
@@ -165,7 +172,12 @@ fn read_instant(text: &str, zone: Tz) -> ApiResult<DateTime<Utc>> {
     if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
         return Ok(instant.to_utc().trunc_subsecs(6));
     }
-    let forms = ["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S"];
+    let forms = [
+        "%Y-%m-%dT%H:%M",
+        "%Y-%m-%dT%H:%M:%S",
+        "%Y-%m-%d %H:%M",
+        "%Y-%m-%d %H:%M:%S",
+    ];
     let local = forms
         .iter()
         .find_map(|form| NaiveDateTime::parse_from_str(text, form).ok())
@@ -214,14 +226,18 @@ impl Surroundings {
                     |end| trigger.last_at_or_before(end),
                 )
                 .filter(|moment| starts.is_none_or(|start| *moment >= start)),
-            after: trigger.next_after(at).and_then(|next| plan.moment_from(next)),
+            after: trigger
+                .next_after(at)
+                .and_then(|next| plan.moment_from(next)),
         }
     }
 }
 
 /// What became of a tick, in words.
 fn tell(tick: &Tick, batch: Option<Option<&str>>) -> String {
-    let late = (tick.decided_at - tick.nominal_at).as_seconds_f64().max(0.0);
+    let late = (tick.decided_at - tick.nominal_at)
+        .as_seconds_f64()
+        .max(0.0);
     let reason = tick.reason.as_deref().unwrap_or("no reason was noted");
     let batch = match batch {
         Some(Some(outcome)) => format!("its batch ended as {outcome}"),
@@ -230,7 +246,9 @@ fn tell(tick: &Tick, batch: Option<Option<&str>>) -> String {
     };
     match tick.outcome {
         TickOutcome::Fired => format!("Yes: it fired {late:.1} s after its time; {batch}."),
-        TickOutcome::Late => format!("Yes, but late: it fired {late:.0} s after its time; {batch}."),
+        TickOutcome::Late => {
+            format!("Yes, but late: it fired {late:.0} s after its time; {batch}.")
+        }
         TickOutcome::Coalesced => format!("Not by itself: {reason}."),
         TickOutcome::Skipped => format!("No: it was skipped; {reason}."),
         TickOutcome::Missed => format!("No: it was missed; {reason}."),
@@ -245,7 +263,10 @@ fn explain(
     now: DateTime<Utc>,
 ) -> String {
     let moment = |at: Option<DateTime<Utc>>| {
-        at.map_or_else(|| "none".to_owned(), |at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        at.map_or_else(
+            || "none".to_owned(),
+            |at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true),
+        )
     };
     if !around.is_moment {
         return format!(
@@ -265,7 +286,10 @@ fn explain(
     {
         let note = schedule.pause_note.as_deref();
         let note = note.map_or_else(String::new, |note| format!(": {note}"));
-        return format!("No: the schedule is paused by {by} since {}{note}.", moment(Some(since)));
+        return format!(
+            "No: the schedule is paused by {by} since {}{note}.",
+            moment(Some(since))
+        );
     }
     if let Some(problem) = &schedule.problem {
         return format!("No: the schedule cannot be scheduled; {problem}.");
@@ -289,11 +313,18 @@ mod tests {
         let zone: Tz = "Europe/Berlin".parse().expect("a zone");
         let read = |text: &str| read_instant(text, zone).map(|at| at.to_rfc3339()).ok();
         let three = Some("2026-08-01T01:00:00+00:00".to_owned());
-        for text in ["2026-08-01T03:00", "2026-08-01 03:00:00", "2026-08-01T03:00:00+02:00"] {
+        for text in [
+            "2026-08-01T03:00",
+            "2026-08-01 03:00:00",
+            "2026-08-01T03:00:00+02:00",
+        ] {
             assert_eq!(read(text), three, "{text}");
         }
         // The first of two.
-        assert_eq!(read("2026-10-25T02:30"), Some("2026-10-25T00:30:00+00:00".to_owned()));
+        assert_eq!(
+            read("2026-10-25T02:30"),
+            Some("2026-10-25T00:30:00+00:00".to_owned())
+        );
         for bad in ["2026-03-29T02:30", "yesterday", "2026-13-01T00:00"] {
             assert_eq!(read(bad), None, "{bad}");
         }

@@ -228,10 +228,9 @@ pub(crate) fn words_of(schedule: &Schedule) -> String {
             };
             format!("After each batch of {key} {which}")
         }
-        _ => schedule.trigger().map_or_else(
-            |problem| problem.to_string(),
-            |trigger| trigger.describe(),
-        ),
+        _ => schedule
+            .trigger()
+            .map_or_else(|problem| problem.to_string(), |trigger| trigger.describe()),
     }
 }
 

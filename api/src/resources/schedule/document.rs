@@ -9,13 +9,21 @@ use super::{PolicyView, Resolved, ScheduleInput, written_target};
 use crate::resources::retry::RetryView;
 
 /// The fields that choose a trigger: a change that gives one of them replaces what was chosen before.
-const TRIGGER: [&str; 6] = ["trigger", "cron", "every_seconds", "run_at", "after", "preset"];
+const TRIGGER: [&str; 6] = [
+    "trigger",
+    "cron",
+    "every_seconds",
+    "run_at",
+    "after",
+    "preset",
+];
 
 /// A stored schedule as people write it. It can be read again, as far as what it names still exists.
 pub fn stored_document(stored: &Schedule) -> Value {
-    let after = stored.after_key.as_ref().map(|key| {
-        json!({"schedule": key, "when": stored.after_outcome})
-    });
+    let after = stored
+        .after_key
+        .as_ref()
+        .map(|key| json!({"schedule": key, "when": stored.after_outcome}));
     document(
         json!({
             "key": stored.key, "name": stored.name, "trigger": stored.trigger, "cron": stored.cron, "zone": stored.zone,
@@ -117,13 +125,17 @@ mod tests {
     #[test]
     fn null_takes_away_and_objects_are_merged() {
         let mut document = json!({"a": 1, "b": {"c": 2, "d": 3}, "e": [1]});
-        merge(&mut document, &json!({"a": null, "b": {"c": 4}, "e": [2], "f": {"g": null}}));
+        merge(
+            &mut document,
+            &json!({"a": null, "b": {"c": 4}, "e": [2], "f": {"g": null}}),
+        );
         assert_eq!(document, json!({"b": {"c": 4, "d": 3}, "e": [2], "f": {}}));
     }
 
     #[test]
     fn another_trigger_takes_the_place_of_the_one_before() {
-        let stored = json!({"trigger": "interval", "every_seconds": 60, "anchor": "x", "zone": "UTC"});
+        let stored =
+            json!({"trigger": "interval", "every_seconds": 60, "anchor": "x", "zone": "UTC"});
         let merged = |change: Value| {
             let mut document = stored.clone();
             merge_schedule(&mut document, &change);

@@ -7,9 +7,7 @@ mod when;
 
 pub use document::{merge, merge_schedule, stored_document, wanted_document};
 pub use policy::{CatchUpView, PolicyView};
-pub use target::{
-    ResolvedTarget, TargetInput, read_optional_target, read_target, written_target,
-};
+pub use target::{ResolvedTarget, TargetInput, read_optional_target, read_target, written_target};
 pub use when::{AfterInput, WhenInput};
 
 use chrono::{DateTime, Utc};

@@ -49,7 +49,12 @@ pub struct CatchUpView {
     #[schema(required = false, schema_with = crate::docs::catch_up_schema)]
     pub mode: CatchUpMode,
     /// Moments that are late by more than so many seconds are missed.
-    #[schema(required = false, minimum = 10, maximum = 316_224_000, default = 31_536_000)]
+    #[schema(
+        required = false,
+        minimum = 10,
+        maximum = 316_224_000,
+        default = 31_536_000
+    )]
     pub window_seconds: i64,
     /// With `all`, how many moments fire after one outage, the newest of them.
     #[schema(required = false, minimum = 1, maximum = 1000, default = 100)]

@@ -92,8 +92,7 @@ impl WhenInput {
             && !given.is_empty()
             && notes.len() == before
         {
-            let detail =
-                "an anchor belongs to an interval; leave it out, or give every_seconds";
+            let detail = "an anchor belongs to an interval; leave it out, or give every_seconds";
             notes.refuse(fields.at("anchor"), "anchor", detail);
         }
         if let Some(zone) = &zone
@@ -157,7 +156,9 @@ fn check_choice(
         }
         ([first, others @ ..], _) if !others.is_empty() => {
             for other in others {
-                let detail = format!("{other} stands beside {first}; a schedule has one trigger, leave out the other");
+                let detail = format!(
+                    "{other} stands beside {first}; a schedule has one trigger, leave out the other"
+                );
                 notes.refuse(fields.at(other), "both", detail);
             }
         }
@@ -228,7 +229,10 @@ mod tests {
             problems(&json!({"trigger": "cron"})),
             one("/cron", "required")
         );
-        assert_eq!(problems(&json!({"every_seconds": 0})), one("/every_seconds", "range"));
+        assert_eq!(
+            problems(&json!({"every_seconds": 0})),
+            one("/every_seconds", "range")
+        );
         let manual = json!({"trigger": "manual", "every_seconds": 60});
         assert_eq!(problems(&manual), one("/trigger", "both"));
         let anchored = json!({"cron": "0 * * * *", "anchor": "2030-01-01T00:00:00Z"});
@@ -245,7 +249,10 @@ mod tests {
             (json!({"trigger": "manual"}), TriggerKind::Manual),
             (json!({"preset": {"daily": "02:00"}}), TriggerKind::Cron),
             (json!({"preset": {"every": "30m"}}), TriggerKind::Interval),
-            (json!({"trigger": "interval", "every_seconds": 60}), TriggerKind::Interval),
+            (
+                json!({"trigger": "interval", "every_seconds": 60}),
+                TriggerKind::Interval,
+            ),
         ] {
             let (when, problems) = read(&value);
             assert_eq!((when.trigger, problems), (kind, vec![]), "{value}");
@@ -256,8 +263,14 @@ mod tests {
 
     #[test]
     fn a_bad_preset_and_a_bad_dependency_are_told() {
-        assert_eq!(problems(&json!({"preset": {"daily": "25:00"}})), one("/preset", "preset"));
-        assert_eq!(problems(&json!({"after": {"when": "ended"}})), one("/after/schedule", "required"));
+        assert_eq!(
+            problems(&json!({"preset": {"daily": "25:00"}})),
+            one("/preset", "preset")
+        );
+        assert_eq!(
+            problems(&json!({"after": {"when": "ended"}})),
+            one("/after/schedule", "required")
+        );
         let odd = json!({"after": {"schedule": "a", "when": "failed"}});
         assert_eq!(problems(&odd), one("/after/when", "unknown-value"));
     }

@@ -28,10 +28,7 @@ pub struct Standing {
 }
 
 /// How each of these schedules is doing, in no order. Costs the same however long their history is.
-pub async fn list_standings(
-    db: &mut DbConnection,
-    ids: &[ScheduleId],
-) -> DbResult<Vec<Standing>> {
+pub async fn list_standings(db: &mut DbConnection, ids: &[ScheduleId]) -> DbResult<Vec<Standing>> {
     let ids: Vec<_> = ids.iter().map(|id| id.0).collect();
     Ok(sqlx::query_as!(
         Standing,
