@@ -12,8 +12,8 @@ use crate::error::ApiError;
 use crate::extract::MAX_BODY;
 use crate::facade;
 use crate::handlers::{
-    auth, batches, businesses, cancel, connections, health, pauses, platforms, redrive, retry,
-    runs, scheduler, schedules, tokens,
+    auth, backfills, batches, businesses, cancel, connections, health, pauses, platforms, redrive,
+    retry, runs, scheduler, schedules, stream_states, tokens,
 };
 use crate::observe::observe;
 use crate::pages;
@@ -32,6 +32,9 @@ fn endpoints() -> OpenApiRouter<AppState> {
         .routes(routes!(businesses::show))
         .routes(routes!(connections::list, connections::create))
         .routes(routes!(connections::show))
+        .routes(routes!(stream_states::list))
+        .routes(routes!(stream_states::set, stream_states::delete))
+        .routes(routes!(stream_states::resync))
         .routes(routes!(schedules::list, schedules::create, schedules::delete_all))
         .routes(routes!(schedules::preview::create))
         .routes(routes!(schedules::show, schedules::replace, schedules::patch, schedules::delete))
@@ -46,6 +49,9 @@ fn endpoints() -> OpenApiRouter<AppState> {
         .routes(routes!(batches::list))
         .routes(routes!(batches::show))
         .routes(routes!(batches::cancel_one))
+        .routes(routes!(backfills::list, backfills::create))
+        .routes(routes!(backfills::show))
+        .routes(routes!(backfills::cancel))
         .routes(routes!(platforms::list))
         .routes(routes!(platforms::show, platforms::set))
         .routes(routes!(pauses::list))

@@ -1,6 +1,7 @@
 //! The endpoints, one file a noun. Routes are in [`crate::routes`].
 
 pub(crate) mod auth;
+pub(crate) mod backfills;
 pub(crate) mod batches;
 pub(crate) mod businesses;
 pub(crate) mod cancel;
@@ -14,6 +15,7 @@ pub(crate) mod run_view;
 pub(crate) mod runs;
 pub(crate) mod scheduler;
 pub(crate) mod schedules;
+pub(crate) mod stream_states;
 pub(crate) mod tokens;
 pub(crate) mod why;
 

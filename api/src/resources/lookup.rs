@@ -175,16 +175,16 @@ pub async fn create_schedule(
     Ok(id)
 }
 
-/// The moment that an interval is counted from once it is saved: an interval of the same length goes on counting from where it did.
+/// The moment that an interval is counted from once it is saved: one that was an interval before goes on counting from where it did.
 pub fn anchor_of(
     input: &ScheduleInput,
     stored: &Schedule,
     now: DateTime<Utc>,
 ) -> Option<DateTime<Utc>> {
-    let goes_on = input.when.anchor.is_none() && stored.every_seconds == input.when.every_seconds;
+    let stays = input.when.anchor.is_none() && input.when.every_seconds.is_some();
     stored
         .anchor
-        .filter(|_| goes_on)
+        .filter(|_| stays)
         .or_else(|| input.when.anchor_at(now))
 }
 

@@ -64,16 +64,22 @@ pub(crate) fn read_note(
     let mut notes = Notes::default();
     let mut note = None;
     if let Some(mut fields) = Fields::of(body, "", &mut notes) {
-        note = fields.text("note", &mut notes);
-        let length = note.as_deref().map_or(0, |note| note.chars().count());
-        if length > MAX_NOTE {
-            let detail = format!("the note has {length} characters; allowed are {MAX_NOTE}");
-            notes.refuse("/note", "length", detail);
-        }
+        note = take_note(&mut fields, &mut notes);
         fields.finish(&mut notes);
     }
     accept(notes)?;
-    Ok(note.filter(|note| !note.trim().is_empty()))
+    Ok(note)
+}
+
+/// Reads `note`. A blank one is none.
+pub(crate) fn take_note(fields: &mut Fields<'_>, notes: &mut Notes) -> Option<String> {
+    let note = fields.text("note", notes);
+    let length = note.as_deref().map_or(0, |note| note.chars().count());
+    if length > MAX_NOTE {
+        let detail = format!("the note has {length} characters; allowed are {MAX_NOTE}");
+        notes.refuse(fields.at("note"), "length", detail);
+    }
+    note.filter(|note| !note.trim().is_empty())
 }
 
 /// Reads `streams`: absent, or at least one name, none twice.

@@ -311,3 +311,189 @@ async fn a_document_waits_for_another_that_is_being_applied() {
     assert_eq!(changes(&report), ["+ acme-shop", "+ daily", "+ often"]);
     assert_eq!(counts(&app).await, (1, 1, 2));
 }
+
+const RICH: &str = r#"
+businesses: [{key: acme}]
+connections:
+  - {key: acme-shop, business: acme, platform: shop, config: {client_id: abc, client_secret: x}}
+schedules:
+  # Written before the one that it follows.
+  - key: report
+    after: {schedule: nightly, when: ended}
+    target: {business: acme}
+  - key: nightly
+    preset: {daily: "${env:SYNC_SCHEDULE_HOUR:-2}:${env:SYNC_SCHEDULE_MINUTE:-0}"}
+    zone: Europe/Berlin
+    target: {connection: acme-shop}
+    streams: [products]
+    catch_up: none
+    overlap: queue_one
+    jitter_seconds: "${env:JITTER:-30}"
+    spread_seconds: 60
+    start_at: 2026-01-01T00:00:00Z
+    max_runs: 1000
+    pause_after_failures: 5
+    retry: {base_seconds: 60}
+    time_limit_seconds: 3600
+    inbound_trigger: {debounce_seconds: 10}
+  - key: events
+    every_seconds: "${env:RTARF_SYNC_INTERVAL_SECONDS:-300}"
+    enabled: "${env:RTARF_SYNC_ENABLED:-true}"
+    target: everything
+  - {key: by-hand, trigger: manual, target: everything, streams: [products], page: 1}
+"#;
+
+async fn apply_with(
+    app: &App,
+    text: &str,
+    variables: &[(&str, &str)],
+) -> Result<Report, ApplyError> {
+    let env = |name: &str| {
+        let found = variables.iter().find(|(variable, _)| *variable == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    let folder = Path::new("");
+    let document = Document::parse(text, Sources { env: &env, folder })?;
+    let options = ApplyOptions::default();
+    apply(
+        &app.database,
+        &app.state.cipher,
+        &app.state.catalog,
+        &document,
+        options,
+    )
+    .await
+}
+
+#[tokio::test]
+async fn every_field_of_a_schedule_is_applied_once_and_compared_afterwards() {
+    let app = App::start().await;
+    let first = apply_with(&app, RICH, &[]).await.unwrap();
+    assert_eq!(first.objects.len(), 6);
+    let nightly = app.get("/api/v1/schedules/nightly").await.expect(200);
+    assert_eq!(
+        (&nightly["cron"], &nightly["jitter_seconds"]),
+        (&json!("0 2 * * *"), &json!(30))
+    );
+    assert_eq!(
+        (&nightly["catch_up"]["mode"], &nightly["time_limit_seconds"]),
+        (&json!("none"), &json!(3600))
+    );
+    assert_eq!(nightly["inbound_trigger"]["debounce_seconds"], 10);
+    let report = app.get("/api/v1/schedules/report").await.expect(200);
+    assert_eq!(
+        report["after"],
+        json!({"schedule": "nightly", "when": "ended"})
+    );
+    assert!(apply_with(&app, RICH, &[]).await.unwrap().is_same());
+}
+
+#[tokio::test]
+async fn the_settings_of_earlier_systems_are_variables_of_a_document() {
+    let app = App::start().await;
+    let variables = [
+        ("SYNC_SCHEDULE_HOUR", "3"),
+        ("SYNC_SCHEDULE_MINUTE", "30"),
+        ("RTARF_SYNC_ENABLED", "False"),
+        ("RTARF_SYNC_INTERVAL_SECONDS", "60"),
+    ];
+    apply_with(&app, RICH, &variables).await.unwrap();
+    let nightly = app.get("/api/v1/schedules/nightly").await.expect(200);
+    assert_eq!(nightly["words"], "Every day at 03:30, Europe/Berlin");
+    let events = app.get("/api/v1/schedules/events").await.expect(200);
+    assert_eq!(
+        (&events["every_seconds"], &events["enabled"]),
+        (&json!(60), &json!(false))
+    );
+    let report = apply_with(&app, RICH, &[]).await.unwrap();
+    assert_eq!(
+        changes(&report),
+        [
+            "~ nightly cron  \"30 3 * * *\" -> \"0 2 * * *\"",
+            "~ events enabled  false -> true",
+            "~ events every_seconds  60 -> 300",
+        ]
+    );
+    let odd = [
+        ("RTARF_SYNC_ENABLED", "perhaps"),
+        ("RTARF_SYNC_INTERVAL_SECONDS", "often"),
+    ];
+    let error = apply_with(&app, RICH, &odd).await.unwrap_err().to_string();
+    assert!(
+        error.contains("schedules[2].enabled") && error.contains("schedules[2].every_seconds"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_pause_and_an_address_are_no_configuration_and_survive_a_document() {
+    let app = App::start().await;
+    apply_with(&app, RICH, &[]).await.unwrap();
+    app.post(
+        "/api/v1/schedules/nightly/pause",
+        &json!({"note": "stocktaking"}),
+    )
+    .await
+    .expect(200);
+    app.post("/api/v1/schedules/nightly/inbound-trigger", &json!({}))
+        .await
+        .expect(201);
+    let moved = [("SYNC_SCHEDULE_HOUR", "4")];
+    apply_with(&app, RICH, &moved).await.unwrap();
+    let nightly = app.get("/api/v1/schedules/nightly").await.expect(200);
+    assert_eq!(
+        (&nightly["state"], &nightly["pause"]["note"]),
+        (&json!("paused"), &json!("stocktaking"))
+    );
+    assert_eq!(
+        (&nightly["cron"], &nightly["inbound_trigger"]["set"]),
+        (&json!("0 4 * * *"), &json!(true))
+    );
+    assert_eq!(nightly["next_at"], Value::Null);
+}
+
+#[tokio::test]
+async fn circles_of_a_document_are_told_whole_and_may_be_turned_round() {
+    let app = App::start().await;
+    let document = |a: &str, b: &str| {
+        format!(
+            "schedules:\n  - {{key: a, target: everything, {a}}}\n  - {{key: b, target: everything, {b}}}\n"
+        )
+    };
+    let circle = document("after: {schedule: b}", "after: {schedule: a}");
+    let error = apply_with(&app, &circle, &[])
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("schedules[0].after.schedule: the schedules would wait for each other: a follows b follows a"),
+        "{error}"
+    );
+    let missing = document("after: {schedule: nobody}", "trigger: manual");
+    let error = apply_with(&app, &missing, &[])
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("schedules[0].after.schedule: there is no schedule"),
+        "{error}"
+    );
+    apply_with(
+        &app,
+        &document("trigger: manual", "after: {schedule: a}"),
+        &[],
+    )
+    .await
+    .unwrap();
+    apply_with(
+        &app,
+        &document("after: {schedule: b}", "trigger: manual"),
+        &[],
+    )
+    .await
+    .unwrap();
+    // Against what is stored.
+    let half = "schedules:\n  - {key: b, target: everything, after: {schedule: a}}\n";
+    let error = apply_with(&app, half, &[]).await.unwrap_err().to_string();
+    assert!(error.contains("b follows a follows b"), "{error}");
+}

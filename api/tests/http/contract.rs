@@ -214,6 +214,7 @@ async fn unknown_parameters_are_refused_on_every_list() {
         "pauses",
         "scheduler/status",
         "batches",
+        "backfills",
         "scheduler/jobs",
         "sync/schedules",
         "sync/jobs",

@@ -6,6 +6,7 @@
 
 mod access;
 mod apply;
+mod backfills;
 mod batches;
 mod cancel;
 mod contract;

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::run::{BatchOfRuns, DataRange, NewRun, RunTarget, enqueue_all};
 use super::{DbConnection, DbResult};
 use crate::ids::{BatchId, BusinessId, ConnectionId};
-use crate::run::{RunKind, RunOrigin, SYNC_QUEUE};
+use crate::run::{Outcome, RunKind, RunOrigin, SYNC_QUEUE};
 
 /// Backfills that one transaction moves on.
 const AT_ONCE: i64 = 100;
@@ -51,6 +51,8 @@ pub struct Backfill {
     pub cancelled_by: Option<String>,
     /// When its last run ended.
     pub ended_at: Option<DateTime<Utc>>,
+    /// How it ended, by the runs that it made.
+    pub outcome: Option<Outcome>,
 }
 
 /// What a backfill is created from. Checked by whoever makes it.
@@ -81,7 +83,7 @@ macro_rules! query_backfills {
                       f.batch_id as "batch_id!: BatchId", f.streams as "streams!", f.range_from as "range_from!",
                       f.range_to as "range_to!", f.step_seconds as "step_seconds!", f.next_from, f.priority as "priority!",
                       f.note, f.requested_by as "requested_by!", f.created_at as "created_at!", f.cancelled_at, f.cancelled_by,
-                      k.ended_at as "ended_at?"
+                      k.ended_at as "ended_at?", k.outcome as "outcome?: Outcome"
                from syncline.backfill f
                join syncline.connection c on c.id = f.connection_id
                left join syncline.batch k on k.id = f.batch_id "# + $tail

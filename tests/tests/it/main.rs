@@ -23,5 +23,6 @@ mod limits;
 mod page_tokens;
 mod pooler;
 mod proof_third_party;
+mod schedule_api;
 mod scheduler;
 mod upgrade;

@@ -161,7 +161,7 @@ pub(crate) async fn create_checked(
 /// Replace a schedule
 ///
 /// Its whole configuration: what is left out is as it is by default. What it has done stays, as do its pause and the address of its
-/// inbound trigger. An interval of the same length goes on counting from where it did.
+/// inbound trigger. An interval goes on counting from where it did.
 #[utoipa::path(
     put, path = "/api/v1/schedules/{id}", tag = "Schedules", operation_id = "replaceSchedule",
     params(("id" = String, Path, description = "Id or key", example = "acme-g2a-daily")),

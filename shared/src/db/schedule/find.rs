@@ -41,10 +41,11 @@ pub async fn find_key(db: &mut DbConnection, id: ScheduleId) -> DbResult<Option<
     )
 }
 
-/// Locks a schedule, by id or key, until the transaction ends, so that no scheduler moves it meanwhile.
+/// Locks a schedule, by id or key, until the transaction ends, so that no scheduler moves it meanwhile. Others may begin to follow it: that
+/// takes no more than its key, and two that begin to follow each other must not wait for each other's rows.
 pub async fn lock(db: &mut DbConnection, id_or_key: &str) -> DbResult<Option<Schedule>> {
     Ok(query_schedules!(
-        "where s.key = $1 or s.id = $2 for update of s",
+        "where s.key = $1 or s.id = $2 for no key update of s",
         id_or_key,
         Uuid::parse_str(id_or_key).ok()
     )
