@@ -21,7 +21,7 @@ use tokio::sync::Notify;
 /// The longest sleep: a change of a schedule takes effect within it, also when the wake-up is lost.
 const POLL_EVERY: Duration = Duration::from_secs(1);
 /// A tick of a target with very many connections takes a while; longer than this, the connection is taken for silent.
-const DECIDED_WITHIN: Duration = Duration::from_mins(2);
+const DECIDED_WITHIN: Duration = Duration::from_secs(30);
 /// A tick decided later than this after its time is called late.
 const LATE_AFTER: TimeDelta = TimeDelta::minutes(1);
 

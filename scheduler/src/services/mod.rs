@@ -23,8 +23,8 @@ use process_pruner::ProcessPruner;
 use run_expirer::RunExpirer;
 use run_rescuer::RunRescuer;
 
-/// A pass that takes longer waits for a connection that has fallen silent.
-const LONGEST_PASS: Duration = Duration::from_mins(2);
+/// A pass that takes longer most likely waits for a connection that has fallen silent. Whatever it committed stays done.
+const LONGEST_PASS: Duration = Duration::from_secs(20);
 
 /// A housekeeping service.
 trait Service: Send + 'static {
@@ -33,6 +33,11 @@ trait Service: Send + 'static {
 
     /// Time between two passes.
     fn every(&self) -> Duration;
+
+    /// A pass that takes longer is given up, and the next one begins.
+    fn patience(&self) -> Duration {
+        LONGEST_PASS
+    }
 
     /// One pass. `Some`: what it did, as a sentence.
     fn pass(&mut self) -> impl Future<Output = DbResult<Option<String>>> + Send;
@@ -73,7 +78,7 @@ fn keep_at<S: Service>(mut service: S, life: &Lifecycle) {
                 _ = due.tick() => {}
                 () = draining.cancelled() => return Ok(()),
             }
-            match answered_within(LONGEST_PASS, service.pass()).await {
+            match answered_within(service.patience(), service.pass()).await {
                 Ok(Some(done)) => tracing::info!(service = S::NAME, "{}: {done}", S::NAME),
                 Ok(None) => {}
                 Err(error) => {
