@@ -49,8 +49,11 @@ fn delay(
     // The database keeps microseconds.
     hash.update(nominal.timestamp_micros().to_be_bytes());
     hash.update(detail);
-    let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = hash.finalize().into();
-    let random = u128::from(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+    let hash: [u8; 32] = hash.finalize().into();
+    let random = hash
+        .into_iter()
+        .take(8)
+        .fold(0_u128, |number, byte| number << 8 | u128::from(byte));
     let delay = i64::try_from((random * milliseconds) >> 64).unwrap_or(0);
     TimeDelta::milliseconds(delay)
 }
@@ -75,7 +78,10 @@ mod tests {
         let connection = ConnectionId(Uuid::from_u128(9));
         let spread = spread_delay(SCHEDULE, nominal(0), connection, hour);
         assert_eq!(spread.num_milliseconds(), 1_034_246);
-        assert_eq!(spread_at(SCHEDULE, nominal(0), connection, hour), nominal(0) + spread);
+        assert_eq!(
+            spread_at(SCHEDULE, nominal(0), connection, hour),
+            nominal(0) + spread
+        );
     }
 
     #[test]
@@ -88,20 +94,29 @@ mod tests {
             buckets[usize::try_from(delay.num_seconds()).expect("a bucket")] += 1;
         }
         // Each bucket has 1,000 on average with a standard deviation of 30.
-        assert!(buckets.iter().all(|count| (850..1150).contains(count)), "{buckets:?}");
+        assert!(
+            buckets.iter().all(|count| (850..1150).contains(count)),
+            "{buckets:?}"
+        );
     }
 
     #[test]
     fn no_jitter_is_no_delay() {
         assert_eq!(due_at(SCHEDULE, nominal(0), TimeDelta::zero()), nominal(0));
-        assert_eq!(due_at(SCHEDULE, nominal(0), TimeDelta::seconds(-5)), nominal(0));
+        assert_eq!(
+            due_at(SCHEDULE, nominal(0), TimeDelta::seconds(-5)),
+            nominal(0)
+        );
     }
 
     #[test]
     fn connections_and_schedules_differ() {
         let spread = TimeDelta::hours(1);
         let of = |schedule, connection| {
-            let ids = (ScheduleId(Uuid::from_u128(schedule)), ConnectionId(Uuid::from_u128(connection)));
+            let ids = (
+                ScheduleId(Uuid::from_u128(schedule)),
+                ConnectionId(Uuid::from_u128(connection)),
+            );
             spread_delay(ids.0, nominal(0), ids.1, spread)
         };
         assert_ne!(of(1, 1), of(1, 2));

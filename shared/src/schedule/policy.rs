@@ -130,8 +130,18 @@ impl Policy {
             MAX_CATCH_UP_WINDOW,
         );
         check("catch_up.cap", cap.into(), 1, MAX_CATCH_UP_CAP.into());
-        check("jitter_seconds", self.jitter_seconds.into(), 0, MAX_DELAY_SECONDS.into());
-        check("spread_seconds", self.spread_seconds.into(), 0, MAX_DELAY_SECONDS.into());
+        check(
+            "jitter_seconds",
+            self.jitter_seconds.into(),
+            0,
+            MAX_DELAY_SECONDS.into(),
+        );
+        check(
+            "spread_seconds",
+            self.spread_seconds.into(),
+            0,
+            MAX_DELAY_SECONDS.into(),
+        );
         if let Some(max_runs) = self.max_runs {
             check("max_runs", max_runs.into(), 1, MAX_COUNT.into());
         }
@@ -152,7 +162,8 @@ impl Policy {
 
     /// True if a schedule that fired so often has ended.
     pub fn is_exhausted(&self, fired_so_far: u64) -> bool {
-        self.max_runs.is_some_and(|most| fired_so_far >= u64::from(most))
+        self.max_runs
+            .is_some_and(|most| fired_so_far >= u64::from(most))
     }
 
     /// True if a schedule whose last batches failed, so many in a row, pauses itself.
@@ -162,7 +173,11 @@ impl Policy {
     }
 
     pub(super) fn window(&self) -> TimeDelta {
-        TimeDelta::seconds(self.catch_up.window_seconds.clamp(MIN_CATCH_UP_WINDOW, MAX_CATCH_UP_WINDOW))
+        TimeDelta::seconds(
+            self.catch_up
+                .window_seconds
+                .clamp(MIN_CATCH_UP_WINDOW, MAX_CATCH_UP_WINDOW),
+        )
     }
 
     pub(super) fn jitter(&self) -> TimeDelta {
@@ -183,7 +198,10 @@ mod tests {
             r#"{"catch_up": {"mode": "none"}, "overlap": "queue_one", "max_runs": 3}"#,
         )
         .expect("a policy");
-        assert_eq!((read.catch_up.mode, read.catch_up.cap), (CatchUpMode::Skip, 100));
+        assert_eq!(
+            (read.catch_up.mode, read.catch_up.cap),
+            (CatchUpMode::Skip, 100)
+        );
         assert_eq!((read.overlap, read.max_runs), (Overlap::QueueOne, Some(3)));
         assert!(serde_json::from_str::<Policy>(r#"{"overlaps": "skip"}"#).is_err());
     }
@@ -204,7 +222,11 @@ mod tests {
             pause_after_failures: Some(0),
             ..Policy::default()
         };
-        let fields: Vec<_> = policy.problems().iter().map(|problem| problem.field).collect();
+        let fields: Vec<_> = policy
+            .problems()
+            .iter()
+            .map(|problem| problem.field)
+            .collect();
         let expected = [
             "catch_up.window_seconds",
             "catch_up.cap",

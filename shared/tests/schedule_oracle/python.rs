@@ -29,11 +29,22 @@ fn environment() -> PathBuf {
     let environment = place.join("schedule_oracle_venv");
     let python = environment.join("bin/python");
     if !python.exists() {
-        output(Command::new("python3").args(["-m", "venv"]).arg(&environment));
+        output(
+            Command::new("python3")
+                .args(["-m", "venv"])
+                .arg(&environment),
+        );
     }
     output(
         Command::new(&python)
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "-r",
+            ])
             .arg(folder().join("requirements.txt")),
     );
     python

@@ -9,7 +9,7 @@ pub(super) fn next(set: u64, from: u32) -> Option<u32> {
 /// The largest member that is not above `to`; `to` is at most 63.
 pub(super) fn previous(set: u64, to: u32) -> Option<u32> {
     let rest = set & (u64::MAX >> (63 - to.min(63)));
-    (rest != 0).then(|| 63 - rest.leading_zeros())
+    rest.checked_ilog2()
 }
 
 /// How many members are below `limit`.
@@ -38,11 +38,24 @@ mod tests {
     #[test]
     fn neighbours_and_counts() {
         let set = of([0, 5, 63]);
-        assert_eq!((next(set, 0), next(set, 1), next(set, 6)), (Some(0), Some(5), Some(63)));
+        assert_eq!(
+            (next(set, 0), next(set, 1), next(set, 6)),
+            (Some(0), Some(5), Some(63))
+        );
         assert_eq!((next(of([5]), 6), next(set, 64)), (None, None));
-        assert_eq!((previous(set, 63), previous(set, 62), previous(set, 4)), (Some(63), Some(5), Some(0)));
+        assert_eq!(
+            (previous(set, 63), previous(set, 62), previous(set, 4)),
+            (Some(63), Some(5), Some(0))
+        );
         assert_eq!(previous(of([5]), 4), None);
-        assert_eq!((count_below(set, 0), count_below(set, 5), count_below(set, 64)), (0, 1, 3));
+        assert_eq!(
+            (
+                count_below(set, 0),
+                count_below(set, 5),
+                count_below(set, 64)
+            ),
+            (0, 1, 3)
+        );
         assert!(has(set, 63) && !has(set, 1) && !has(set, 64));
     }
 }

@@ -50,7 +50,11 @@ pub(super) fn offset_at(zone: Tz, instant: Instant) -> i64 {
     let Some(at) = DateTime::from_timestamp(instant, 0) else {
         return 0;
     };
-    i64::from(zone.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc())
+    i64::from(
+        zone.offset_from_utc_datetime(&at.naive_utc())
+            .fix()
+            .local_minus_utc(),
+    )
 }
 
 /// The first change with `after < at <= until`.
@@ -107,21 +111,40 @@ mod tests {
     const FAR_OFF: Instant = 4_102_444_800;
 
     fn at(text: &str) -> Instant {
-        text.parse::<DateTime<chrono::Utc>>().expect("an instant").timestamp()
+        text.parse::<DateTime<chrono::Utc>>()
+            .expect("an instant")
+            .timestamp()
     }
 
     #[test]
     fn both_changes_of_a_year_are_found_from_either_side() {
-        let spring = Change { at: at("2026-03-29T01:00:00Z"), before: 3600, after: 7200 };
-        let autumn = Change { at: at("2026-10-25T01:00:00Z"), before: 7200, after: 3600 };
+        let spring = Change {
+            at: at("2026-03-29T01:00:00Z"),
+            before: 3600,
+            after: 7200,
+        };
+        let autumn = Change {
+            at: at("2026-10-25T01:00:00Z"),
+            before: 7200,
+            after: 3600,
+        };
         let berlin = Tz::Europe__Berlin;
-        assert_eq!(next_change(berlin, at("2026-01-01T00:00:00Z"), FAR_OFF), Some(spring));
+        assert_eq!(
+            next_change(berlin, at("2026-01-01T00:00:00Z"), FAR_OFF),
+            Some(spring)
+        );
         assert_eq!(next_change(berlin, spring.at - 1, spring.at), Some(spring));
         assert_eq!(next_change(berlin, spring.at, autumn.at - 1), None);
         assert_eq!(next_change(berlin, spring.at, FAR_OFF), Some(autumn));
-        assert_eq!(last_change(berlin, LONG_AGO, at("2026-12-31T00:00:00Z")), Some(autumn));
+        assert_eq!(
+            last_change(berlin, LONG_AGO, at("2026-12-31T00:00:00Z")),
+            Some(autumn)
+        );
         assert_eq!(last_change(berlin, LONG_AGO, autumn.at), Some(autumn));
-        assert_eq!(last_change(berlin, spring.at - 1, autumn.at - 1), Some(spring));
+        assert_eq!(
+            last_change(berlin, spring.at - 1, autumn.at - 1),
+            Some(spring)
+        );
         assert_eq!(last_change(berlin, spring.at, autumn.at - 1), None);
     }
 

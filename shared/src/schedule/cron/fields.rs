@@ -157,7 +157,11 @@ impl Fields {
         };
         let row = month.length() as usize - 28;
         let weekday = first.weekday().num_days_from_sunday() as usize;
-        self.days.get(row).and_then(|sets| sets.get(weekday)).copied().unwrap_or(0)
+        self.days
+            .get(row)
+            .and_then(|sets| sets.get(weekday))
+            .copied()
+            .unwrap_or(0)
     }
 
     fn has_day(&self, day: &Day) -> bool {
@@ -191,12 +195,16 @@ impl Fields {
             {
                 return Some(hour * 3600 + minute * 60 + second);
             }
-            let earlier = minute.checked_sub(1).and_then(|to| bits::previous(self.minutes, to));
+            let earlier = minute
+                .checked_sub(1)
+                .and_then(|to| bits::previous(self.minutes, to));
             if let Some(minute) = earlier {
                 return Some(hour * 3600 + minute * 60 + last_second);
             }
         }
-        let hour = hour.checked_sub(1).and_then(|to| bits::previous(self.hours, to))?;
+        let hour = hour
+            .checked_sub(1)
+            .and_then(|to| bits::previous(self.hours, to))?;
         Some(hour * 3600 + bits::previous(self.minutes, 59)? * 60 + last_second)
     }
 
@@ -230,15 +238,27 @@ impl Month {
 
     fn next(self) -> Self {
         match self.month {
-            12 => Self { year: self.year + 1, month: 1 },
-            month => Self { year: self.year, month: month + 1 },
+            12 => Self {
+                year: self.year + 1,
+                month: 1,
+            },
+            month => Self {
+                year: self.year,
+                month: month + 1,
+            },
         }
     }
 
     fn previous(self) -> Self {
         match self.month {
-            1 => Self { year: self.year - 1, month: 12 },
-            month => Self { year: self.year, month: month - 1 },
+            1 => Self {
+                year: self.year - 1,
+                month: 12,
+            },
+            month => Self {
+                year: self.year,
+                month: month - 1,
+            },
         }
     }
 
@@ -250,18 +270,39 @@ impl Month {
 /// The day of a local time, and the second of that day.
 fn split(local: Local) -> Option<(Day, u32)> {
     let date = DateTime::from_timestamp(local, 0)?.date_naive();
-    let month = Month { year: date.year(), month: date.month() };
+    let month = Month {
+        year: date.year(),
+        month: date.month(),
+    };
     let second = u32::try_from(local.rem_euclid(DAY)).ok()?;
-    Some((Day { month, day: date.day() }, second))
+    Some((
+        Day {
+            month,
+            day: date.day(),
+        },
+        second,
+    ))
 }
 
 /// Asks croner about one month of each length, on each weekday it may begin with: its answer depends on nothing else.
 fn days_of(pattern: &CronPattern) -> [[u64; 7]; 4] {
     const OF_LENGTH: [Month; 4] = [
-        Month { year: 2001, month: 2 },
-        Month { year: 2000, month: 2 },
-        Month { year: 2001, month: 4 },
-        Month { year: 2001, month: 1 },
+        Month {
+            year: 2001,
+            month: 2,
+        },
+        Month {
+            year: 2000,
+            month: 2,
+        },
+        Month {
+            year: 2001,
+            month: 4,
+        },
+        Month {
+            year: 2001,
+            month: 1,
+        },
     ];
     let mut days = [[0; 7]; 4];
     for (row, month) in days.iter_mut().zip(OF_LENGTH) {
@@ -269,7 +310,9 @@ fn days_of(pattern: &CronPattern) -> [[u64; 7]; 4] {
             *set = (1..=month.length())
                 .filter(|day| {
                     let weekday = Weekday::from_days_from_sunday(first_weekday + day - 1);
-                    pattern.day_match(month.year, month.month, *day, weekday).unwrap_or(false)
+                    pattern
+                        .day_match(month.year, month.month, *day, weekday)
+                        .unwrap_or(false)
                 })
                 .fold(0, |set, day| set | 1 << day);
         }

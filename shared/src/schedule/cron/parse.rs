@@ -85,7 +85,10 @@ pub(super) fn parse(expression: &str) -> Result<CronPattern, TriggerError> {
     let text = if text.starts_with('@') {
         alias(&text).ok_or_else(|| {
             let known = ALIASES.map(|(name, _)| name).join(", ");
-            refused(expression, format!("there is no such name; allowed: {known}"))
+            refused(
+                expression,
+                format!("there is no such name; allowed: {known}"),
+            )
         })?
     } else {
         &text
@@ -107,7 +110,10 @@ pub(super) fn parse(expression: &str) -> Result<CronPattern, TriggerError> {
         ));
     };
     let of_field = |field: &Field, value: &str, problem: String| {
-        let problem = format!("its {} {value:?} {problem}; allowed: {}", field.name, field.allowed);
+        let problem = format!(
+            "its {} {value:?} {problem}; allowed: {}",
+            field.name, field.allowed
+        );
         refused(expression, problem)
     };
     for (field, value) in named.iter().zip(&fields) {
@@ -126,7 +132,9 @@ pub(super) fn parse(expression: &str) -> Result<CronPattern, TriggerError> {
 }
 
 fn alias(name: &str) -> Option<&'static str> {
-    let found = ALIASES.iter().find(|(alias, _)| alias.eq_ignore_ascii_case(name));
+    let found = ALIASES
+        .iter()
+        .find(|(alias, _)| alias.eq_ignore_ascii_case(name));
     found.map(|(_, fields)| *fields)
 }
 
