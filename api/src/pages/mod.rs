@@ -12,7 +12,6 @@
 mod assets;
 mod badge;
 mod connections;
-mod cron_words;
 mod form;
 mod format;
 mod moment;

@@ -10,7 +10,6 @@ use syncline_shared::ids::ScheduleId;
 use syncline_shared::schedule::TargetKind;
 
 use super::badge::{Badge, DISABLED, ENABLED};
-use super::cron_words;
 use super::format::count;
 use super::moment::Moment;
 use super::visitor::{Frame, Visitor};
@@ -103,11 +102,7 @@ pub(super) async fn list(
 }
 
 fn line(schedule: &Schedule, ticks: &[ScheduleTick], now: DateTime<Utc>) -> ScheduleLine {
-    let words = match (&schedule.cron, schedule.every_seconds) {
-        (Some(cron), _) => cron_words::cron(cron),
-        (None, Some(seconds)) => Some(cron_words::interval(seconds)),
-        (None, None) => None,
-    };
+    let words = schedule.trigger().ok().and_then(|trigger| trigger.words());
     let expression = schedule.cron.clone();
     let own = ticks.iter().filter(|tick| tick.schedule_id == schedule.id);
     ScheduleLine {

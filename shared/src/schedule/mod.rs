@@ -8,13 +8,18 @@ pub mod delay;
 mod due;
 mod kind;
 mod policy;
+mod preset;
 mod trigger;
+mod wording;
 
 pub use due::{Due, Fire, Gap, LATE_AFTER, Plan};
 pub use kind::{AfterOutcome, TickCause, TriggerKind};
 pub use policy::{
     CatchUp, CatchUpMode, MAX_CATCH_UP_CAP, MAX_CATCH_UP_WINDOW, MAX_COUNT, MAX_DELAY_SECONDS,
     MIN_CATCH_UP_WINDOW, Overlap, Policy,
+};
+pub use preset::{
+    BusinessHours, DayOfMonth, Hourly, Monthly, Preset, Span, TimeOfDay, Weekday, Weekly,
 };
 pub use trigger::{MAX_INTERVAL_SECONDS, Trigger, TriggerError, parse_zone};
 

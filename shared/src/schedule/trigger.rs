@@ -167,3 +167,94 @@ fn step(anchor: DateTime<Utc>, count: i64, every_seconds: i64) -> Option<DateTim
     let distance = TimeDelta::try_seconds(count.checked_mul(every_seconds)?)?;
     anchor.checked_add_signed(distance)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn utc(text: &str) -> DateTime<Utc> {
+        text.parse().expect("an instant")
+    }
+
+    #[test]
+    fn intervals_count_from_their_anchor() {
+        let trigger = Trigger::interval(300, utc("2026-01-01T00:01:00Z")).expect("a trigger");
+        let next = |after| trigger.next_after(utc(after)).expect("a next instant");
+        assert_eq!(next("2026-01-01T00:01:00Z"), utc("2026-01-01T00:06:00Z"));
+        assert_eq!(next("2026-01-01T00:05:59.5Z"), utc("2026-01-01T00:06:00Z"));
+        assert_eq!(next("2025-12-31T23:00:00Z"), utc("2025-12-31T23:01:00Z"));
+        let last = |to| trigger.last_at_or_before(utc(to)).expect("a last instant");
+        assert_eq!(last("2026-01-01T00:05:59.5Z"), utc("2026-01-01T00:01:00Z"));
+        assert_eq!(last("2025-12-31T23:00:59Z"), utc("2025-12-31T22:56:00Z"));
+        let year = trigger.count_between(utc("2026-01-01T00:01:00Z"), utc("2027-01-01T00:01:00Z"));
+        assert_eq!(year, 365 * 288 + 1);
+    }
+
+    #[test]
+    fn once_is_once_and_manual_is_never() {
+        let at = utc("2026-01-01T00:00:00.25Z");
+        let (before, after) = (at - TimeDelta::hours(1), at + TimeDelta::hours(1));
+        let once = Trigger::Once { at };
+        assert_eq!(
+            (once.next_after(before), once.next_after(at)),
+            (Some(at), None)
+        );
+        assert_eq!(
+            (once.last_at_or_before(at), once.last_before(at)),
+            (Some(at), None)
+        );
+        assert_eq!(
+            (
+                once.count_between(before, after),
+                once.count_between(after, after)
+            ),
+            (1, 0)
+        );
+        assert_eq!(Trigger::Manual.next_after(before), None);
+        assert_eq!(Trigger::Manual.last_at_or_before(before), None);
+        assert_eq!(Trigger::Manual.count_between(before, after), 0);
+    }
+
+    #[test]
+    fn bad_intervals_are_refused_by_field_and_value() {
+        for (every, shown) in [(0, "0"), (-5, "-5"), (MAX_INTERVAL_SECONDS + 1, "31622401")] {
+            let error = Trigger::interval(every, utc("2026-01-01T00:00:00Z")).expect_err("refused");
+            assert_eq!(
+                (error.field, error.value.as_str()),
+                ("every_seconds", shown)
+            );
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn intervals_answer_all_questions_alike(
+            every in 1..=MAX_INTERVAL_SECONDS, anchor in any::<i32>(), micros in 0_u32..1_000_000,
+            after in any::<i32>(), nanos in 0_u32..1_000_000_000, steps in 1_i64..1000,
+        ) {
+            let anchor = DateTime::from_timestamp(anchor.into(), micros * 1000).expect("an instant");
+            let after = DateTime::from_timestamp(after.into(), nanos).expect("an instant");
+            let trigger = Trigger::interval(every, anchor).expect("a trigger");
+            let next = trigger.next_after(after).expect("a moment");
+            prop_assert!(next > after && next - after <= TimeDelta::seconds(every));
+            prop_assert_eq!((next - anchor).num_nanoseconds().map(|distance| distance % (every * 1_000_000_000)), Some(0));
+            prop_assert_eq!(trigger.last_at_or_before(next), Some(next));
+            prop_assert_eq!(trigger.last_before(next), Some(next - TimeDelta::seconds(every)));
+            let far = next + TimeDelta::seconds(every * steps);
+            prop_assert_eq!(trigger.count_between(next, far), steps.unsigned_abs() + 1);
+            prop_assert_eq!(trigger.count_between(next + INSTANT, far - INSTANT), steps.unsigned_abs() - 1);
+        }
+
+        #[test]
+        fn no_interval_and_no_instant_makes_it_panic(every in 1..=MAX_INTERVAL_SECONDS, far in any::<bool>()) {
+            let (first, last) = (DateTime::<Utc>::MIN_UTC, DateTime::<Utc>::MAX_UTC);
+            let trigger = Trigger::interval(every, if far { last } else { first }).expect("a trigger");
+            for instant in [first, DateTime::UNIX_EPOCH, last] {
+                prop_assert!(trigger.next_after(instant).is_none_or(|next| next > instant));
+                prop_assert!(trigger.last_at_or_before(instant).is_none_or(|last| last <= instant));
+            }
+            trigger.count_between(first, last);
+        }
+    }
+}

@@ -107,12 +107,7 @@ fn compare(output: &str) -> usize {
         if !found.is_empty() {
             failed += 1;
             if failed <= 20 {
-                writeln!(
-                    failures,
-                    "{header} at {line}:\n    {}",
-                    found.join("\n    ")
-                )
-                .unwrap();
+                writeln!(failures, "{header} at {line}: {}", found[0]).unwrap();
             }
         }
     }

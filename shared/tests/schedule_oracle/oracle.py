@@ -1,7 +1,7 @@
 """When crons are due, found out in another way, to check the Rust code against.
 
 It is a person with a calendar who looks at a wall clock every minute of UTC and writes down what it shows. Zones are
-Python's zoneinfo; what a field matches is croniter's word (its handling of zones is not used, see README.md). Nothing is
+Python's zoneinfo; what a field matches is croniter's word (its handling of zones is not used, README.md says why). Nothing is
 computed from offsets or transitions:
 
 - the clock shows a later minute than the one expected: minutes were skipped. If one of them matches, the cron is due now;
@@ -15,6 +15,7 @@ Output, one group a zone and cron:  = zone | cron
   then one line a question:  instant | next, next, next (seconds after the instant) | span | moments in (instant, instant + span]
 """
 
+import calendar
 import datetime as dt
 import functools
 import multiprocessing
@@ -24,7 +25,6 @@ import zoneinfo
 
 from croniter import croniter
 
-UTC = dt.timezone.utc
 EPOCH = dt.datetime(1970, 1, 1)
 DAY = 86400
 MINUTE = dt.timedelta(minutes=1)
@@ -86,7 +86,12 @@ def day_matches(days, date):
     if (day, weekday) == ("*", "*"):
         return True
     # croniter joins day and weekday for plain numbers only, so it is asked about one at a time.
-    on_day = is_last_working_day(date) if day == "LW" else date in matching_days(f"{day} * *", date.year)
+    if day == "LW":
+        on_day = is_last_working_day(date)
+    elif day.endswith("W") and int(day[:-1]) > calendar.monthrange(date.year, date.month)[1]:
+        on_day = False  # as 30 alone: croniter takes the month's last day in its place
+    else:
+        on_day = date in matching_days(f"{day} * *", date.year)
     on_weekday = date in matching_days(f"* * {weekday}", date.year)
     if "*" in (day, weekday) or not either:
         return on_day and on_weekday
@@ -119,8 +124,7 @@ def zone_of(name):
 
 def shown(zone, minute):
     """What the wall clock shows at a minute of UTC, counted from 1970."""
-    at = dt.datetime.fromtimestamp(minute * 60, UTC).astimezone(zone_of(zone))
-    return at.replace(tzinfo=None, fold=0)
+    return dt.datetime.fromtimestamp(minute * 60, zone_of(zone)).replace(tzinfo=None, fold=0)
 
 
 @functools.cache
@@ -139,7 +143,7 @@ def plain_offset(zone, day):
 def watched(zone, day):
     """The minutes of a day of UTC: (minute, shown, hours of the repeat it belongs to or None, skipped minutes, their hours)."""
     seen = []
-    minute = (day - 3) * 1440
+    minute = (day - 2) * 1440
     latest = before = shown(zone, minute)
     repeat_hours, repeat_until = None, None
     while minute < (day + 1) * 1440 - 1:
