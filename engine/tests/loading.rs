@@ -28,13 +28,26 @@ fn unsupported_components_are_named_with_their_path_all_at_once() {
          request_parameters: {x: \"{{ config['a'] | frobnicate }}\", y: '{{ now_utc() }}', z: '{{ nix }}', \
          w: '{% if x %}1{% endif %}'}}, \
          record_selector: {extractor: {type: DpathExtractor, field_path: []}, record_filter: {condition: x}}}",
-        "incremental_sync: {type: DatetimeBasedCursor}",
+        "incremental_sync: {type: DatetimeBasedCursor, cursor_field: at, datetime_format: '%Y %c', start_datetime: '2024', \
+         cursor_granularity: 1 day, clamping: {target: DAY}}",
     );
     let found = problems(&yaml);
     let expected = [
         (
+            "/streams/0/incremental_sync/cursor_granularity",
+            "an ISO 8601 duration such as PT1S, P7D or P1M is needed here",
+        ),
+        (
+            "/streams/0/incremental_sync/datetime_format",
+            "holds %c, which is not supported",
+        ),
+        (
+            "/streams/0/incremental_sync/clamping",
+            "\"clamping\" of DatetimeBasedCursor is not supported",
+        ),
+        (
             "/streams/0/incremental_sync",
-            "\"incremental_sync\" of DeclarativeStream is not supported",
+            "step and cursor_granularity go together",
         ),
         ("/streams/0/retriever/partition_router", "is not supported"),
         (

@@ -84,6 +84,15 @@ impl Template {
         &self.source
     }
 
+    /// The text, if it holds no expression.
+    pub(crate) fn constant(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// The typed value; `None` if it renders to nothing. Errors of undefined values are errors here.
     pub(crate) fn evaluate<'a>(&'a self, scope: &Scope<'a>) -> Result<Option<Val<'a>>, EvalError> {
         if let [Part::Expression(node)] = self.parts.as_slice() {

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::budget::{BudgetPolicy, CompiledPolicy};
 use crate::connector::StreamInfo;
 use crate::expr::Template;
+use crate::incremental::DatetimeCursor;
 use crate::paginate::Paginator;
 use crate::record::{Extractor, Transformation};
 use crate::request::Requester;
@@ -33,4 +34,7 @@ pub(crate) struct Stream {
     pub(crate) paginator: Paginator,
     pub(crate) extractor: Extractor,
     pub(crate) transformations: Vec<Transformation>,
+    pub(crate) cursor: Option<DatetimeCursor>,
+    /// `ignore_stream_slicer_parameters_on_paginated_requests`.
+    pub(crate) slice_on_first_page_only: bool,
 }

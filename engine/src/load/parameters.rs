@@ -18,6 +18,8 @@ fn default_type(parent: &str, field: &str) -> Option<&'static str> {
         ("DeclarativeSource", "api_budget") => "HTTPAPIBudget",
         ("DeclarativeStream", "retriever") => "SimpleRetriever",
         ("DeclarativeStream", "schema_loader") => "JsonFileSchemaLoader",
+        ("DatetimeBasedCursor", "start_datetime" | "end_datetime") => "MinMaxDatetime",
+        ("DatetimeBasedCursor", "start_time_option" | "end_time_option") => "RequestOption",
         ("SimpleRetriever", "paginator") => "NoPagination",
         ("SimpleRetriever", "record_selector") => "RecordSelector",
         ("SimpleRetriever", "requester") => "HttpRequester",

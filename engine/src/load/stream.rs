@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::component::{Component, Problems};
 use super::model::Stream;
 use crate::connector::StreamInfo;
+use crate::incremental::DatetimeCursor;
 use crate::paginate::Paginator;
 use crate::record::{Extractor, Transformation};
 use crate::request::Requester;
@@ -13,7 +14,7 @@ pub(crate) fn load(
     component: &Component<'_>,
     problems: &mut Problems,
 ) -> Option<(StreamInfo, Stream)> {
-    let refused = &["incremental_sync", "state_migrations", "file_uploader"];
+    let refused = &["state_migrations", "file_uploader"];
     component.refuse(refused, &["x_page_parameter"], problems);
     let name = component
         .text("name", problems)
@@ -21,6 +22,7 @@ pub(crate) fn load(
     if name.is_none() {
         component.missing("name", problems);
     }
+    let cursor = DatetimeCursor::load(component, problems);
     let primary_key = load_primary_key(component, problems);
     let schema = load_schema(component, problems);
     let mut transformations = Vec::new();
@@ -55,7 +57,9 @@ pub(crate) fn load(
         primary_key: primary_key?,
         schema: schema?,
         supports_page,
-        full_read: true,
+        // A record that changes while its stream is read moves from a slice to come into none at all.
+        full_read: cursor.is_none(),
+        cursor: cursor.as_ref().map(DatetimeCursor::info),
     };
     let stream = Stream {
         name: name.to_owned(),
@@ -63,6 +67,11 @@ pub(crate) fn load(
         paginator,
         extractor: extractor?,
         transformations,
+        cursor,
+        slice_on_first_page_only: retriever.boolean(
+            "ignore_stream_slicer_parameters_on_paginated_requests",
+            problems,
+        ),
     };
     Some((info, stream))
 }

@@ -1,26 +1,27 @@
 //! Reading a stream page by page.
 //!
 //! The reader advances only when a page was decoded whole: after an error it stands where it stood, and
-//! may be asked again.
+//! may be asked again. A stream with a cursor is read slice by slice; the page that closes a slice carries the state.
 
 mod settings;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-pub use settings::{ReadLimits, ReadSettings};
+pub use settings::{DataRange, ReadLimits, ReadSettings};
 
 use crate::error::{Failure, ReadError};
 use crate::expr::Scope;
+use crate::incremental::{CursorRead, Start};
 use crate::load::model::{Source, Stream};
-use crate::page::{Page, Position, Record, RejectedRecord};
-use crate::paginate::{PageFacts, Token};
+use crate::page::{Page, PageSlice, Position, Record, RejectedRecord};
+use crate::paginate::{PageFacts, Paginator, Token};
 use crate::record::take_records;
 use crate::redact::Redactor;
 use crate::request::send::{Received, Sender};
-use crate::request::{BuildError, budget_scopes};
+use crate::request::{Asked, BuildError, budget_scopes};
 
 /// Reads one stream; the caller pulls pages and may load one while the next is fetched.
 pub struct StreamReader {
@@ -30,10 +31,14 @@ pub struct StreamReader {
     sender: Sender,
     /// The path of the records, rendered for this config.
     steps: Vec<String>,
+    /// The cursor of the stream, with the slice that is open.
+    cursor: Option<CursorRead>,
     /// The page to read next; `None` when the stream is complete.
     token: Option<Token>,
-    /// Whether the next request is the first of a resumed read.
+    /// Whether the next request is the first of a read that goes on from a page token.
     resumed: bool,
+    /// Whether the page that only carries the state is still to be given, because there is no slice to read.
+    owes_state: bool,
     pages: u64,
 }
 
@@ -46,45 +51,35 @@ impl StreamReader {
         let secrets = crate::config::secret_values(&source.config_schema, &settings.config);
         let redactor = Redactor::new(&secrets);
         let permanent = |message: String| {
-            let failure = Failure {
-                message: redactor.text(&message),
-                ..Failure::default()
-            };
-            ReadError::Permanent {
-                failure: Box::new(failure),
-            }
+            let failure = failure_of(redactor.text(&message));
+            ReadError::Permanent { failure }
         };
         let Some(definition) = source.streams.get(stream) else {
             return Err(permanent("the stream does not exist".to_owned()));
         };
         let paginator = &definition.paginator;
-        let token = match (&settings.from, settings.page) {
-            (Some(_), Some(_)) => {
-                return Err(permanent(
-                    "a read has either a position or a single page".to_owned(),
-                ));
-            }
-            (None, Some(_)) if !paginator.supports_page() => {
-                let message = format!(
-                    "the stream \"{}\" cannot be read by page number",
-                    definition.name
-                );
-                return Err(permanent(message));
-            }
-            (None, Some(page)) => Token::Page(page),
-            (Some(position), None) => paginator.token_of(position).map_err(|message| {
-                let failure = Box::new(Failure {
-                    message,
-                    ..Failure::default()
-                });
-                ReadError::PositionRefused { failure }
-            })?,
-            (None, None) => paginator.first(),
+        if let Some(problem) = contradiction(definition, &settings) {
+            return Err(permanent(problem));
+        }
+        let refused = |message: String| ReadError::PositionRefused {
+            failure: failure_of(message),
         };
+        let has_cursor = definition.cursor.is_some();
+        let (token, resumed) = match (&settings.from, settings.page) {
+            (_, Some(page)) => (Token::Page(page), false),
+            (Some(position), None) if !has_cursor || Paginator::has_token(position) => {
+                (paginator.token_of(position).map_err(refused)?, true)
+            }
+            _ => (paginator.first(), false),
+        };
+        let scope = scope_of(&settings, None);
         let steps = definition
             .extractor
-            .steps(&Scope::of_config(&settings.config))
+            .steps(&scope)
             .map_err(|error| BuildError::Field(error).into_read_error(&redactor))?;
+        let cursor = open_cursor(definition, &settings, &scope)
+            .map_err(|error| BuildError::Field(error).into_read_error(&redactor))?;
+        let nothing_to_read = cursor.as_ref().is_some_and(|cursor| !cursor.is_open());
         let sender = Sender {
             source: Arc::clone(&source),
             stream: definition.name.clone(),
@@ -92,16 +87,16 @@ impl StreamReader {
             plain_values: plain_values(&settings.config, &secrets),
             redactor,
         };
-        let resumed = settings.from.is_some();
-        let token = Some(token);
         Ok(StreamReader {
             source,
             stream,
             settings,
             sender,
             steps,
-            token,
+            cursor,
+            token: (!nothing_to_read).then_some(token),
             resumed,
+            owes_state: nothing_to_read,
             pages: 0,
         })
     }
@@ -111,7 +106,7 @@ impl StreamReader {
     /// same.
     pub async fn next_page(&mut self) -> Result<Option<Page>, ReadError> {
         let Some(token) = self.token.clone() else {
-            return Ok(None);
+            return Ok(self.state_page());
         };
         if self.settings.cancel.is_cancelled() {
             return Err(ReadError::Cancelled);
@@ -121,10 +116,7 @@ impl StreamReader {
                 "the stream did not end within {} pages, which is the limit of one read",
                 self.settings.limits.max_pages
             );
-            let failure = Box::new(Failure {
-                message,
-                ..Failure::default()
-            });
+            let failure = failure_of(message);
             return Err(ReadError::Permanent { failure });
         }
         let started = Instant::now();
@@ -133,21 +125,25 @@ impl StreamReader {
             return Ok(None);
         };
         let request_token = stream.paginator.request_token(&token);
+        let slice = self.cursor.as_ref().and_then(CursorRead::slice);
+        let first_only = stream.slice_on_first_page_only && request_token.is_some();
+        let asked = Asked {
+            scope: &scope_of(&self.settings, slice.as_ref()),
+            base_url: self.settings.base_url.as_deref(),
+            paginator: &stream.paginator,
+            token: request_token.as_ref(),
+            cursor: stream.cursor.as_ref().filter(|_| !first_only),
+        };
         let built = stream
             .requester
-            .build(
-                &self.settings.config,
-                self.settings.base_url.as_deref(),
-                &stream.paginator,
-                request_token.as_ref(),
-            )
+            .build(&asked)
             .map_err(|error| error.into_read_error(&self.sender.redactor))?;
         let handler = &stream.requester.error_handler;
         let received = match self.sender.send(&built, handler, &self.settings).await {
             Ok(received) => received,
             Err(error) => return Err(self.position_refused(error)),
         };
-        let mut page = self.page_of(stream, &token, received)?;
+        let mut page = self.page_of(stream, &token, slice.as_ref(), received)?;
         page.duration = started.elapsed();
         self.resumed = false;
         self.pages += 1;
@@ -155,9 +151,38 @@ impl StreamReader {
     }
 
     /// Where the next page begins; `None` when the stream is complete, and at the beginning of a
-    /// stream whose positions are cursors.
+    /// stream without slices whose positions are page tokens.
     pub fn position(&self) -> Option<Position> {
-        self.token.as_ref().and_then(Token::position)
+        let stream = self.source.streams.get(self.stream)?;
+        position_of(stream, self.token.as_ref()?, self.cursor.as_ref())
+    }
+
+    /// The only page of a stream whose cursor has nothing to read. It was not asked for, and carries the state.
+    fn state_page(&mut self) -> Option<Page> {
+        if !std::mem::take(&mut self.owes_state) {
+            return None;
+        }
+        Some(Page {
+            index: self.pages,
+            number: None,
+            records: Vec::new(),
+            rejected: Vec::new(),
+            next: None,
+            slice: None,
+            closes_slice: true,
+            state: self.new_state(self.cursor.as_ref()),
+            bytes: 0,
+            duration: Duration::ZERO,
+            requests: 0,
+        })
+    }
+
+    /// The state to be stored, if this read moves it.
+    fn new_state(&self, cursor: Option<&CursorRead>) -> Option<Value> {
+        match self.settings.page {
+            Some(_) => None,
+            None => cursor.and_then(CursorRead::state),
+        }
     }
 
     /// A refusal of the first request of a resumed read is taken for a refusal of its position.
@@ -181,6 +206,7 @@ impl StreamReader {
         &mut self,
         stream: &Stream,
         token: &Token,
+        slice: Option<&Value>,
         received: Received,
     ) -> Result<Page, ReadError> {
         let Received {
@@ -193,6 +219,7 @@ impl StreamReader {
         let mut records: Vec<Record> = Vec::new();
         let mut rejected: Vec<RejectedRecord> = Vec::new();
         let mut next = None;
+        let mut cursor = self.cursor.clone();
         if !ignored {
             // Records are moved out of the answer, so an answer that the paginator reads is kept.
             let kept = if stream.paginator.reads_response() {
@@ -209,13 +236,16 @@ impl StreamReader {
                     other => rejected.push(self.reject(&other)),
                 }
             }
-            let config = &self.settings.config;
+            let scope = scope_of(&self.settings, slice);
             let read_error =
                 |error| BuildError::Field(error).into_read_error(&self.sender.redactor);
             for transformation in &stream.transformations {
                 for record in &mut records {
-                    transformation.apply(record, config).map_err(read_error)?;
+                    transformation.apply(record, &scope).map_err(read_error)?;
                 }
+            }
+            if let Some(cursor) = cursor.as_ref().filter(|cursor| cursor.filters_pages()) {
+                records.retain(|record| cursor.wants(record));
             }
             let last_record = if stream.paginator.reads_last_record() {
                 records.last().cloned().map(Value::Object)
@@ -231,39 +261,66 @@ impl StreamReader {
             };
             next = stream
                 .paginator
-                .next(token, config, &facts)
+                .next(token, &scope, &facts)
                 .map_err(read_error)?;
         }
+        if let Some(cursor) = &mut cursor {
+            if cursor.is_feed() {
+                if records.last().is_some_and(|last| cursor.ends_feed(last)) {
+                    next = None;
+                }
+                records.retain(|record| cursor.wants(record));
+            }
+            for record in &records {
+                cursor.observe(record);
+            }
+        }
+        let page_slice = cursor
+            .as_ref()
+            .and_then(CursorRead::ends)
+            .map(|(since, until)| PageSlice { since, until });
+        let closes_slice = next.is_none();
         if self.settings.page.is_some() {
             next = None;
+        } else if let Some(cursor) = cursor.as_mut().filter(|_| closes_slice) {
+            cursor.close();
+            next = cursor.is_open().then(|| stream.paginator.first());
         }
+        let state = if closes_slice {
+            self.new_state(cursor.as_ref())
+        } else {
+            None
+        };
         let number = match token {
             Token::Page(page) => Some(*page),
             _ => None,
         };
-        let position = next.as_ref().and_then(Token::position);
+        let position = next
+            .as_ref()
+            .and_then(|token| position_of(stream, token, cursor.as_ref()));
         if let Some(position) = &position {
             // Positions are stored in clear.
             if self.sender.redactor.holds_secret(&position.0.to_string()) {
                 let message = "the platform's cursor holds a secret of the config (perhaps an address \
                                with the access token in it), so it cannot be stored; use a paginator \
                                whose token does not";
-                let failure = Box::new(Failure {
-                    message: message.to_owned(),
-                    ..Failure::default()
-                });
+                let failure = failure_of(message.to_owned());
                 return Err(ReadError::Permanent { failure });
             }
         }
         self.token = next;
+        self.cursor = cursor;
         Ok(Page {
             index: self.pages,
             number,
             records,
             rejected,
             next: position,
+            slice: page_slice,
+            closes_slice,
+            state,
             bytes,
-            duration: std::time::Duration::ZERO,
+            duration: Duration::ZERO,
             requests,
         })
     }
@@ -292,6 +349,87 @@ impl std::fmt::Debug for StreamReader {
             .field("pages", &self.pages)
             .finish_non_exhaustive()
     }
+}
+
+/// What is wrong with the settings, whatever the platform would say.
+fn contradiction(stream: &Stream, settings: &ReadSettings) -> Option<String> {
+    let name = &stream.name;
+    if settings.page.is_some() && !stream.paginator.supports_page() {
+        return Some(format!(
+            "the stream \"{name}\" cannot be read by page number"
+        ));
+    }
+    if settings.page.is_some() && settings.from.is_some() {
+        return Some("a read has either a position or a single page".to_owned());
+    }
+    if settings.page.is_some() && settings.range.is_some() {
+        return Some("a read has either a data range or a single page".to_owned());
+    }
+    let range = settings.range?;
+    if stream.cursor.is_none() {
+        return Some(format!(
+            "the stream \"{name}\" cannot be read by a data range: it has no cursor (incremental_sync), so its records cannot \
+             be asked for by time"
+        ));
+    }
+    (range.from >= range.to).then(|| {
+        format!(
+            "a data range must end after it begins; this one is from {} to {}",
+            range.from.to_rfc3339(),
+            range.to.to_rfc3339()
+        )
+    })
+}
+
+/// The cursor of the stream at the place where the read is to start.
+fn open_cursor(
+    stream: &Stream,
+    settings: &ReadSettings,
+    scope: &Scope<'_>,
+) -> Result<Option<CursorRead>, crate::request::value::FieldError> {
+    let Some(cursor) = &stream.cursor else {
+        return Ok(None);
+    };
+    let state = settings.state.as_ref();
+    let slice = settings.from.as_ref().and_then(|from| from.0.get("slice"));
+    let is_page = settings.page.is_some();
+    let start = match (slice, settings.range) {
+        (Some(slice), _) => Start::Position(slice, state),
+        (None, Some(range)) => Start::Range(range.from, range.to),
+        (None, None) if is_page => Start::State(None),
+        (None, None) => Start::State(state),
+    };
+    CursorRead::new(cursor, scope, settings.now, start, is_page).map(Some)
+}
+
+fn scope_of<'a>(settings: &'a ReadSettings, slice: Option<&'a Value>) -> Scope<'a> {
+    Scope {
+        stream_slice: slice,
+        ..Scope::of_config(&settings.config)
+    }
+}
+
+/// The position before this page: what the paginator needs, and what the cursor needs.
+fn position_of(stream: &Stream, token: &Token, cursor: Option<&CursorRead>) -> Option<Position> {
+    let page = token.position();
+    let Some(slice) = cursor.and_then(CursorRead::position) else {
+        return page;
+    };
+    let mut members = Map::new();
+    members.insert("slice".to_owned(), slice);
+    // The first page of a slice needs no token, and so none that a platform could refuse.
+    let begins = *token == stream.paginator.first();
+    if let Some(Position(Value::Object(page))) = page.filter(|_| !begins) {
+        members.extend(page);
+    }
+    Some(Position(Value::Object(members)))
+}
+
+fn failure_of(message: String) -> Box<Failure> {
+    Box::new(Failure {
+        message,
+        ..Failure::default()
+    })
 }
 
 /// Texts of the config that are no secrets.

@@ -15,6 +15,7 @@ use crate::auth::Authenticator;
 use crate::error::{Failure, ReadError};
 use crate::errors::ErrorHandler;
 use crate::expr::{Place, Scope, Template, Val};
+use crate::incremental::DatetimeCursor;
 use crate::load::component::{Component, Problems};
 use crate::load::model::Source;
 use crate::paginate::Paginator;
@@ -65,6 +66,18 @@ pub(crate) struct Built {
     pub(crate) credentials: Vec<String>,
     /// The manifest's own scheme and host, for budget matchers.
     pub(crate) origin: String,
+}
+
+/// What a request is built from besides its requester.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// Config and slice.
+    pub(crate) scope: &'a Scope<'a>,
+    pub(crate) base_url: Option<&'a str>,
+    pub(crate) paginator: &'a Paginator,
+    pub(crate) token: Option<&'a Value>,
+    /// Whose ends of the slice go into the request.
+    pub(crate) cursor: Option<&'a DatetimeCursor>,
 }
 
 /// Why a request could not be built.
@@ -154,13 +167,13 @@ impl Requester {
     }
 
     /// Builds the request for a page.
-    pub(crate) fn build(
-        &self,
-        config: &Value,
-        base_url: Option<&str>,
-        paginator: &Paginator,
-        token: Option<&Value>,
-    ) -> Result<Built, BuildError> {
+    pub(crate) fn build(&self, asked: &Asked<'_>) -> Result<Built, BuildError> {
+        let Asked {
+            base_url,
+            paginator,
+            token,
+            ..
+        } = *asked;
         let token_variable = token.map(|token| {
             let mut members = Map::new();
             members.insert("next_page_token".to_owned(), token.clone());
@@ -168,12 +181,17 @@ impl Requester {
         });
         let scope = Scope {
             next_page_token: token_variable.as_ref(),
-            ..Scope::of_config(config)
+            ..*asked.scope
         };
         let mut injected = Injected::default();
         let credentials = self.authenticator.apply(&scope, &mut injected)?;
         // Names that the platform's own request may not use twice.
         let token_address = paginator.inject(token, &scope, &mut injected)?;
+        let mut sliced = Injected::default();
+        if let Some((cursor, slice)) = asked.cursor.zip(scope.stream_slice) {
+            cursor.inject(slice, &scope, &mut sliced)?;
+        }
+        let injected = injected.and(sliced)?;
         let (mut url, origin) = self.address(&scope, base_url, token_address.as_deref())?;
 
         let own_parameters = mapping(&self.parameters, &scope)?;
@@ -353,6 +371,18 @@ fn load_body(component: &Component<'_>, problems: &mut Problems) -> Option<Body>
     }
 }
 
+impl Injected {
+    /// Both together; the same name twice is a mistake of the manifest.
+    fn and(self, other: Injected) -> Result<Injected, BuildError> {
+        Ok(Injected {
+            parameters: merged("parameter", self.parameters, other.parameters)?,
+            headers: merged("header", self.headers, other.headers)?,
+            body_data: merged("form field", self.body_data, other.body_data)?,
+            body_json: merged_deep(self.body_json, other.body_json)?,
+        })
+    }
+}
+
 fn merged(
     what: &str,
     mut own: Map<String, Value>,
@@ -361,7 +391,7 @@ fn merged(
     for (name, value) in injected {
         if own.contains_key(&name) {
             return Err(BuildError::Other(format!(
-                "the {what} \"{name}\" is set twice: by the request itself, and by its paginator or \
+                "the {what} \"{name}\" is set twice: by the request itself, its paginator, its slices or its \
                  authenticator"
             )));
         }

@@ -156,9 +156,13 @@ impl Listener {
                 }
                 () = tokio::time::sleep_until(ask_at) => {}
             }
-            timeout(ANSWER_WITHIN, self.inner.execute(sqlx::AssertSqlSafe(self.question.as_str())))
-                .await
-                .map_err(|_| silent())??;
+            timeout(
+                ANSWER_WITHIN,
+                self.inner
+                    .execute(sqlx::AssertSqlSafe(self.question.as_str())),
+            )
+            .await
+            .map_err(|_| silent())??;
             self.asked = Instant::now();
         }
     }
