@@ -25,7 +25,7 @@ fn unsupported_components_are_named_with_their_path_all_at_once() {
         "{type: SimpleRetriever, partition_router: {type: ListPartitionRouter}, \
          paginator: {type: AsyncRetriever}, \
          requester: {type: HttpRequester, url_base: 'https://h', authenticator: {type: OAuthAuthenticator}, \
-         request_parameters: {x: \"{{ config['a'] | frobnicate }}\", y: '{{ now_utc() }}', z: '{{ nix }}', \
+         request_parameters: {x: \"{{ config['a'] | frobnicate }}\", y: '{{ generate_uuid() }}', z: '{{ nix }}', \
          w: '{% if x %}1{% endif %}'}}, \
          record_selector: {extractor: {type: DpathExtractor, field_path: []}, record_filter: {condition: x}}}",
         "incremental_sync: {type: DatetimeBasedCursor, cursor_field: at, datetime_format: '%Y %c', start_datetime: '2024', \
@@ -64,7 +64,7 @@ fn unsupported_components_are_named_with_their_path_all_at_once() {
         ),
         (
             "/streams/0/retriever/requester/request_parameters/y",
-            "the date function \"now_utc\"",
+            "the function \"generate_uuid\"",
         ),
         (
             "/streams/0/retriever/requester/request_parameters/z",

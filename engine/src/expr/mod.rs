@@ -5,6 +5,7 @@
 //! known to exist; that tree is evaluated over JSON values without copying them.
 
 mod checks;
+mod dates;
 mod eval;
 mod filters;
 mod functions;

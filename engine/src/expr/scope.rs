@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::value::{NULL, Val};
@@ -110,6 +111,8 @@ impl Place {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Scope<'a> {
     pub(crate) config: Option<&'a Value>,
+    /// The present moment, for date functions.
+    pub(crate) now: Option<DateTime<Utc>>,
     pub(crate) next_page_token: Option<&'a Value>,
     pub(crate) stream_slice: Option<&'a Value>,
     pub(crate) response: Option<&'a Value>,
@@ -129,6 +132,14 @@ impl<'a> Scope<'a> {
         Scope {
             config: Some(config),
             ..Scope::default()
+        }
+    }
+
+    /// What is fixed for a read: the config and the present moment.
+    pub(crate) fn of_read(config: &'a Value, now: DateTime<Utc>) -> Scope<'a> {
+        Scope {
+            now: Some(now),
+            ..Scope::of_config(config)
         }
     }
 

@@ -47,7 +47,8 @@ pub(crate) enum Node {
     Filter(Filter, Box<Node>, Arguments),
     Test(Test, Box<Node>, Vec<Node>),
     Method(Method, Box<Node>, Vec<Node>),
-    Function(Function, Vec<Node>),
+    /// The arguments in the order of the function's parameters; `None` where one is left out.
+    Function(Function, Vec<Option<Node>>),
 }
 
 /// The arguments of a call.
@@ -144,8 +145,9 @@ pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, Strin
         }
         Expr::Call(call) => match call.identify_call() {
             CallType::Function(name) => {
-                let arguments = positional(&call.args, place, name)?;
-                Node::Function(Function::by_name(name, arguments.len())?, arguments)
+                let arguments = arguments(&call.args, place)?;
+                let (function, arguments) = Function::compile(name, arguments)?;
+                Node::Function(function, arguments)
             }
             CallType::Method(receiver, name) => {
                 let arguments = positional(&call.args, place, name)?;

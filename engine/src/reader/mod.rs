@@ -405,7 +405,7 @@ fn open_cursor(
 fn scope_of<'a>(settings: &'a ReadSettings, slice: Option<&'a Value>) -> Scope<'a> {
     Scope {
         stream_slice: slice,
-        ..Scope::of_config(&settings.config)
+        ..Scope::of_read(&settings.config, settings.now)
     }
 }
 

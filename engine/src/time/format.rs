@@ -5,6 +5,7 @@
 //! forms read alike. Nearly all texts have every field in its full width; those are read without it.
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 use chrono::{DateTime, Datelike as _, Days, FixedOffset, NaiveDate, TimeDelta, Timelike as _};
 use regex::Regex;
@@ -32,8 +33,10 @@ enum Kind {
 #[derive(Debug, Clone)]
 struct Fields {
     items: Vec<Item>,
-    /// `None` for a format that can be written but not read.
-    reader: Option<Regex>,
+    /// The pattern of texts; `None` for a format that can be written but not read.
+    pattern: Option<String>,
+    /// Compiled when the first text asks for it.
+    reader: OnceLock<Option<Regex>>,
     /// Whether what is written says its offset.
     has_offset: bool,
 }
@@ -110,6 +113,16 @@ impl Format {
         Ok(Format { source, kind })
     }
 
+    /// Compiles a format of Python's own, without the forms that the language adds.
+    pub(crate) fn python(source: &str) -> Result<Format, String> {
+        let kind = match source {
+            "%s" => Kind::Seconds,
+            _ => Kind::Fields(Fields::compile(source)?),
+        };
+        let source = source.to_owned();
+        Ok(Format { source, kind })
+    }
+
     /// The format as written in the manifest.
     pub(crate) fn source(&self) -> &str {
         &self.source
@@ -118,7 +131,7 @@ impl Format {
     /// Whether texts of this format can be read.
     pub(crate) fn can_read(&self) -> bool {
         match &self.kind {
-            Kind::Fields(fields) => fields.reader.is_some(),
+            Kind::Fields(fields) => fields.pattern.is_some(),
             _ => true,
         }
     }
@@ -261,19 +274,22 @@ impl Fields {
         let has_offset = items
             .iter()
             .any(|item| matches!(item, Item::Field(Field::Offset | Field::ZoneName)));
-        let reader = reader(source, &items);
+        let pattern = pattern(source, &items);
         Ok(Fields {
             items,
-            reader,
+            pattern,
+            reader: OnceLock::new(),
             has_offset,
         })
     }
 
     fn read(&self, text: &str) -> Option<Moment> {
-        let reader = self.reader.as_ref()?;
+        let pattern = self.pattern.as_ref()?;
         if let Some(found) = self.read_full_width(text) {
             return found.moment();
         }
+        let reader = self.reader.get_or_init(|| Regex::new(pattern).ok());
+        let reader = reader.as_ref()?;
         let captures = reader.captures(text)?;
         if captures.get(0)?.end() != text.len() {
             return None;
@@ -396,7 +412,7 @@ fn field_of(directive: char) -> Option<Field> {
 }
 
 /// Python's pattern for reading; `None` where a field can only be written, or comes twice.
-fn reader(source: &str, items: &[Item]) -> Option<Regex> {
+fn pattern(source: &str, items: &[Item]) -> Option<String> {
     // Python reads these shorthands nowhere.
     if source.contains("%F") || source.contains("%T") {
         return None;
@@ -433,7 +449,7 @@ fn reader(source: &str, items: &[Item]) -> Option<Regex> {
     if seen.contains(&Field::Fraction) && seen.contains(&Field::Milliseconds) {
         return None;
     }
-    Regex::new(&pattern).ok()
+    Some(pattern)
 }
 
 impl Field {

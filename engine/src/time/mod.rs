@@ -1,6 +1,7 @@
 //! Moments and spans as the language writes them: Python's format directives, ISO 8601 durations.
 
 mod format;
+pub(crate) mod iso;
 mod span;
 
 use chrono::{DateTime, FixedOffset, Utc};

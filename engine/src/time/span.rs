@@ -67,10 +67,41 @@ impl Span {
         Some(span)
     }
 
-    /// A span of whole days, which may be negative.
-    pub(crate) fn days(days: i64) -> Option<Span> {
-        let fixed = TimeDelta::try_days(days)?;
+    /// A span of days, which may be parts of days and negative.
+    pub(crate) fn from_days(days: f64) -> Option<Span> {
+        let micros = (days * 86_400_000_000.0).round();
+        if !micros.is_finite() || micros.abs() > 3e17 {
+            return None;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "bounded just above")]
+        let fixed = TimeDelta::microseconds(micros as i64);
         Some(Span { months: 0, fixed })
+    }
+
+    /// Both spans, one after the other.
+    pub(crate) fn and(self, other: Span) -> Option<Span> {
+        Some(Span {
+            months: self.months.checked_add(other.months)?,
+            fixed: self.fixed.checked_add(&other.fixed)?,
+        })
+    }
+
+    /// So many times the span.
+    pub(crate) fn times(self, times: i64) -> Option<Span> {
+        let times = i32::try_from(times).ok()?;
+        Some(Span {
+            months: self.months.checked_mul(times)?,
+            fixed: self.fixed.checked_mul(times)?,
+        })
+    }
+
+    /// The span without its parts of a day.
+    pub(crate) fn in_days(self) -> Span {
+        let days = self.fixed.num_seconds().div_euclid(86_400);
+        Span {
+            months: self.months,
+            fixed: TimeDelta::days(days),
+        }
     }
 
     /// The span between two moments.
