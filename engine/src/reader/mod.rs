@@ -202,6 +202,10 @@ impl StreamReader {
         }
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one page, from its answer to the place after it"
+    )]
     fn page_of(
         &mut self,
         stream: &Stream,
@@ -425,6 +429,7 @@ fn position_of(stream: &Stream, token: &Token, cursor: Option<&CursorRead>) -> O
     Some(Position(Value::Object(members)))
 }
 
+#[expect(clippy::unnecessary_box_returns, reason = "errors hold it boxed")]
 fn failure_of(message: String) -> Box<Failure> {
     Box::new(Failure {
         message,

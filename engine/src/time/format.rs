@@ -204,14 +204,11 @@ impl Format {
 /// Python's `int()`.
 fn integer(value: &Value) -> Option<i64> {
     match value {
-        Value::Number(number) => match number.as_i64() {
-            Some(integer) => Some(integer),
-            None => {
-                let float = number.as_f64().filter(|float| float.abs() < 1e18)?;
-                #[expect(clippy::cast_possible_truncation, reason = "bounded just above")]
-                Some(float.trunc() as i64)
-            }
-        },
+        Value::Number(number) => number.as_i64().or_else(|| {
+            let float = number.as_f64().filter(|float| float.abs() < 1e18)?;
+            #[expect(clippy::cast_possible_truncation, reason = "bounded just above")]
+            Some(float.trunc() as i64)
+        }),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     }
@@ -461,7 +458,7 @@ impl Field {
         Some(match self {
             Field::Year => "[0-9]{4}".to_owned(),
             Field::ShortYear => "[0-9]{2}".to_owned(),
-            Field::Month => "1[0-2]|0[1-9]|[1-9]".to_owned(),
+            Field::Month | Field::Hour12 => "1[0-2]|0[1-9]|[1-9]".to_owned(),
             Field::MonthName => names(&MONTHS, 12),
             Field::MonthShort => names(&MONTHS, 3),
             Field::Day => "3[0-1]|[1-2][0-9]|0[1-9]|[1-9]| [1-9]".to_owned(),
@@ -473,7 +470,6 @@ impl Field {
             Field::WeekdayShort => names(&WEEKDAYS, 3),
             Field::WeekdayNumber => "[0-6]".to_owned(),
             Field::Hour => "2[0-3]|[0-1][0-9]|[0-9]".to_owned(),
-            Field::Hour12 => "1[0-2]|0[1-9]|[1-9]".to_owned(),
             Field::HalfDay => "am|pm".to_owned(),
             Field::Minute => "[0-5][0-9]|[0-9]".to_owned(),
             Field::Second => "6[0-1]|[0-5][0-9]|[0-9]".to_owned(),
@@ -572,11 +568,11 @@ impl Found {
     fn take(&mut self, field: Field, text: &str) -> Option<()> {
         let number = || text.trim_start().parse::<u32>().ok();
         let place = |names: &[&str]| {
-            let same = |name: &&str| {
+            let same = |name: &str| {
                 name.get(..text.len())
                     .is_some_and(|start| start.eq_ignore_ascii_case(text))
             };
-            names.iter().position(|name| same(&name))
+            names.iter().position(|name| same(name))
         };
         match field {
             Field::Year => self.year = Some(text.parse().ok()?),

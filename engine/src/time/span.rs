@@ -13,6 +13,11 @@ pub(crate) struct Span {
     fixed: TimeDelta,
 }
 
+/// A day in microseconds.
+const DAY: f64 = 86_400_000_000.0;
+/// Three thousand years are enough for anybody, and keep every sum within bounds.
+const MOST: f64 = 3_000.0 * 366.0 * DAY;
+
 /// What to write, for messages.
 pub(crate) const SPAN_NEEDED: &str = "an ISO 8601 duration such as PT1S, P7D or P1M is needed here";
 
@@ -33,7 +38,6 @@ impl Span {
         if days.is_empty() && time.is_none() {
             return None;
         }
-        const DAY: f64 = 86_400_000_000.0;
         let mut span = Span::default();
         let mut months = 0i64;
         let mut micros = 0f64;
@@ -55,8 +59,6 @@ impl Span {
             };
             micros += number.parse::<f64>().ok()? * factor;
         }
-        // Three thousand years are enough for anybody, and keep every sum within bounds.
-        const MOST: f64 = 3_000.0 * 366.0 * DAY;
         if !micros.is_finite() || micros > MOST || months > 36_000 {
             return None;
         }
