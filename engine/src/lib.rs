@@ -26,6 +26,7 @@ mod incremental;
 mod load;
 mod page;
 mod paginate;
+mod partition;
 mod reader;
 mod record;
 mod redact;

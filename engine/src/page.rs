@@ -10,8 +10,8 @@ use serde_json::Value;
 pub type Record = serde_json::Map<String, Value>;
 
 /// Where a read goes on: a small JSON object that is meant to be stored with the records before it.
-/// `{"page": 17}`, `{"offset": 340}` or `{"cursor": ...}`, as the stream's paginator has it, and `"slice"` for a stream with a
-/// cursor. Whether a platform still accepts an old page token is its own affair; see
+/// `{"page": 17}`, `{"offset": 340}` or `{"cursor": ...}`, as the stream's paginator has it, with `"slice"` for a stream with a
+/// cursor and `"partition"` for a partitioned one. Whether a platform still accepts an old page token is its own affair; see
 /// [`ReadError::PositionRefused`](crate::ReadError::PositionRefused).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -21,10 +21,10 @@ impl Position {
     /// The beginning of the slice that this position lies in: where to go on when the platform no longer accepts the position
     /// itself. `None`: the stream is read in one piece and begins anew.
     pub fn slice_start(&self) -> Option<Position> {
-        let slice = self.0.get("slice")?;
-        let mut members = serde_json::Map::new();
-        members.insert("slice".to_owned(), slice.clone());
-        Some(Position(Value::Object(members)))
+        let mut members = self.0.as_object()?.clone();
+        members.retain(|name, _| !matches!(name.as_str(), "page" | "offset" | "cursor"));
+        let is_sliced = members.contains_key("slice") || members.contains_key("partition");
+        is_sliced.then(|| Position(Value::Object(members)))
     }
 }
 

@@ -20,7 +20,7 @@ mod value;
 pub(crate) use eval::EvalError;
 pub(crate) use filters::compile_regex;
 pub(crate) use number::{float_text, is_integer};
-pub(crate) use scope::{Place, Scope, Var};
+pub(crate) use scope::{Place, Scope, SliceParts, Var};
 pub(crate) use template::Template;
 pub(crate) use value::{Val, json_is_true};
 

@@ -138,7 +138,13 @@ pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, Strin
                     attribute.name
                 ));
             }
-            Node::Attribute(compile_box(&attribute.expr)?, attribute.name.to_owned())
+            let of = compile_box(&attribute.expr)?;
+            if let (Node::Var(Var::StreamSlice), Some(part)) =
+                (of.as_ref(), Var::of_slice(attribute.name))
+            {
+                return Ok(Node::Var(part));
+            }
+            Node::Attribute(of, attribute.name.to_owned())
         }
         Expr::GetItem(item) => {
             Node::Item(compile_box(&item.expr)?, compile_box(&item.subscript_expr)?)

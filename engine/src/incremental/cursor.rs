@@ -8,10 +8,14 @@ use crate::expr::{Place, Scope, Template};
 use crate::load::component::{Component, Problems};
 use crate::request::option::{Injected, RequestOption};
 use crate::request::value::{FieldError, at};
-use crate::time::{Format, SPAN_NEEDED, Span};
+use crate::time::{Format, Moment, SPAN_NEEDED, Span};
 
 /// `DatetimeBasedCursor`.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are the language's switches"
+)]
 pub(crate) struct DatetimeCursor {
     pub(super) field: Template,
     pub(super) format: Format,
@@ -31,6 +35,8 @@ pub(crate) struct DatetimeCursor {
     /// The platform has no filter: records out of range are dropped here.
     pub(crate) is_client_side: bool,
     pub(super) compare_strictly: bool,
+    /// `global_substream_cursor`: one value for all partitions.
+    pub(crate) uses_global_state: bool,
 }
 
 impl DatetimeCursor {
@@ -98,7 +104,27 @@ impl DatetimeCursor {
             is_data_feed: component.boolean("is_data_feed", problems),
             is_client_side: component.boolean("is_client_side_incremental", problems),
             compare_strictly: component.boolean("is_compare_strictly", problems),
+            uses_global_state: component.boolean("global_substream_cursor", problems),
         })
+    }
+
+    /// The name of the cursor's field.
+    pub(crate) fn field(&self, scope: &Scope<'_>) -> Result<String, FieldError> {
+        self.field
+            .text(scope)
+            .map_err(|error| at(&self.field, error))
+    }
+
+    /// Reads a value of the cursor's field.
+    pub(crate) fn moment_of(&self, value: &Value) -> Option<Moment> {
+        self.read_formats
+            .iter()
+            .find_map(|format| format.read(value))
+    }
+
+    /// A moment as the cursor writes it.
+    pub(crate) fn written(&self, moment: Moment) -> Value {
+        Value::String(self.format.write(moment))
     }
 
     /// What callers may know of it.

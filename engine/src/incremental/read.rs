@@ -256,6 +256,11 @@ impl CursorRead {
         self.open.is_some()
     }
 
+    /// The newest value that was seen, or the state.
+    pub(crate) fn latest(&self) -> Moment {
+        self.latest
+    }
+
     /// The state after the slices that are closed; `None` for a data range.
     pub(crate) fn state(&self) -> Option<Value> {
         if self.range_end.is_some() {

@@ -19,6 +19,7 @@ fn default_type(parent: &str, field: &str) -> Option<&'static str> {
         ("DeclarativeStream", "retriever") => "SimpleRetriever",
         ("DeclarativeStream", "schema_loader") => "JsonFileSchemaLoader",
         ("DatetimeBasedCursor", "start_datetime" | "end_datetime") => "MinMaxDatetime",
+        ("SubstreamPartitionRouter", "parent_stream_configs") => "ParentStreamConfig",
         ("SimpleRetriever", "paginator") => "NoPagination",
         ("SimpleRetriever", "record_selector") => "RecordSelector",
         ("SimpleRetriever", "requester") => "HttpRequester",

@@ -12,12 +12,14 @@ use serde_json::{Map, Value};
 
 pub use settings::{DataRange, ReadLimits, ReadSettings};
 
+use crate::auth::{Token as Session, Tokens};
 use crate::error::{Failure, ReadError};
-use crate::expr::Scope;
+use crate::expr::{Scope, SliceParts};
 use crate::incremental::{CursorRead, Start};
 use crate::load::model::{Source, Stream};
 use crate::page::{Page, PageSlice, Position, Record, RejectedRecord};
 use crate::paginate::{PageFacts, Paginator, Token};
+use crate::partition::{Partition, PartitionStates, StateInput, Walk};
 use crate::record::take_records;
 use crate::redact::Redactor;
 use crate::request::send::{Received, Sender};
@@ -26,20 +28,37 @@ use crate::request::{Asked, BuildError, budget_scopes};
 /// Reads one stream; the caller pulls pages and may load one while the next is fetched.
 pub struct StreamReader {
     source: Arc<Source>,
-    stream: usize,
+    stream: Arc<Stream>,
     settings: ReadSettings,
     sender: Sender,
+    /// Takes the secrets of the config out; the sender's takes those of the open partition out, too.
+    redactor: Redactor,
     /// The path of the records, rendered for this config.
     steps: Vec<String>,
-    /// The cursor of the stream, with the slice that is open.
+    /// The way through the partitions of a partitioned stream.
+    walk: Option<Walk>,
+    /// The partition that is being read, or was read last.
+    partition: Option<OpenPartition>,
+    /// The states of the partitions of a stream with a cursor.
+    states: Option<PartitionStates>,
+    /// The cursor of the stream or the partition, with the slice that is open.
     cursor: Option<CursorRead>,
-    /// The page to read next; `None` when the stream is complete.
+    /// The page to read next; `None` when the stream, or its partition, is complete.
     token: Option<Token>,
     /// Whether the next request is the first of a read that goes on from a page token.
     resumed: bool,
-    /// Whether the page that only carries the state is still to be given, because there is no slice to read.
+    /// Whether the page that only carries the state is still to be given.
     owes_state: bool,
+    tokens: Tokens,
     pages: u64,
+}
+
+/// A partition with what its requests need of it.
+#[derive(Debug, Clone)]
+struct OpenPartition {
+    partition: Partition,
+    key: String,
+    parts: SliceParts,
 }
 
 impl StreamReader {
@@ -48,68 +67,140 @@ impl StreamReader {
         stream: usize,
         settings: ReadSettings,
     ) -> Result<StreamReader, ReadError> {
+        match source.streams.get(stream).map(Arc::clone) {
+            Some(stream) => StreamReader::of_stream(source, stream, settings, Tokens::default()),
+            None => Err(ReadError::Permanent {
+                failure: failure_of("the stream does not exist".to_owned()),
+            }),
+        }
+    }
+
+    /// A reader of a stream that may also be the parent of another one.
+    pub(crate) fn of_stream(
+        source: Arc<Source>,
+        stream: Arc<Stream>,
+        settings: ReadSettings,
+        tokens: Tokens,
+    ) -> Result<StreamReader, ReadError> {
         let secrets = crate::config::secret_values(&source.config_schema, &settings.config);
         let redactor = Redactor::new(&secrets);
-        let permanent = |message: String| {
-            let failure = failure_of(redactor.text(&message));
-            ReadError::Permanent { failure }
-        };
-        let Some(definition) = source.streams.get(stream) else {
-            return Err(permanent("the stream does not exist".to_owned()));
-        };
-        let paginator = &definition.paginator;
-        if let Some(problem) = contradiction(definition, &settings) {
-            return Err(permanent(problem));
+        if let Some(problem) = contradiction(&stream, &settings) {
+            let failure = failure_of(redactor.text(&problem));
+            return Err(ReadError::Permanent { failure });
         }
-        let refused = |message: String| ReadError::PositionRefused {
-            failure: failure_of(message),
-        };
-        let has_cursor = definition.cursor.is_some();
-        let (token, resumed) = match (&settings.from, settings.page) {
-            (_, Some(page)) => (Token::Page(page), false),
-            (Some(position), None) if !has_cursor || Paginator::has_token(position) => {
-                (paginator.token_of(position).map_err(refused)?, true)
-            }
-            _ => (paginator.first(), false),
-        };
-        let scope = scope_of(&settings, None);
-        let steps = definition
+        let scope = Scope::of_read(&settings.config, settings.now);
+        let steps = stream
             .extractor
             .steps(&scope)
             .map_err(|error| BuildError::Field(error).into_read_error(&redactor))?;
-        let cursor = open_cursor(definition, &settings, &scope)
-            .map_err(|error| BuildError::Field(error).into_read_error(&redactor))?;
-        let nothing_to_read = cursor.as_ref().is_some_and(|cursor| !cursor.is_open());
         let sender = Sender {
             source: Arc::clone(&source),
-            stream: definition.name.clone(),
+            stream: stream.name.clone(),
             scopes: budget_scopes(&source, &settings.config)?,
             plain_values: plain_values(&settings.config, &secrets),
-            redactor,
+            redactor: redactor.clone(),
         };
-        Ok(StreamReader {
+        let mut reader = StreamReader {
             source,
             stream,
             settings,
             sender,
+            redactor,
             steps,
-            cursor,
-            token: (!nothing_to_read).then_some(token),
-            resumed,
-            owes_state: nothing_to_read,
+            walk: None,
+            partition: None,
+            states: None,
+            cursor: None,
+            token: None,
+            resumed: false,
+            owes_state: false,
+            tokens,
             pages: 0,
-        })
+        };
+        if reader.stream.routers.is_some() {
+            reader.begin_walk()?;
+        } else {
+            let from = reader.settings.from.clone();
+            let state = reader.settings.state.clone();
+            reader.open(from.as_ref(), state.as_ref())?;
+            reader.owes_state = reader.token.is_none();
+        }
+        Ok(reader)
+    }
+
+    fn begin_walk(&mut self) -> Result<(), ReadError> {
+        let stream = Arc::clone(&self.stream);
+        let Some(routers) = &stream.routers else {
+            return Ok(());
+        };
+        let position = self.settings.from.as_ref().map(|from| &from.0);
+        if let Some(cursor) = stream
+            .cursor
+            .as_ref()
+            .filter(|_| self.settings.range.is_none())
+        {
+            let scope = Scope::of_read(&self.settings.config, self.settings.now);
+            let field = cursor
+                .field(&scope)
+                .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
+            let input = StateInput {
+                state: self.settings.state.as_ref(),
+                position: position.and_then(|position| position.get("states")),
+                now: self.settings.now,
+            };
+            let states = PartitionStates::new(cursor, field, input);
+            self.states = Some(states.map_err(|message| ReadError::Permanent {
+                failure: failure_of(self.redactor.text(&message)),
+            })?);
+        }
+        self.walk = Some(Walk::new(
+            Arc::clone(&self.source),
+            routers,
+            self.settings.clone(),
+            self.redactor.clone(),
+            position,
+            self.states.as_ref().and_then(PartitionStates::parents),
+            Arc::clone(&self.tokens),
+        ));
+        self.owes_state = true;
+        Ok(())
+    }
+
+    /// Opens the stream, or a partition of it, at a position or from a state.
+    fn open(&mut self, from: Option<&Position>, state: Option<&Value>) -> Result<(), ReadError> {
+        let stream = Arc::clone(&self.stream);
+        let has_slices = stream.cursor.is_some() || stream.routers.is_some();
+        let refused = |message: String| ReadError::PositionRefused {
+            failure: failure_of(message),
+        };
+        let (token, resumed) = match (from, self.settings.page) {
+            (_, Some(page)) => (Token::Page(page), false),
+            (Some(position), None) if !has_slices || Paginator::has_token(position) => {
+                (stream.paginator.token_of(position).map_err(refused)?, true)
+            }
+            _ => (stream.paginator.first(), false),
+        };
+        let scope = Scope::of_read(&self.settings.config, self.settings.now);
+        let cursor = open_cursor(&stream, &self.settings, from, state, &scope)
+            .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
+        let nothing_to_read = cursor.as_ref().is_some_and(|cursor| !cursor.is_open());
+        self.cursor = cursor;
+        self.token = (!nothing_to_read).then_some(token);
+        self.resumed = resumed;
+        Ok(())
     }
 
     /// The next page, or `None` when the stream is complete. After an error the reader may be asked
     /// again, and repeats the request that failed; a new reader from the last [`Position`] does the
     /// same.
     pub async fn next_page(&mut self) -> Result<Option<Page>, ReadError> {
-        let Some(token) = self.token.clone() else {
-            return Ok(self.state_page());
-        };
         if self.settings.cancel.is_cancelled() {
             return Err(ReadError::Cancelled);
+        }
+        while self.token.is_none() {
+            if !self.open_next_partition().await? {
+                return Ok(self.state_page());
+            }
         }
         if self.pages >= self.settings.limits.max_pages {
             let message = format!(
@@ -119,49 +210,186 @@ impl StreamReader {
             let failure = failure_of(message);
             return Err(ReadError::Permanent { failure });
         }
-        let started = Instant::now();
-        let source = Arc::clone(&self.source);
-        let Some(stream) = source.streams.get(self.stream) else {
+        let Some(token) = self.token.clone() else {
             return Ok(None);
         };
+        let started = Instant::now();
+        let stream = Arc::clone(&self.stream);
         let request_token = stream.paginator.request_token(&token);
-        let slice = self.cursor.as_ref().and_then(CursorRead::slice);
+        let slice = self.slice();
         let first_only = stream.slice_on_first_page_only && request_token.is_some();
-        let asked = Asked {
-            scope: &scope_of(&self.settings, slice.as_ref()),
-            base_url: self.settings.base_url.as_deref(),
-            paginator: &stream.paginator,
-            token: request_token.as_ref(),
-            cursor: stream.cursor.as_ref().filter(|_| !first_only),
+        let mut renewed = false;
+        let received = loop {
+            let session = self.session(&stream, renewed).await?;
+            let scope = Scope {
+                session_token: session.as_deref(),
+                ..self.scope(slice.as_ref())
+            };
+            let asked = Asked {
+                scope: &scope,
+                base_url: self.settings.base_url.as_deref(),
+                paginator: &stream.paginator,
+                token: request_token.as_ref(),
+                cursor: stream.cursor.as_ref().filter(|_| !first_only),
+                routers: stream.routers.as_ref().filter(|_| !first_only),
+            };
+            let built = stream
+                .requester
+                .build(&asked)
+                .map_err(|error| error.into_read_error(&self.sender.redactor))?;
+            let handler = &stream.requester.error_handler;
+            match self.sender.send(&built, handler, &self.settings).await {
+                Ok(received) => break received,
+                Err(error) if session.is_some() && !renewed && wants_new_token(&error) => {
+                    renewed = true;
+                }
+                Err(error) => return Err(self.position_refused(error)),
+            }
         };
-        let built = stream
-            .requester
-            .build(&asked)
-            .map_err(|error| error.into_read_error(&self.sender.redactor))?;
-        let handler = &stream.requester.error_handler;
-        let received = match self.sender.send(&built, handler, &self.settings).await {
-            Ok(received) => received,
-            Err(error) => return Err(self.position_refused(error)),
-        };
-        let mut page = self.page_of(stream, &token, slice.as_ref(), received)?;
+        let mut page = self.page_of(&stream, &token, slice.as_ref(), received)?;
+        if let Some(walk) = &mut self.walk {
+            page.requests = page.requests.saturating_add(walk.take_requests());
+        }
         page.duration = started.elapsed();
         self.resumed = false;
         self.pages += 1;
         Ok(Some(page))
     }
 
+    /// The token for the next request, fetched if there is none that is good; `anew` says that the platform has refused it.
+    async fn session(&mut self, stream: &Stream, anew: bool) -> Result<Option<String>, ReadError> {
+        let settings = self.settings.clone();
+        let scope = Scope::of_read(&settings.config, settings.now);
+        let wrong = |error: BuildError| error.into_read_error(&self.redactor);
+        let login = stream.requester.authenticator.login(&scope);
+        let Some(login) = login.map_err(|error| wrong(BuildError::Field(error)))? else {
+            return Ok(None);
+        };
+        if let Some(given) = login.given(&scope).map_err(wrong)?.filter(|_| !anew) {
+            return Ok(Some(given));
+        }
+        let built = login
+            .build(&scope, settings.base_url.as_deref())
+            .map_err(wrong)?;
+        let key = (built.url.to_string(), built.body.clone());
+        let tokens = Arc::clone(&self.tokens);
+        // Held while it is fetched, so that several streams do not all fetch one.
+        let mut tokens = tokens.lock().await;
+        let is_good = |token: &&Session| token.expires.is_none_or(|at| at > Instant::now());
+        if let Some(token) = tokens.get(&key).filter(is_good).filter(|_| !anew) {
+            return Ok(Some(token.text.clone()));
+        }
+        let received = self.sender.send(&built, login.handler(), &settings).await?;
+        let token = login
+            .read(&received.body, &scope)
+            .map_err(|error| error.into_read_error(&self.redactor))?;
+        self.redactor.add(&token.text);
+        self.sender.redactor.add(&token.text);
+        let text = token.text.clone();
+        tokens.insert(key, token);
+        Ok(Some(text))
+    }
+
+    /// Opens the next partition; false if there is none.
+    async fn open_next_partition(&mut self) -> Result<bool, ReadError> {
+        let Some(walk) = &mut self.walk else {
+            return Ok(false);
+        };
+        let next = walk.next().await?;
+        if let (Some(states), Some(parents)) = (&mut self.states, walk.parent_states()) {
+            states.set_parents(parents);
+        }
+        let Some(partition) = next else {
+            return Ok(false);
+        };
+        let key = Partition::key(&partition.fields);
+        // The position of an earlier read counts for its own partition, the first one that is walked.
+        let resume = self.settings.from.take().filter(|position| {
+            let fields = position.0.get("partition").and_then(Value::as_object);
+            fields == Some(&partition.fields)
+        });
+        let closed = |position: &Position| position.0.get("closed") == Some(&Value::Bool(true));
+        let is_closed = resume.as_ref().is_some_and(closed);
+        self.sender.redactor = self.redactor.clone();
+        for value in partition.extra.values() {
+            self.sender.redactor.add_value(value);
+        }
+        self.partition = Some(OpenPartition {
+            parts: SliceParts::of(&partition),
+            partition,
+            key,
+        });
+        if is_closed {
+            self.token = None;
+            return Ok(true);
+        }
+        let state = match (&self.states, &self.stream.cursor, &self.partition) {
+            (Some(states), Some(cursor), Some(open)) => states.of_partition(&open.key, cursor),
+            _ => None,
+        };
+        self.open(resume.as_ref(), state.as_ref())?;
+        if self.token.is_none() {
+            self.close_partition();
+        }
+        Ok(true)
+    }
+
+    /// Notes down that the open partition is read.
+    fn close_partition(&mut self) {
+        if let (Some(states), Some(cursor), Some(open)) =
+            (&mut self.states, &self.cursor, &self.partition)
+        {
+            let fields = &open.partition.fields;
+            states.close(&open.key, fields, cursor.state(), cursor.latest());
+        }
+    }
+
     /// Where the next page begins; `None` when the stream is complete, and at the beginning of a
     /// stream without slices whose positions are page tokens.
     pub fn position(&self) -> Option<Position> {
-        let stream = self.source.streams.get(self.stream)?;
-        position_of(stream, self.token.as_ref()?, self.cursor.as_ref())
+        if self.walk.is_none() && self.token.is_none() {
+            return None;
+        }
+        self.position_of(self.token.as_ref(), self.cursor.as_ref())
     }
 
-    /// The only page of a stream whose cursor has nothing to read. It was not asked for, and carries the state.
+    /// What makes the open partition the one it is.
+    pub(crate) fn partition_fields(&self) -> Option<&Map<String, Value>> {
+        self.partition.as_ref().map(|open| &open.partition.fields)
+    }
+
+    /// Partition and slice in one, as expressions see them.
+    fn slice(&self) -> Option<Value> {
+        let of_cursor = self.cursor.as_ref().and_then(CursorRead::slice);
+        let Some(open) = &self.partition else {
+            return of_cursor;
+        };
+        let mut members = open.partition.fields.clone();
+        if let Some(Value::Object(of_cursor)) = of_cursor {
+            members.extend(of_cursor);
+        }
+        Some(Value::Object(members))
+    }
+
+    fn scope<'a>(&'a self, slice: Option<&'a Value>) -> Scope<'a> {
+        Scope {
+            stream_slice: slice,
+            slice_parts: self.partition.as_ref().map(|open| &open.parts),
+            ..Scope::of_read(&self.settings.config, self.settings.now)
+        }
+    }
+
+    /// The last page of a stream whose end does not come with a page of records. It was not asked for, and carries the state.
     fn state_page(&mut self) -> Option<Page> {
         if !std::mem::take(&mut self.owes_state) {
             return None;
         }
+        let state = match (&mut self.states, &self.stream.cursor) {
+            (Some(states), Some(cursor)) => Some(states.closing(cursor)),
+            _ => self.new_state(self.cursor.as_ref()),
+        };
+        let requests = self.walk.as_mut().map_or(0, Walk::take_requests);
+        self.walk = None;
         Some(Page {
             index: self.pages,
             number: None,
@@ -170,10 +398,10 @@ impl StreamReader {
             next: None,
             slice: None,
             closes_slice: true,
-            state: self.new_state(self.cursor.as_ref()),
+            state,
             bytes: 0,
             duration: Duration::ZERO,
-            requests: 0,
+            requests,
         })
     }
 
@@ -240,14 +468,10 @@ impl StreamReader {
                     other => rejected.push(self.reject(&other)),
                 }
             }
-            let scope = scope_of(&self.settings, slice);
+            let scope = self.scope(slice);
             let read_error =
                 |error| BuildError::Field(error).into_read_error(&self.sender.redactor);
-            for transformation in &stream.transformations {
-                for record in &mut records {
-                    transformation.apply(record, &scope).map_err(read_error)?;
-                }
-            }
+            stream.refine(&mut records, &scope).map_err(read_error)?;
             if let Some(cursor) = cursor.as_ref().filter(|cursor| cursor.filters_pages()) {
                 records.retain(|record| cursor.wants(record));
             }
@@ -290,8 +514,32 @@ impl StreamReader {
             cursor.close();
             next = cursor.is_open().then(|| stream.paginator.first());
         }
-        let state = if closes_slice {
-            self.new_state(cursor.as_ref())
+        // With partitions there is a next place until the walk has found that there is none.
+        let goes_on = next.is_some() || self.walk.is_some();
+        let position = goes_on
+            .then(|| self.position_of(next.as_ref(), cursor.as_ref()))
+            .flatten();
+        if let Some(position) = &position {
+            // Positions are stored in clear.
+            if self.sender.redactor.holds_secret(&position.0.to_string()) {
+                let message = "the platform's cursor, or a partition, holds a secret of the config (perhaps an address \
+                               with the access token in it), so it cannot be stored; use a paginator \
+                               whose token does not, and extra_fields for secrets of a parent's records";
+                let failure = failure_of(message.to_owned());
+                return Err(ReadError::Permanent { failure });
+            }
+        }
+        let partition_closes = next.is_none();
+        self.token = next;
+        self.cursor = cursor;
+        let state = if self.walk.is_some() {
+            if partition_closes {
+                self.close_partition();
+            }
+            let states = self.states.as_mut().filter(|_| partition_closes);
+            states.and_then(PartitionStates::interim)
+        } else if closes_slice {
+            self.new_state(self.cursor.as_ref())
         } else {
             None
         };
@@ -299,21 +547,6 @@ impl StreamReader {
             Token::Page(page) => Some(*page),
             _ => None,
         };
-        let position = next
-            .as_ref()
-            .and_then(|token| position_of(stream, token, cursor.as_ref()));
-        if let Some(position) = &position {
-            // Positions are stored in clear.
-            if self.sender.redactor.holds_secret(&position.0.to_string()) {
-                let message = "the platform's cursor holds a secret of the config (perhaps an address \
-                               with the access token in it), so it cannot be stored; use a paginator \
-                               whose token does not";
-                let failure = failure_of(message.to_owned());
-                return Err(ReadError::Permanent { failure });
-            }
-        }
-        self.token = next;
-        self.cursor = cursor;
         Ok(Page {
             index: self.pages,
             number,
@@ -327,6 +560,41 @@ impl StreamReader {
             duration: Duration::ZERO,
             requests,
         })
+    }
+
+    /// The position before the page of this token: what the paginator needs, what the cursor needs, and which partition it is.
+    /// Without a token the partition is closed.
+    fn position_of(&self, token: Option<&Token>, cursor: Option<&CursorRead>) -> Option<Position> {
+        let page = token.and_then(Token::position);
+        let slice = cursor.and_then(CursorRead::position);
+        if self.walk.is_none() && slice.is_none() {
+            return page;
+        }
+        let mut members = Map::new();
+        if let Some(walk) = &self.walk {
+            let open = self.partition.as_ref()?;
+            let fields = Value::Object(open.partition.fields.clone());
+            members.insert("partition".to_owned(), fields);
+            if let Some(parent) = walk.position() {
+                members.insert("parent".to_owned(), parent);
+            }
+            if let Some(states) = &self.states {
+                let seen = cursor.map(CursorRead::latest);
+                members.insert("states".to_owned(), states.position(seen));
+            }
+            if token.is_none() {
+                members.insert("closed".to_owned(), Value::Bool(true));
+            }
+        }
+        if let Some(slice) = slice {
+            members.insert("slice".to_owned(), slice);
+        }
+        // The first page of a slice needs no token, and so none that a platform could refuse.
+        let begins = token == Some(&self.stream.paginator.first());
+        if let Some(Position(Value::Object(page))) = page.filter(|_| !begins) {
+            members.extend(page);
+        }
+        Some(Position(Value::Object(members)))
     }
 
     fn reject(&self, value: &Value) -> RejectedRecord {
@@ -349,7 +617,7 @@ impl std::fmt::Debug for StreamReader {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("StreamReader")
-            .field("stream", &self.sender.stream)
+            .field("stream", &self.stream.name)
             .field("pages", &self.pages)
             .finish_non_exhaustive()
     }
@@ -358,7 +626,7 @@ impl std::fmt::Debug for StreamReader {
 /// What is wrong with the settings, whatever the platform would say.
 fn contradiction(stream: &Stream, settings: &ReadSettings) -> Option<String> {
     let name = &stream.name;
-    if settings.page.is_some() && !stream.paginator.supports_page() {
+    if settings.page.is_some() && !stream.supports_page() {
         return Some(format!(
             "the stream \"{name}\" cannot be read by page number"
         ));
@@ -385,17 +653,18 @@ fn contradiction(stream: &Stream, settings: &ReadSettings) -> Option<String> {
     })
 }
 
-/// The cursor of the stream at the place where the read is to start.
+/// The cursor of the stream, or of a partition, at the place where the read is to start.
 fn open_cursor(
     stream: &Stream,
     settings: &ReadSettings,
+    from: Option<&Position>,
+    state: Option<&Value>,
     scope: &Scope<'_>,
 ) -> Result<Option<CursorRead>, crate::request::value::FieldError> {
     let Some(cursor) = &stream.cursor else {
         return Ok(None);
     };
-    let state = settings.state.as_ref();
-    let slice = settings.from.as_ref().and_then(|from| from.0.get("slice"));
+    let slice = from.and_then(|from| from.0.get("slice"));
     let is_page = settings.page.is_some();
     let start = match (slice, settings.range) {
         (Some(slice), _) => Start::Position(slice, state),
@@ -406,27 +675,13 @@ fn open_cursor(
     CursorRead::new(cursor, scope, settings.now, start, is_page).map(Some)
 }
 
-fn scope_of<'a>(settings: &'a ReadSettings, slice: Option<&'a Value>) -> Scope<'a> {
-    Scope {
-        stream_slice: slice,
-        ..Scope::of_read(&settings.config, settings.now)
+/// Whether a failure may be the fault of a token that has died before its time.
+fn wants_new_token(error: &ReadError) -> bool {
+    match error {
+        ReadError::NeedsToken { .. } => true,
+        ReadError::NeedsPerson { failure } => failure.http_status == Some(401),
+        _ => false,
     }
-}
-
-/// The position before this page: what the paginator needs, and what the cursor needs.
-fn position_of(stream: &Stream, token: &Token, cursor: Option<&CursorRead>) -> Option<Position> {
-    let page = token.position();
-    let Some(slice) = cursor.and_then(CursorRead::position) else {
-        return page;
-    };
-    let mut members = Map::new();
-    members.insert("slice".to_owned(), slice);
-    // The first page of a slice needs no token, and so none that a platform could refuse.
-    let begins = *token == stream.paginator.first();
-    if let Some(Position(Value::Object(page))) = page.filter(|_| !begins) {
-        members.extend(page);
-    }
-    Some(Position(Value::Object(members)))
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "errors hold it boxed")]

@@ -19,6 +19,7 @@ use crate::incremental::DatetimeCursor;
 use crate::load::component::{Component, Problems};
 use crate::load::model::Source;
 use crate::paginate::Paginator;
+use crate::partition::Routers;
 use crate::redact::Redactor;
 use option::Injected;
 use value::{Field, FieldError, at, load_mapping, mapping};
@@ -31,7 +32,7 @@ pub(crate) struct Requester {
     parameters: Vec<(Template, Field)>,
     headers: Vec<(Template, Field)>,
     body: Body,
-    authenticator: Authenticator,
+    pub(crate) authenticator: Authenticator,
     pub(crate) error_handler: ErrorHandler,
 }
 
@@ -78,6 +79,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) token: Option<&'a Value>,
     /// Whose ends of the slice go into the request.
     pub(crate) cursor: Option<&'a DatetimeCursor>,
+    /// Whose values of the partition go into the request.
+    pub(crate) routers: Option<&'a Routers>,
 }
 
 /// Why a request could not be built.
@@ -117,10 +120,19 @@ impl BuildError {
 
 impl Requester {
     pub(crate) fn load(retriever: &Component<'_>, problems: &mut Problems) -> Option<Requester> {
-        if retriever.get("requester").is_none() {
-            retriever.missing("requester", problems);
+        Requester::load_field(retriever, "requester", problems)
+    }
+
+    /// The requester in a field of this name.
+    pub(crate) fn load_field(
+        parent: &Component<'_>,
+        name: &str,
+        problems: &mut Problems,
+    ) -> Option<Requester> {
+        if parent.get(name).is_none() {
+            parent.missing(name, problems);
         }
-        let component = retriever.child("requester", &["HttpRequester"], problems)?;
+        let component = parent.child(name, &["HttpRequester"], problems)?;
         let refused = &[
             "request_body",
             "fetch_properties_from_endpoint",
@@ -190,6 +202,9 @@ impl Requester {
         let mut sliced = Injected::default();
         if let Some((cursor, slice)) = asked.cursor.zip(scope.stream_slice) {
             cursor.inject(slice, &scope, &mut sliced)?;
+        }
+        if let Some((routers, slice)) = asked.routers.zip(scope.stream_slice) {
+            routers.inject(slice, &scope, &mut sliced)?;
         }
         let injected = injected.and(sliced)?;
         let (mut url, origin) = self.address(&scope, base_url, token_address.as_deref())?;
@@ -423,7 +438,7 @@ fn merged_deep(
     Ok(own)
 }
 
-fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), BuildError> {
+pub(crate) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), BuildError> {
     let parsed_name = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| BuildError::Other(format!("\"{name}\" is no name of a header")))?;
     let mut parsed_value = HeaderValue::from_str(value).map_err(|_| {
