@@ -78,7 +78,7 @@ async fn slices_are_read_one_after_the_other_and_close_with_a_state() {
     assert_eq!(cursor.field, "at");
     assert_eq!(
         cursor.granularity,
-        Some(std::time::Duration::from_secs(86_400))
+        Some(std::time::Duration::from_hours(24))
     );
     assert!(!info.full_read);
 

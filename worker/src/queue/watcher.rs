@@ -171,7 +171,7 @@ mod tests {
 
     use super::*;
 
-    const STALL: Duration = Duration::from_secs(60);
+    const STALL: Duration = Duration::from_mins(1);
 
     fn leases_with_a_run() -> (Leases, LeaseKey) {
         let config = LeaseConfig { lease_seconds: 24 };
