@@ -170,7 +170,7 @@ impl ScheduleInput {
         let target = read_target(&mut fields, notes);
         let streams = read_streams(&mut fields, notes);
         let kind = fields.word("kind", notes).unwrap_or(RunKind::Incremental);
-        if kind == RunKind::Page {
+        if matches!(kind, RunKind::Page | RunKind::Backfill) {
             let detail = "a schedule reads incremental or full; a single page is for manual runs";
             notes.refuse(fields.at("kind"), "unknown-value", detail);
         }
