@@ -181,7 +181,17 @@ async fn write_schedule(
         return Ok(Change::Same);
     }
     schedule::update(db, stored.id, &input.draft(&target, anchor)).await?;
-    set_next_moment(db, &input.key, now).await?;
+    let moves = ["cron", "zone", "every_seconds", "anchor", "enabled"];
+    if fields
+        .iter()
+        .any(|change| moves.contains(&change.field.as_str()))
+    {
+        set_next_moment(db, &input.key, now).await?;
+    } else {
+        // Also one that is due just now stays due.
+        let moment = stored.next_at.zip(stored.due_at);
+        schedule::set_next(db, stored.id, moment).await?;
+    }
     Ok(changed(fields))
 }
 
