@@ -1,9 +1,10 @@
 //! The API as a program uses it, with a look-out for secrets in every answer.
 
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-use crate::http::{Answer, client};
+use crate::http::{Answer, client, client_that_sends};
 use crate::secrets::Secrets;
 use crate::wait::{Look, until};
 
@@ -40,6 +41,19 @@ impl ApiClient {
     pub fn with_token(&self, token: Option<&str>) -> Self {
         Self {
             token: token.map(str::to_owned),
+            ..self.clone()
+        }
+    }
+
+    /// The same for one request that may have to be sent again: it is carried out once, whatever becomes of its answers.
+    #[must_use]
+    pub fn for_one_request(&self, key: &str) -> Self {
+        let key = HeaderValue::from_str(key).unwrap();
+        Self {
+            client: client_that_sends(HeaderMap::from_iter([(
+                HeaderName::from_static("idempotency-key"),
+                key,
+            )])),
             ..self.clone()
         }
     }

@@ -8,6 +8,11 @@ use serde_json::Value;
 
 /// A client without a system proxy.
 pub fn client() -> Client {
+    client_that_sends(HeaderMap::new())
+}
+
+/// A client that sends these headers with each request.
+pub fn client_that_sends(headers: HeaderMap) -> Client {
     static TLS: Once = Once::new();
     TLS.call_once(|| {
         // An error only says that a provider is installed already.
@@ -15,6 +20,7 @@ pub fn client() -> Client {
     });
     Client::builder()
         .no_proxy()
+        .default_headers(headers)
         .redirect(reqwest::redirect::Policy::none())
         .timeout(std::time::Duration::from_secs(90))
         .build()

@@ -161,10 +161,8 @@ fn runs_between(from: DateTime<Utc>, to: DateTime<Utc>, step_seconds: i64) -> i6
 }
 
 /// True if a stream can be read by data range.
-///
-/// No stream can as long as the engine knows no cursors; with them this is whether the stream has one.
-fn has_cursor(_stream: &StreamInfo) -> bool {
-    false
+fn has_cursor(stream: &StreamInfo) -> bool {
+    stream.cursor.is_some()
 }
 
 /// What was asked for, read but not yet held against its connection.

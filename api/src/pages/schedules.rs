@@ -5,11 +5,11 @@ use axum::extract::State;
 use axum::response::Response;
 use chrono::{DateTime, Utc};
 use syncline_shared::db;
-use syncline_shared::db::schedule::{self, Schedule, ScheduleFilter};
+use syncline_shared::db::schedule::{self, Schedule, ScheduleFilter, ScheduleState};
 use syncline_shared::ids::ScheduleId;
 use syncline_shared::schedule::{TargetKind, TriggerKind};
 
-use super::badge::{Badge, DISABLED, ENABLED};
+use super::badge::{Badge, DISABLED, ENABLED, NEEDS_YOU, PAUSED};
 use super::format::count;
 use super::moment::Moment;
 use super::visitor::{Frame, Visitor};
@@ -122,8 +122,17 @@ fn line(schedule: &Schedule, ticks: &[ScheduleTick], now: DateTime<Utc>) -> Sche
         expression: expression.filter(|_| words.is_some()),
         zone: schedule.cron.as_ref().map(|_| schedule.zone.clone()),
         next: schedule.next_at.map(|at| Moment::new(at, now)),
-        badge: if schedule.enabled { ENABLED } else { DISABLED },
+        badge: badge(schedule),
         ticks: own.map(|tick| tick_line(tick, now)).collect(),
+    }
+}
+
+fn badge(schedule: &Schedule) -> Badge {
+    match schedule.state(false) {
+        ScheduleState::Paused if !schedule.enabled => DISABLED,
+        ScheduleState::Paused => PAUSED,
+        ScheduleState::Error => NEEDS_YOU,
+        ScheduleState::Active | ScheduleState::Running => ENABLED,
     }
 }
 

@@ -29,8 +29,8 @@ use process_pruner::ProcessPruner;
 use run_expirer::RunExpirer;
 use run_rescuer::RunRescuer;
 
-/// A pass that takes longer waits for a connection that has fallen silent.
-const LONGEST_PASS: Duration = Duration::from_mins(2);
+/// A pass that takes longer most likely waits for a connection that has fallen silent. Whatever it committed stays done.
+const LONGEST_PASS: Duration = Duration::from_secs(20);
 
 /// When a service has its next pass.
 pub(crate) enum Next {
@@ -47,6 +47,11 @@ pub(crate) trait Service: Send + 'static {
 
     /// When the next pass is.
     fn next(&self) -> Next;
+
+    /// A pass that takes longer is given up, and the next one begins.
+    fn patience(&self) -> Duration {
+        LONGEST_PASS
+    }
 
     /// One pass. `Some`: what it did, as a sentence.
     fn pass(&mut self) -> impl Future<Output = DbResult<Option<String>>> + Send;
@@ -107,7 +112,7 @@ fn keep_at<S: Service>(mut service: S, life: &Lifecycle) {
                 () = draining.cancelled() => return Ok(()),
             }
             is_first = false;
-            match answered_within(LONGEST_PASS, service.pass()).await {
+            match answered_within(service.patience(), service.pass()).await {
                 Ok(Some(done)) => tracing::info!(service = S::NAME, "{}: {done}", S::NAME),
                 Ok(None) => {}
                 Err(error) => {

@@ -30,6 +30,11 @@ impl Service for PartitionKeeper {
         Next::After(Duration::from_hours(1))
     }
 
+    /// Old partitions and rows may be many, and nobody waits for them to go.
+    fn patience(&self) -> Duration {
+        Duration::from_mins(2)
+    }
+
     async fn pass(&mut self) -> DbResult<Option<String>> {
         let mut db = self.database.begin().await?;
         let made = history::keep_partitions(&mut db, MONTHS_AHEAD).await?;

@@ -20,7 +20,7 @@ pub(crate) use dependents::follow;
 /// Schedules that one transaction decides at most.
 const AT_ONCE: i64 = 500;
 /// Ticks of targets with very many connections take a while; longer than this, the connection is taken for silent.
-const DECIDED_WITHIN: Duration = Duration::from_mins(2);
+const DECIDED_WITHIN: Duration = Duration::from_secs(30);
 /// A schedule that cannot be decided is tried again after so long.
 const POSTPONED_BY: Duration = Duration::from_secs(30);
 

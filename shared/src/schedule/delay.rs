@@ -49,8 +49,11 @@ fn delay(
     // The database keeps microseconds.
     hash.update(nominal.timestamp_micros().to_be_bytes());
     hash.update(detail);
-    let [a, b, c, d, e, f, g, h, ..]: [u8; 32] = hash.finalize().into();
-    let random = u128::from(u64::from_be_bytes([a, b, c, d, e, f, g, h]));
+    let hash: [u8; 32] = hash.finalize().into();
+    let random = hash
+        .into_iter()
+        .take(8)
+        .fold(0_u128, |number, byte| number << 8 | u128::from(byte));
     let delay = i64::try_from((random * milliseconds) >> 64).unwrap_or(0);
     TimeDelta::milliseconds(delay)
 }

@@ -296,3 +296,308 @@ struct Span {
     first: Option<DateTime<Utc>>,
     last: DateTime<Utc>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schedule::CatchUp;
+    use uuid::Uuid;
+
+    const SCHEDULE: ScheduleId = ScheduleId(Uuid::from_u128(1));
+
+    fn utc(text: &str) -> DateTime<Utc> {
+        text.parse().expect("an instant")
+    }
+
+    fn hourly() -> Trigger {
+        Trigger::cron("0 * * * *", "UTC").expect("a trigger")
+    }
+
+    fn catch_up(mode: CatchUpMode, window_seconds: i64, cap: u32) -> Policy {
+        Policy {
+            catch_up: CatchUp {
+                window_seconds,
+                mode,
+                cap,
+            },
+            ..Policy::default()
+        }
+    }
+
+    /// What is due on 1 January 2026 from 05:00 to a time: gaps as `first-last count outcome`, then what fires, then what follows.
+    fn decide(
+        policy: &Policy,
+        now: &str,
+        fired_so_far: u64,
+        most: u32,
+    ) -> (Vec<String>, Vec<String>, String) {
+        let trigger = hourly();
+        let plan = Plan {
+            schedule: SCHEDULE,
+            trigger: &trigger,
+            policy,
+        };
+        let now = utc(&format!("2026-01-01T{now}Z"));
+        let due = plan.decide(utc("2026-01-01T05:00:00Z"), now, fired_so_far, most);
+        let hour = |at: DateTime<Utc>| at.format("%H:%M").to_string();
+        let gaps = due.gaps.iter().map(|gap| {
+            format!(
+                "{}-{} {} {}",
+                hour(gap.first),
+                hour(gap.last),
+                gap.count,
+                gap.outcome
+            )
+        });
+        let fires = due
+            .fires
+            .iter()
+            .map(|fire| format!("{} {}", hour(fire.nominal), fire.outcome));
+        let following = due.following.map(hour).unwrap_or_default();
+        (gaps.collect(), fires.collect(), following)
+    }
+
+    fn strings(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn nothing_is_due_before_its_time() {
+        let nothing = (vec![], vec![], "05:00".to_owned());
+        assert_eq!(decide(&Policy::default(), "04:59:59.999", 0, 1), nothing);
+    }
+
+    #[test]
+    fn a_moment_on_time_fires_alone_and_a_minute_is_the_bound() {
+        for (now, outcome) in [
+            ("05:00:00", "fired"),
+            ("05:01:00", "fired"),
+            ("05:01:00.001", "late"),
+        ] {
+            let expected = (vec![], vec![format!("05:00 {outcome}")], "06:00".to_owned());
+            assert_eq!(decide(&Policy::default(), now, 0, 1), expected);
+        }
+    }
+
+    #[test]
+    fn after_an_outage_the_latest_fires_and_the_rest_are_one_gap() {
+        let expected = (
+            strings(&["05:00-08:00 4 coalesced"]),
+            strings(&["09:00 late"]),
+            "10:00".to_owned(),
+        );
+        assert_eq!(decide(&Policy::default(), "09:30:00", 0, 1), expected);
+    }
+
+    #[test]
+    fn what_is_older_than_the_window_is_missed() {
+        let policy = catch_up(CatchUpMode::Latest, 2 * 3600, 100);
+        let gaps = ["05:00-07:00 3 missed", "08:00-08:00 1 coalesced"];
+        let expected = (strings(&gaps), strings(&["09:00 late"]), "10:00".to_owned());
+        assert_eq!(decide(&policy, "09:30:00", 0, 1), expected);
+        // A moment exactly as old as the window is inside.
+        let gaps = ["05:00-06:00 2 missed", "07:00-08:00 2 coalesced"];
+        let expected = (
+            strings(&gaps),
+            strings(&["09:00 fired"]),
+            "10:00".to_owned(),
+        );
+        assert_eq!(decide(&policy, "09:00:00", 0, 1), expected);
+        let policy = catch_up(CatchUpMode::Latest, 600, 100);
+        let expected = (
+            strings(&["05:00-09:00 5 missed"]),
+            vec![],
+            "10:00".to_owned(),
+        );
+        assert_eq!(decide(&policy, "09:30:00", 0, 1), expected);
+    }
+
+    #[test]
+    fn without_catch_up_only_what_is_on_time_fires() {
+        let policy = catch_up(CatchUpMode::Skip, 365 * 86_400, 100);
+        let expected = (
+            strings(&["05:00-09:00 5 missed"]),
+            vec![],
+            "10:00".to_owned(),
+        );
+        assert_eq!(decide(&policy, "09:30:00", 0, 1), expected);
+        let expected = (
+            strings(&["05:00-08:00 4 missed"]),
+            strings(&["09:00 fired"]),
+            "10:00".to_owned(),
+        );
+        assert_eq!(decide(&policy, "09:01:00", 0, 1), expected);
+    }
+
+    #[test]
+    fn all_fire_in_their_order_a_part_at_a_time() {
+        let policy = catch_up(CatchUpMode::All, 365 * 86_400, 100);
+        let expected = (
+            vec![],
+            strings(&["05:00 late", "06:00 late"]),
+            "07:00".to_owned(),
+        );
+        assert_eq!(decide(&policy, "09:00:30", 0, 2), expected);
+        let all = [
+            "05:00 late",
+            "06:00 late",
+            "07:00 late",
+            "08:00 late",
+            "09:00 fired",
+        ];
+        let expected = (vec![], strings(&all), "10:00".to_owned());
+        assert_eq!(decide(&policy, "09:00:30", 0, 50), expected);
+        assert_eq!(
+            decide(&policy, "09:00:30", 0, 0).1,
+            strings(&["05:00 late"]),
+            "at least one"
+        );
+    }
+
+    #[test]
+    fn more_than_the_cap_is_one_gap() {
+        let policy = catch_up(CatchUpMode::All, 3 * 3600 + 1800, 2);
+        let gaps = ["05:00-05:00 1 missed", "06:00-07:00 2 missed"];
+        let expected = (
+            strings(&gaps),
+            strings(&["08:00 late", "09:00 late"]),
+            "10:00".to_owned(),
+        );
+        assert_eq!(decide(&policy, "09:30:00", 0, 50), expected);
+    }
+
+    #[test]
+    fn a_schedule_ends_with_its_last_run() {
+        let policy = Policy {
+            max_runs: Some(3),
+            ..catch_up(CatchUpMode::All, 365 * 86_400, 100)
+        };
+        let expected = (
+            vec![],
+            strings(&["05:00 late", "06:00 late"]),
+            "07:00".to_owned(),
+        );
+        assert_eq!(decide(&policy, "09:30:00", 1, 50), expected);
+        assert_eq!(
+            decide(&policy, "09:30:00", 3, 50),
+            (vec![], vec![], String::new())
+        );
+
+        let trigger = hourly();
+        let plan = Plan {
+            schedule: SCHEDULE,
+            trigger: &trigger,
+            policy: &policy,
+        };
+        let due = plan.decide(
+            utc("2026-01-01T05:00:00Z"),
+            utc("2026-01-01T05:00:00Z"),
+            2,
+            50,
+        );
+        assert_eq!(due.next_at(&policy, 3), None);
+        // It was skipped, since its predecessor was unfinished: it has not fired.
+        assert_eq!(due.next_at(&policy, 2), Some(utc("2026-01-01T06:00:00Z")));
+    }
+
+    #[test]
+    fn moments_lie_between_start_and_end() {
+        let policy = Policy {
+            start_at: Some(utc("2026-01-01T06:00:00Z")),
+            end_at: Some(utc("2026-01-01T08:00:00Z")),
+            ..Policy::default()
+        };
+        let expected = (
+            strings(&["06:00-07:00 2 coalesced"]),
+            strings(&["08:00 late"]),
+            String::new(),
+        );
+        assert_eq!(decide(&policy, "09:30:00", 0, 1), expected);
+        let nothing = (vec![], vec![], "06:00".to_owned());
+        assert_eq!(decide(&policy, "05:30:00", 0, 1), nothing);
+    }
+
+    #[test]
+    fn a_stored_instant_that_is_no_moment_any_more_is_corrected() {
+        let trigger = hourly();
+        let policy = Policy::default();
+        let plan = Plan {
+            schedule: SCHEDULE,
+            trigger: &trigger,
+            policy: &policy,
+        };
+        let due = plan.decide(
+            utc("2026-01-01T05:30:00Z"),
+            utc("2026-01-01T05:45:00Z"),
+            0,
+            1,
+        );
+        assert_eq!((due.gaps, due.fires), (vec![], vec![]));
+        assert_eq!(due.following, Some(utc("2026-01-01T06:00:00Z")));
+    }
+
+    #[test]
+    fn jitter_moves_when_a_moment_is_due_and_never_to_the_next() {
+        let trigger = Trigger::interval(10, DateTime::UNIX_EPOCH).expect("a trigger");
+        let policy = Policy {
+            jitter_seconds: 3600,
+            ..Policy::default()
+        };
+        let plan = Plan {
+            schedule: SCHEDULE,
+            trigger: &trigger,
+            policy: &policy,
+        };
+        let first = utc("2026-01-01T00:00:00Z");
+        let ticks = plan.preview(first, 500, 0);
+        assert_eq!(ticks.len(), 500);
+        for tick in &ticks {
+            let delay = tick.due_at - tick.nominal;
+            assert!(delay >= TimeDelta::zero() && delay < TimeDelta::seconds(10));
+            let just_before =
+                plan.decide(tick.nominal, tick.due_at - TimeDelta::nanoseconds(1), 0, 1);
+            assert_eq!(
+                (just_before.fires, just_before.following),
+                (vec![], Some(tick.nominal))
+            );
+            assert_eq!(plan.decide(tick.nominal, tick.due_at, 0, 1).fires, [*tick]);
+        }
+        assert!(
+            ticks
+                .iter()
+                .any(|tick| tick.due_at - tick.nominal > TimeDelta::seconds(9))
+        );
+    }
+
+    #[test]
+    fn a_year_of_ten_seconds_is_one_gap_and_one_late_tick() {
+        for trigger in [
+            Trigger::interval(10, DateTime::UNIX_EPOCH).expect("a trigger"),
+            Trigger::cron("*/10 * * * * *", "Europe/Berlin").expect("a trigger"),
+        ] {
+            let policy = Policy::default();
+            let plan = Plan {
+                schedule: SCHEDULE,
+                trigger: &trigger,
+                policy: &policy,
+            };
+            let (from, to) = (utc("2026-01-01T00:00:00Z"), utc("2027-01-01T00:00:00Z"));
+            let due = plan.decide(from, to, 0, 1);
+            let [gap] = due.gaps.as_slice() else {
+                panic!("{:?}", due.gaps);
+            };
+            assert_eq!(
+                (gap.first, gap.count, gap.outcome),
+                (from, 3_153_600, TickOutcome::Coalesced)
+            );
+            assert_eq!(gap.last, to - TimeDelta::seconds(10));
+            assert_eq!(
+                due.fires
+                    .iter()
+                    .map(|fire| fire.nominal)
+                    .collect::<Vec<_>>(),
+                [to]
+            );
+        }
+    }
+}

@@ -147,7 +147,12 @@ impl Preset {
             }
             Self::Monthly(Monthly { day, at }) => format!("{} {} * *", at.fields(), day.field()),
             Self::BusinessHours(hours) => {
-                format!("0 {}-{} * * {}", hours.from, hours.to, day_numbers(&hours.days))
+                format!(
+                    "0 {}-{} * * {}",
+                    hours.from,
+                    hours.to,
+                    day_numbers(&hours.days)
+                )
             }
             Self::Every(_) => return None,
         })
@@ -194,7 +199,9 @@ impl TimeOfDay {
 impl Span {
     /// A length of 1 second to 366 days; `None` if it is none of these.
     pub fn of_seconds(seconds: i64) -> Option<Self> {
-        (1..=MAX_INTERVAL_SECONDS).contains(&seconds).then_some(Self { seconds })
+        (1..=MAX_INTERVAL_SECONDS)
+            .contains(&seconds)
+            .then_some(Self { seconds })
     }
 
     /// Its seconds.
@@ -234,7 +241,11 @@ fn day_numbers(days: &[Weekday]) -> String {
     match numbers.as_slice() {
         [1, 2, 3, 4, 5] => "1-5".to_owned(),
         [0, 1, 2, 3, 4, 5, 6] => "*".to_owned(),
-        numbers => numbers.iter().map(u8::to_string).collect::<Vec<_>>().join(","),
+        numbers => numbers
+            .iter()
+            .map(u8::to_string)
+            .collect::<Vec<_>>()
+            .join(","),
     }
 }
 
@@ -270,7 +281,9 @@ fn minute<'de, D: Deserializer<'de>>(from: D) -> Result<u8, D::Error> {
 fn some_days<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Weekday>, D::Error> {
     let days = Vec::deserialize(from)?;
     if days.is_empty() {
-        return Err(D::Error::custom("days is empty; name at least one of mon to sun"));
+        return Err(D::Error::custom(
+            "days is empty; name at least one of mon to sun",
+        ));
     }
     Ok(days)
 }
@@ -292,9 +305,13 @@ impl TryFrom<BusinessHoursText> for BusinessHours {
         };
         let (from, to) = (hour("from", text.from)?, hour("to", text.to)?);
         if from > to {
-            return Err(format!("from {from} is after to {to}; hours over midnight take cron fields"));
+            return Err(format!(
+                "from {from} is after to {to}; hours over midnight take cron fields"
+            ));
         }
-        let days = text.days.unwrap_or_else(|| Weekday::ALL.iter().take(5).copied().collect());
+        let days = text
+            .days
+            .unwrap_or_else(|| Weekday::ALL.iter().take(5).copied().collect());
         if days.is_empty() {
             return Err("days is empty; name at least one of mon to sun".to_owned());
         }
@@ -312,7 +329,9 @@ impl std::str::FromStr for TimeOfDay {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let parts = text.split_once(':').filter(|(hour, minute)| hour.len() <= 2 && minute.len() <= 2);
+        let parts = text
+            .split_once(':')
+            .filter(|(hour, minute)| hour.len() <= 2 && minute.len() <= 2);
         parts
             .and_then(|(hour, minute)| Self::new(small(hour, 0..=23)?, small(minute, 0..=59)?))
             .ok_or_else(|| format!("{text:?} is not a time of day, \"00:00\" to \"23:59\""))
@@ -378,7 +397,10 @@ impl Serialize for DayOfMonth {
 
 impl<'de> Deserialize<'de> for DayOfMonth {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        NumberText::deserialize(from)?.0.parse().map_err(D::Error::custom)
+        NumberText::deserialize(from)?
+            .0
+            .parse()
+            .map_err(D::Error::custom)
     }
 }
 
@@ -412,15 +434,51 @@ mod tests {
     #[test]
     fn presets_are_triggers_and_say_the_same() {
         let cases = [
-            (json!({"hourly": {"minute": 15}}), "15 * * * *", "Every hour, at 15 past, UTC"),
-            (json!({"hourly": {}}), "0 * * * *", "Every hour, on the hour, UTC"),
-            (json!({"daily": "02:00"}), "0 2 * * *", "Every day at 02:00, UTC"),
-            (json!({"weekly": {"days": ["fri", "mon"], "at": "06:30"}}), "30 6 * * 1,5", "Every Monday and Friday at 06:30, UTC"),
-            (json!({"weekly": {"days": ["mon", "tue", "wed", "thu", "fri"], "at": "06:30"}}), "30 6 * * 1-5", "Weekdays at 06:30, UTC"),
-            (json!({"monthly": {"day": 1, "at": "04:00"}}), "0 4 1 * *", "On the 1st of the month at 04:00, UTC"),
-            (json!({"monthly": {"day": "last", "at": "23:59"}}), "59 23 L * *", "On the last day of the month at 23:59, UTC"),
-            (json!({"business_hours": {"from": 9, "to": 17}}), "0 9-17 * * 1-5", "Every hour from 09:00 to 17:00, on weekdays, UTC"),
-            (json!({"business_hours": {"from": 8, "to": 10, "days": ["sat"]}}), "0 8-10 * * 6", "Every hour from 08:00 to 10:00, every Saturday, UTC"),
+            (
+                json!({"hourly": {"minute": 15}}),
+                "15 * * * *",
+                "Every hour, at 15 past, UTC",
+            ),
+            (
+                json!({"hourly": {}}),
+                "0 * * * *",
+                "Every hour, on the hour, UTC",
+            ),
+            (
+                json!({"daily": "02:00"}),
+                "0 2 * * *",
+                "Every day at 02:00, UTC",
+            ),
+            (
+                json!({"weekly": {"days": ["fri", "mon"], "at": "06:30"}}),
+                "30 6 * * 1,5",
+                "Every Monday and Friday at 06:30, UTC",
+            ),
+            (
+                json!({"weekly": {"days": ["mon", "tue", "wed", "thu", "fri"], "at": "06:30"}}),
+                "30 6 * * 1-5",
+                "Weekdays at 06:30, UTC",
+            ),
+            (
+                json!({"monthly": {"day": 1, "at": "04:00"}}),
+                "0 4 1 * *",
+                "On the 1st of the month at 04:00, UTC",
+            ),
+            (
+                json!({"monthly": {"day": "last", "at": "23:59"}}),
+                "59 23 L * *",
+                "On the last day of the month at 23:59, UTC",
+            ),
+            (
+                json!({"business_hours": {"from": 9, "to": 17}}),
+                "0 9-17 * * 1-5",
+                "Every hour from 09:00 to 17:00, on weekdays, UTC",
+            ),
+            (
+                json!({"business_hours": {"from": 8, "to": 10, "days": ["sat"]}}),
+                "0 8-10 * * 6",
+                "Every hour from 08:00 to 10:00, every Saturday, UTC",
+            ),
         ];
         for (value, cron, words) in cases {
             let preset = Preset::read(&value).expect("a preset");
@@ -436,7 +494,10 @@ mod tests {
             ("1d", 86_400, "Every 24 hours"),
         ] {
             let preset = Preset::read(&json!({"every": text})).expect("a preset");
-            assert_eq!((preset.cron(), preset.every_seconds()), (None, Some(seconds)));
+            assert_eq!(
+                (preset.cron(), preset.every_seconds()),
+                (None, Some(seconds))
+            );
             let trigger = preset.trigger("UTC", anchor()).expect("a trigger");
             assert_eq!(trigger.words().as_deref(), Some(words));
         }
@@ -461,11 +522,20 @@ mod tests {
     #[test]
     fn variables_put_text_where_numbers_stand() {
         let same = [
-            (json!({"hourly": {"minute": "5"}}), json!({"hourly": {"minute": 5}})),
+            (
+                json!({"hourly": {"minute": "5"}}),
+                json!({"hourly": {"minute": 5}}),
+            ),
             (json!({"daily": "2:0"}), json!({"daily": "02:00"})),
             (json!({"every": "3600s"}), json!({"every": "1h"})),
-            (json!({"monthly": {"day": "3", "at": "4:05"}}), json!({"monthly": {"day": 3, "at": "04:05"}})),
-            (json!({"business_hours": {"from": "09", "to": "17"}}), json!({"business_hours": {"from": 9, "to": 17}})),
+            (
+                json!({"monthly": {"day": "3", "at": "4:05"}}),
+                json!({"monthly": {"day": 3, "at": "04:05"}}),
+            ),
+            (
+                json!({"business_hours": {"from": "09", "to": "17"}}),
+                json!({"business_hours": {"from": 9, "to": 17}}),
+            ),
         ];
         for (written, meant) in same {
             assert_eq!(Preset::read(&written), Preset::read(&meant), "{written}");
@@ -476,32 +546,66 @@ mod tests {
     #[test]
     fn bad_presets_are_refused_by_value_with_what_is_allowed() {
         let cases: [(Value, &str); 21] = [
-            (json!({"hourly": {"minute": 60}}), "minute \"60\" is not 0 to 59"),
-            (json!({"hourly": {"minute": -1}}), "minute \"-1\" is not 0 to 59"),
+            (
+                json!({"hourly": {"minute": 60}}),
+                "minute \"60\" is not 0 to 59",
+            ),
+            (
+                json!({"hourly": {"minute": -1}}),
+                "minute \"-1\" is not 0 to 59",
+            ),
             (json!({"hourly": {"minutes": 5}}), "unknown field `minutes`"),
             (json!({"hourly": 5}), "invalid type"),
             (json!({"daily": "24:00"}), "\"24:00\" is not a time of day"),
             (json!({"daily": "02:60"}), "\"02:60\" is not a time of day"),
             (json!({"daily": "+2:00"}), "\"+2:00\" is not a time of day"),
-            (json!({"daily": "002:00"}), "\"002:00\" is not a time of day"),
+            (
+                json!({"daily": "002:00"}),
+                "\"002:00\" is not a time of day",
+            ),
             (json!({"daily": 2}), "invalid type"),
-            (json!({"weekly": {"days": [], "at": "06:30"}}), "days is empty"),
-            (json!({"weekly": {"days": ["monday"], "at": "06:30"}}), "unknown variant `monday`"),
+            (
+                json!({"weekly": {"days": [], "at": "06:30"}}),
+                "days is empty",
+            ),
+            (
+                json!({"weekly": {"days": ["monday"], "at": "06:30"}}),
+                "unknown variant `monday`",
+            ),
             (json!({"weekly": {"at": "06:30"}}), "missing field `days`"),
-            (json!({"monthly": {"day": 31, "at": "04:00"}}), "day \"31\" is not 1 to 28, or \"last\""),
-            (json!({"monthly": {"day": 0, "at": "04:00"}}), "day \"0\" is not 1 to 28, or \"last\""),
+            (
+                json!({"monthly": {"day": 31, "at": "04:00"}}),
+                "day \"31\" is not 1 to 28, or \"last\"",
+            ),
+            (
+                json!({"monthly": {"day": 0, "at": "04:00"}}),
+                "day \"0\" is not 1 to 28, or \"last\"",
+            ),
             (json!({"every": "0s"}), "\"0s\" is not a length of time"),
             (json!({"every": "367d"}), "\"367d\" is not a length of time"),
-            (json!({"every": "9999999999999999999d"}), "is not a length of time"),
+            (
+                json!({"every": "9999999999999999999d"}),
+                "is not a length of time",
+            ),
             (json!({"every": "30"}), "\"30\" is not a length of time"),
-            (json!({"business_hours": {"from": 17, "to": 9}}), "from 17 is after to 9"),
-            (json!({"business_hours": {"from": 9, "to": 24}}), "to \"24\" is not an hour"),
+            (
+                json!({"business_hours": {"from": 17, "to": 9}}),
+                "from 17 is after to 9",
+            ),
+            (
+                json!({"business_hours": {"from": 9, "to": 24}}),
+                "to \"24\" is not an hour",
+            ),
             (json!({"yearly": {}}), "unknown variant `yearly`"),
         ];
         for (value, problem) in cases {
             let error = Preset::read(&value).expect_err("refused");
             assert_eq!((error.field, error.value), ("preset", value.to_string()));
-            assert!(error.problem.contains(problem), "{value}: {}", error.problem);
+            assert!(
+                error.problem.contains(problem),
+                "{value}: {}",
+                error.problem
+            );
             assert!(error.problem.contains("allowed:"), "{}", error.problem);
         }
     }

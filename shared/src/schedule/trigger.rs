@@ -196,9 +196,21 @@ mod tests {
         let at = utc("2026-01-01T00:00:00.25Z");
         let (before, after) = (at - TimeDelta::hours(1), at + TimeDelta::hours(1));
         let once = Trigger::Once { at };
-        assert_eq!((once.next_after(before), once.next_after(at)), (Some(at), None));
-        assert_eq!((once.last_at_or_before(at), once.last_before(at)), (Some(at), None));
-        assert_eq!((once.count_between(before, after), once.count_between(after, after)), (1, 0));
+        assert_eq!(
+            (once.next_after(before), once.next_after(at)),
+            (Some(at), None)
+        );
+        assert_eq!(
+            (once.last_at_or_before(at), once.last_before(at)),
+            (Some(at), None)
+        );
+        assert_eq!(
+            (
+                once.count_between(before, after),
+                once.count_between(after, after)
+            ),
+            (1, 0)
+        );
         assert_eq!(Trigger::Manual.next_after(before), None);
         assert_eq!(Trigger::Manual.last_at_or_before(before), None);
         assert_eq!(Trigger::Manual.count_between(before, after), 0);
@@ -208,7 +220,10 @@ mod tests {
     fn bad_intervals_are_refused_by_field_and_value() {
         for (every, shown) in [(0, "0"), (-5, "-5"), (MAX_INTERVAL_SECONDS + 1, "31622401")] {
             let error = Trigger::interval(every, utc("2026-01-01T00:00:00Z")).expect_err("refused");
-            assert_eq!((error.field, error.value.as_str()), ("every_seconds", shown));
+            assert_eq!(
+                (error.field, error.value.as_str()),
+                ("every_seconds", shown)
+            );
         }
     }
 

@@ -11,11 +11,27 @@ use super::Trigger;
 use super::cron::CronTrigger;
 
 const WEEKDAYS: [&str; 7] = [
-    "Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
+    "Sunday",
+    "Monday",
+    "Tuesday",
+    "Wednesday",
+    "Thursday",
+    "Friday",
+    "Saturday",
 ];
 const MONTHS: [&str; 12] = [
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
 ];
 const ORDINALS: [&str; 5] = ["first", "second", "third", "fourth", "fifth"];
 /// Longer lists are not read by anybody.
@@ -36,7 +52,8 @@ impl Trigger {
     pub fn describe(&self) -> String {
         match self {
             Self::Cron(cron) => {
-                let words = cron_words(cron).unwrap_or_else(|| format!("cron {}", cron.expression()));
+                let words =
+                    cron_words(cron).unwrap_or_else(|| format!("cron {}", cron.expression()));
                 format!("{words}, {}", cron.zone())
             }
             other => other.words().unwrap_or_default(),
@@ -45,7 +62,10 @@ impl Trigger {
 }
 
 fn once_words(at: DateTime<Utc>) -> String {
-    format!("Once, at {}", at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    format!(
+        "Once, at {}",
+        at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    )
 }
 
 fn interval_words(seconds: i64) -> String {
@@ -81,10 +101,7 @@ fn cron_words(cron: &CronTrigger) -> Option<String> {
         (Times::OfDay(times), Days::Weekends) => format!("Weekends at {times}"),
         (Times::OfDay(times), Days::Of(days)) => format!("{days} at {times}"),
     };
-    Some(match months {
-        None => sentence,
-        Some(months) => format!("{sentence}, in {months}"),
-    })
+    Some(sentence + &months)
 }
 
 enum Times {
@@ -100,7 +117,9 @@ fn times(pattern: &CronPattern) -> Option<Times> {
     let hours = pattern.hours.values();
     let [second] = seconds.as_slice() else {
         let is_all = minutes.len() == 60 && hours.len() == 24;
-        return is_all.then(|| step_of(&seconds, 60))?.map(|step| Times::Rhythm(every(step, "second")));
+        return is_all
+            .then(|| step_of(&seconds, 60))?
+            .map(|step| Times::Rhythm(every(step, "second")));
     };
     let clock = |hour: u16, minute: u16| match second {
         0 => format!("{hour:02}:{minute:02}"),
@@ -133,13 +152,19 @@ fn times(pattern: &CronPattern) -> Option<Times> {
     if *second != 0 && minutes.len() == 60 && hours.len() == 24 {
         return Some(Times::Rhythm(format!("Every minute, at second {second}")));
     }
-    let minutely = step_of(&minutes, 60).filter(|_| *second == 0).map(|step| every(step, "minute"));
+    let minutely = step_of(&minutes, 60)
+        .filter(|_| *second == 0)
+        .map(|step| every(step, "minute"));
     let rhythm = match (minutely, minutes.len(), hours.len()) {
         (Some(minutely), _, 24) => minutely,
         (Some(minutely), _, _) if is_range => format!("{minutely} {from_to}"),
         (None, 1, 24) => format!("Every hour, {}", past_the_hour(*second)),
         (None, 1, _) if is_range => format!("Every hour {from_to}"),
-        (None, 1, _) => format!("{}, {}", every(step_of(&hours, 24)?, "hour"), past_the_hour(*second)),
+        (None, 1, _) => format!(
+            "{}, {}",
+            every(step_of(&hours, 24)?, "hour"),
+            past_the_hour(*second)
+        ),
         (None, 2..=MOST_LISTED, 24) if *second == 0 => {
             let minutes: Vec<String> = minutes.iter().map(u16::to_string).collect();
             format!("Every hour, at {} past", list(&minutes))
@@ -156,7 +181,9 @@ fn step_of(values: &[u16], round: u16) -> Option<u64> {
         return None;
     }
     let step = round / count;
-    let is_even = (0..count).zip(values).all(|(at, value)| at * step == *value);
+    let is_even = (0..count)
+        .zip(values)
+        .all(|(at, value)| at * step == *value);
     is_even.then_some(u64::from(step))
 }
 
@@ -191,7 +218,10 @@ fn days(cron: &CronTrigger) -> Option<Days> {
         [0, 6] => Days::Weekends,
         weekdays => {
             let names = weekdays.iter().map(|day| name(&WEEKDAYS, *day));
-            Days::Of(format!("Every {}", list(&names.collect::<Option<Vec<_>>>()?)))
+            Days::Of(format!(
+                "Every {}",
+                list(&names.collect::<Option<Vec<_>>>()?)
+            ))
         }
     })
 }
@@ -223,14 +253,17 @@ fn special_day(expression: &str) -> Option<String> {
     Some(format!("On the {special} of the month"))
 }
 
-/// `None`: not certain; `Some(None)`: all of them.
-fn months(pattern: &CronPattern) -> Option<Option<String>> {
+/// `, in March and October`, or nothing for all of them.
+fn months(pattern: &CronPattern) -> Option<String> {
     let months = pattern.months.values();
     if months.len() == 12 {
-        return Some(None);
+        return Some(String::new());
     }
-    let names = months.iter().map(|month| name(&MONTHS, month - 1)).collect::<Option<Vec<_>>>()?;
-    (names.len() <= MOST_LISTED).then(|| Some(list(&names)))
+    let names = months
+        .iter()
+        .map(|month| name(&MONTHS, month - 1))
+        .collect::<Option<Vec<_>>>()?;
+    (names.len() <= MOST_LISTED).then(|| format!(", in {}", list(&names)))
 }
 
 fn name(names: &[&str], at: u16) -> Option<String> {
@@ -274,32 +307,136 @@ mod tests {
 
     /// Expression, words, and the first ticks after Thursday, 1 October 2026, 00:00 UTC, as the words say them.
     const CASES: &[(&str, &str, [&str; 3])] = &[
-        ("* * * * *", "Every minute", ["01T00:01:00", "01T00:02:00", "01T00:03:00"]),
-        ("*/10 * * * * *", "Every 10 seconds", ["01T00:00:10", "01T00:00:20", "01T00:00:30"]),
-        ("30 * * * * *", "Every minute, at second 30", ["01T00:00:30", "01T00:01:30", "01T00:02:30"]),
-        ("*/15 * * * *", "Every 15 minutes", ["01T00:15:00", "01T00:30:00", "01T00:45:00"]),
-        ("@hourly", "Every hour, on the hour", ["01T01:00:00", "01T02:00:00", "01T03:00:00"]),
-        ("5 * * * *", "Every hour, at 5 past", ["01T00:05:00", "01T01:05:00", "01T02:05:00"]),
-        ("15,45 * * * *", "Every hour, at 15 and 45 past", ["01T00:15:00", "01T00:45:00", "01T01:15:00"]),
-        ("0 */6 * * *", "Every 6 hours, on the hour", ["01T06:00:00", "01T12:00:00", "01T18:00:00"]),
-        ("0 */12 * * *", "Every day at 00:00 and 12:00", ["01T12:00:00", "02T00:00:00", "02T12:00:00"]),
-        ("0 9-17 * * 1-5", "Every hour from 09:00 to 17:00, on weekdays", ["01T09:00:00", "01T10:00:00", "01T11:00:00"]),
-        ("*/20 8-9 * * *", "Every 20 minutes from 08:00 to 09:40", ["01T08:00:00", "01T08:20:00", "01T08:40:00"]),
-        ("30 2 * * 1-5", "Weekdays at 02:30", ["01T02:30:00", "02T02:30:00", "05T02:30:00"]),
-        ("15 30 2 * * *", "Every day at 02:30:15", ["01T02:30:15", "02T02:30:15", "03T02:30:15"]),
-        ("0 8 * * 6,0", "Weekends at 08:00", ["03T08:00:00", "04T08:00:00", "10T08:00:00"]),
-        ("0 17,9 * * *", "Every day at 09:00 and 17:00", ["01T09:00:00", "01T17:00:00", "02T09:00:00"]),
-        ("@weekly", "Every Sunday at 00:00", ["04T00:00:00", "11T00:00:00", "18T00:00:00"]),
-        ("15 4 * * MON,THU", "Every Monday and Thursday at 04:15", ["01T04:15:00", "05T04:15:00", "08T04:15:00"]),
-        ("*/30 * * * 1", "Every 30 minutes, every Monday", ["05T00:00:00", "05T00:30:00", "05T01:00:00"]),
-        ("0 0 22 * *", "On the 22nd of the month at 00:00", ["22T00:00:00", "", ""]),
-        ("0 6 1,15 * *", "On the 1st and 15th of the month at 06:00", ["01T06:00:00", "15T06:00:00", "01T06:00:00"]),
-        ("0 0 L * *", "On the last day of the month at 00:00", ["31T00:00:00", "30T00:00:00", "31T00:00:00"]),
-        ("0 0 LW * *", "On the last working day of the month at 00:00", ["30T00:00:00", "30T00:00:00", "31T00:00:00"]),
-        ("0 0 * * 5L", "On the last Friday of the month at 00:00", ["30T00:00:00", "27T00:00:00", "25T00:00:00"]),
-        ("0 0 * * 1#2", "On the second Monday of the month at 00:00", ["12T00:00:00", "09T00:00:00", "14T00:00:00"]),
-        ("@yearly", "On the 1st of the month at 00:00, in January", ["01T00:00:00", "01T00:00:00", "01T00:00:00"]),
-        ("0 0 * * 0-6", "Every day at 00:00", ["02T00:00:00", "03T00:00:00", "04T00:00:00"]),
+        (
+            "* * * * *",
+            "Every minute",
+            ["01T00:01:00", "01T00:02:00", "01T00:03:00"],
+        ),
+        (
+            "*/10 * * * * *",
+            "Every 10 seconds",
+            ["01T00:00:10", "01T00:00:20", "01T00:00:30"],
+        ),
+        (
+            "30 * * * * *",
+            "Every minute, at second 30",
+            ["01T00:00:30", "01T00:01:30", "01T00:02:30"],
+        ),
+        (
+            "*/15 * * * *",
+            "Every 15 minutes",
+            ["01T00:15:00", "01T00:30:00", "01T00:45:00"],
+        ),
+        (
+            "@hourly",
+            "Every hour, on the hour",
+            ["01T01:00:00", "01T02:00:00", "01T03:00:00"],
+        ),
+        (
+            "5 * * * *",
+            "Every hour, at 5 past",
+            ["01T00:05:00", "01T01:05:00", "01T02:05:00"],
+        ),
+        (
+            "15,45 * * * *",
+            "Every hour, at 15 and 45 past",
+            ["01T00:15:00", "01T00:45:00", "01T01:15:00"],
+        ),
+        (
+            "0 */6 * * *",
+            "Every 6 hours, on the hour",
+            ["01T06:00:00", "01T12:00:00", "01T18:00:00"],
+        ),
+        (
+            "0 */12 * * *",
+            "Every day at 00:00 and 12:00",
+            ["01T12:00:00", "02T00:00:00", "02T12:00:00"],
+        ),
+        (
+            "0 9-17 * * 1-5",
+            "Every hour from 09:00 to 17:00, on weekdays",
+            ["01T09:00:00", "01T10:00:00", "01T11:00:00"],
+        ),
+        (
+            "*/20 8-9 * * *",
+            "Every 20 minutes from 08:00 to 09:40",
+            ["01T08:00:00", "01T08:20:00", "01T08:40:00"],
+        ),
+        (
+            "30 2 * * 1-5",
+            "Weekdays at 02:30",
+            ["01T02:30:00", "02T02:30:00", "05T02:30:00"],
+        ),
+        (
+            "15 30 2 * * *",
+            "Every day at 02:30:15",
+            ["01T02:30:15", "02T02:30:15", "03T02:30:15"],
+        ),
+        (
+            "0 8 * * 6,0",
+            "Weekends at 08:00",
+            ["03T08:00:00", "04T08:00:00", "10T08:00:00"],
+        ),
+        (
+            "0 17,9 * * *",
+            "Every day at 09:00 and 17:00",
+            ["01T09:00:00", "01T17:00:00", "02T09:00:00"],
+        ),
+        (
+            "@weekly",
+            "Every Sunday at 00:00",
+            ["04T00:00:00", "11T00:00:00", "18T00:00:00"],
+        ),
+        (
+            "15 4 * * MON,THU",
+            "Every Monday and Thursday at 04:15",
+            ["01T04:15:00", "05T04:15:00", "08T04:15:00"],
+        ),
+        (
+            "*/30 * * * 1",
+            "Every 30 minutes, every Monday",
+            ["05T00:00:00", "05T00:30:00", "05T01:00:00"],
+        ),
+        (
+            "0 0 22 * *",
+            "On the 22nd of the month at 00:00",
+            ["22T00:00:00", "", ""],
+        ),
+        (
+            "0 6 1,15 * *",
+            "On the 1st and 15th of the month at 06:00",
+            ["01T06:00:00", "15T06:00:00", "01T06:00:00"],
+        ),
+        (
+            "0 0 L * *",
+            "On the last day of the month at 00:00",
+            ["31T00:00:00", "30T00:00:00", "31T00:00:00"],
+        ),
+        (
+            "0 0 LW * *",
+            "On the last working day of the month at 00:00",
+            ["30T00:00:00", "30T00:00:00", "31T00:00:00"],
+        ),
+        (
+            "0 0 * * 5L",
+            "On the last Friday of the month at 00:00",
+            ["30T00:00:00", "27T00:00:00", "25T00:00:00"],
+        ),
+        (
+            "0 0 * * 1#2",
+            "On the second Monday of the month at 00:00",
+            ["12T00:00:00", "09T00:00:00", "14T00:00:00"],
+        ),
+        (
+            "@yearly",
+            "On the 1st of the month at 00:00, in January",
+            ["01T00:00:00", "01T00:00:00", "01T00:00:00"],
+        ),
+        (
+            "0 0 * * 0-6",
+            "Every day at 00:00",
+            ["02T00:00:00", "03T00:00:00", "04T00:00:00"],
+        ),
     ];
 
     #[test]
@@ -311,7 +448,11 @@ mod tests {
             let mut after = start;
             for tick in ticks.iter().filter(|tick| !tick.is_empty()) {
                 after = trigger.next_after(after).expect("a tick");
-                assert_eq!(after.format("%dT%H:%M:%S").to_string(), *tick, "{expression}");
+                assert_eq!(
+                    after.format("%dT%H:%M:%S").to_string(),
+                    *tick,
+                    "{expression}"
+                );
             }
         }
     }
@@ -347,11 +488,18 @@ mod tests {
 
     #[test]
     fn a_description_stands_alone() {
-        let berlin = |expression| Trigger::cron(expression, "Europe/Berlin").expect("a trigger").describe();
+        let berlin = |expression| {
+            Trigger::cron(expression, "Europe/Berlin")
+                .expect("a trigger")
+                .describe()
+        };
         assert_eq!(berlin("0 2 * * *"), "Every day at 02:00, Europe/Berlin");
         assert_eq!(berlin("*/7 * * * *"), "cron */7 * * * *, Europe/Berlin");
         let at = "2026-10-01T12:30:00Z".parse().expect("an instant");
-        assert_eq!(Trigger::Once { at }.describe(), "Once, at 2026-10-01T12:30:00Z");
+        assert_eq!(
+            Trigger::Once { at }.describe(),
+            "Once, at 2026-10-01T12:30:00Z"
+        );
         assert_eq!(Trigger::Manual.describe(), "Only when asked for");
     }
 }

@@ -1,7 +1,7 @@
 """When crons are due, found out in another way, to check the Rust code against.
 
 It is a person with a calendar who looks at a wall clock every minute of UTC and writes down what it shows. Zones are
-Python's zoneinfo; what a field matches is croniter's word (its handling of zones is not used, see README.md). Nothing is
+Python's zoneinfo; what a field matches is croniter's word (its handling of zones is not used, README.md says why). Nothing is
 computed from offsets or transitions:
 
 - the clock shows a later minute than the one expected: minutes were skipped. If one of them matches, the cron is due now;

@@ -65,13 +65,15 @@ impl BadDay {
         stories
     }
 
-    /// Starts a run as a client does that heeds a 503: the API may just have found out that its connections are gone.
+    /// Starts a run as a client does that heeds a 503: the API may just have found out that its connections are gone, after it had taken
+    /// the run on.
     async fn start_run(&self, connection: &str) -> String {
         let body = json!({"connection": connection});
+        let client = self.cluster.api.for_one_request(connection);
         let answer = until("the API to take on a run", async || {
-            let answer = self.cluster.api.post("/runs", body.clone()).await;
+            let answer = client.post("/runs", body.clone()).await;
             match answer.status {
-                503 => Look::not_yet(answer.text),
+                409 | 503 => Look::not_yet(answer.text),
                 _ => Look::Done(answer),
             }
         })

@@ -9,7 +9,7 @@ pub(super) fn next(set: u64, from: u32) -> Option<u32> {
 /// The largest member that is not above `to`; `to` is at most 63.
 pub(super) fn previous(set: u64, to: u32) -> Option<u32> {
     let rest = set & (u64::MAX >> (63 - to.min(63)));
-    (rest != 0).then(|| 63 - rest.leading_zeros())
+    rest.checked_ilog2()
 }
 
 /// How many members are below `limit`.

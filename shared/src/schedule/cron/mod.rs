@@ -3,8 +3,8 @@
 //! # What they match
 //!
 //! Five fields, minute hour day month weekday, or six with seconds first: numbers, names, lists, ranges, steps, `L`, `W`,
-//! `#`, as croner reads them; `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly`, `@annually`. If both day and
-//! weekday are limited, either is enough; with `+` before the weekday both must match. The calendar is 1970 to 9999.
+//! `#`, as croner reads them; `@hourly`, `@daily`, `@midnight`, `@weekly`, `@monthly`, `@yearly`, `@annually`. If neither day nor
+//! weekday is `*`, either is enough; with `+` before the weekday both must match. The calendar is 1970 to 9999.
 //!
 //! # Changes of the clock
 //!
