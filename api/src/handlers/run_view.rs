@@ -38,13 +38,15 @@ pub(crate) struct Run {
     pub schedule: Option<Named>,
     /// What asked for it.
     pub trigger: TriggerView,
-    /// `incremental`, `full` or `page`.
+    /// `incremental`, `full`, `page` or `backfill`.
     #[schema(example = "full")]
     pub kind: &'static str,
     /// Only these streams; null: those that the connection has chosen.
     pub streams: Option<Vec<String>>,
     /// The page, if the kind is `page`.
     pub page: Option<i64>,
+    /// The data range that is read, if the kind is `backfill`.
+    pub range: Option<RangeView>,
     /// When it was enqueued.
     pub created_at: DateTime<Utc>,
     /// When its first attempt began.
@@ -64,6 +66,16 @@ pub(crate) struct Run {
     pub cancelled_by: Option<String>,
     /// Why, in their words.
     pub cancel_note: Option<String>,
+}
+
+/// A range of data, by the streams' cursors.
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[schema(as = DataRange)]
+pub(crate) struct RangeView {
+    /// Its first instant.
+    pub from: DateTime<Utc>,
+    /// The first instant after it.
+    pub to: DateTime<Utc>,
 }
 
 /// Counts of records, all streams together or of one.
@@ -88,7 +100,7 @@ pub(crate) struct Totals {
 /// What asked for a run.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TriggerView {
-    /// `schedule` or `manual`.
+    /// `schedule`, `manual` or `backfill`.
     #[schema(value_type = String, example = "manual")]
     pub kind: RunOrigin,
     /// Who asked for it, if somebody did.
@@ -227,6 +239,10 @@ impl Run {
             kind: found.kind.as_str(),
             streams: found.streams,
             page: found.page,
+            range: found
+                .range_from
+                .zip(found.range_to)
+                .map(|(from, to)| RangeView { from, to }),
             created_at: found.created_at,
             started_at: found.started_at,
             finished_at: found.finished_at,

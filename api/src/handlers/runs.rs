@@ -85,6 +85,8 @@ pub(crate) struct RunQuery {
     connection: Option<String>,
     /// Only this schedule: id or key
     schedule: Option<String>,
+    /// Only this batch: id
+    batch: Option<String>,
     /// Only runs created at this instant or later
     created_after: Option<DateTime<Utc>>,
     /// Only runs created before this instant
@@ -390,7 +392,7 @@ pub(crate) fn unknown(id: &str) -> ApiError {
     responses(
         (status = 200, description = "A page of runs", body = Page<Run>),
         (status = 400, description = "An unknown or unreadable parameter", body = Problem, content_type = "application/problem+json"),
-        (status = 404, description = "There is no such business, connection or schedule", body = Problem, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such business, connection, schedule or batch", body = Problem, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list(
@@ -406,6 +408,7 @@ pub(crate) async fn list(
         ..RunFilter::default()
     };
     let names = ["business", "connection", "schedule"].map(|name| params.text(name));
+    let batch = params.text("batch");
     let page = PageRequest::read(&mut params);
     if let Some(after) = &page.after {
         match after.parse() {
@@ -420,6 +423,13 @@ pub(crate) async fn list(
     params.finish()?;
     let mut db = state.database.session().await?;
     resolve_names(&mut db, &mut filter, names).await?;
+    if let Some(name) = batch {
+        let unknown = || ApiError::NotFound(format!("there is no batch with the id {name:?}"));
+        let id = name.parse().map_err(|_| unknown())?;
+        let found = batch::find(&mut db, id).await?.ok_or_else(unknown)?;
+        filter.batch = Some(id);
+        filter.schedule = filter.schedule.or(found.schedule_id);
+    }
     let found = history::list_runs(&mut db, &filter, page.fetch()).await?;
     Ok(Json(page.page(found, |run| run.id.to_string(), Run::from)))
 }

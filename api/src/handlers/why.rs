@@ -184,6 +184,8 @@ pub(crate) mod tests {
             kind: RunKind::Full,
             streams: None,
             page: None,
+            range_from: None,
+            range_to: None,
             priority: 10,
             attempt: 1,
             failures: 1,

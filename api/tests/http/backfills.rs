@@ -1,9 +1,7 @@
 //! Backfills, states of streams, and reading everything again.
 
 use serde_json::{Value, json};
-use syncline_shared::db::backfill::{self, NewBackfill};
-use syncline_shared::db::connection;
-use syncline_shared::db::run::DataRange;
+use syncline_shared::db::backfill;
 use syncline_shared::run::Outcome;
 
 use crate::batches::close_batches;
@@ -12,29 +10,25 @@ use crate::work::{claim_one, end, start};
 
 const PATH: &str = "/api/v1/backfills";
 
-/// A backfill of three days of a stream, one day a run, as one would be made of a stream with a cursor.
+fn range(more: &Value) -> Value {
+    let mut body = json!({"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"});
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+/// A backfill of three days of the stream that has a cursor, one day a run.
 async fn made(app: &App) -> String {
-    let mut db = app.database.begin().await.unwrap();
-    let found = connection::find(&mut db, "acme-shop")
-        .await
-        .unwrap()
-        .unwrap();
-    let at = |text: &str| text.parse().unwrap();
-    let new = NewBackfill {
-        connection_id: found.id,
-        streams: &["orders".to_owned()],
-        range: DataRange {
-            from: at("2026-01-01T00:00:00Z"),
-            to: at("2026-01-04T00:00:00Z"),
-        },
-        step_seconds: 86_400,
-        priority: 90,
-        note: Some("new columns"),
-        requested_by: "ana",
-    };
-    let id = backfill::create(&mut db, &new).await.unwrap();
-    db.commit().await.unwrap();
-    id.to_string()
+    let body = range(
+        &json!({"connection": "acme-shop", "to": "2026-01-04T00:00:00Z", "note": "new columns"}),
+    );
+    let made = app.post(PATH, &body).await.expect(202);
+    assert_eq!(
+        (&made["streams"], &made["priority"]),
+        (&json!(["visits"]), &json!(90))
+    );
+    made["id"].as_str().unwrap().to_owned()
 }
 
 /// Makes the next run, as a scheduler does.
@@ -52,21 +46,12 @@ async fn show(app: &App, id: &str) -> Value {
 #[tokio::test]
 async fn streams_without_a_cursor_are_refused_by_name() {
     let app = App::with_connection().await;
-    let range = json!({"from": "2026-01-01T00:00:00Z", "to": "2026-02-01T00:00:00Z"});
-    let with = |more: Value| {
-        let mut body = range.clone();
-        for (name, value) in more.as_object().unwrap() {
-            body[name] = value.clone();
-        }
-        body
-    };
     for (body, pointer, code) in [
         (
             json!({"connection": "acme-shop", "streams": ["orders"]}),
             "/streams/0",
             "no-cursor",
         ),
-        (json!({"connection": "acme-shop"}), "/streams", "no-cursor"),
         (
             json!({"connection": "acme-shop", "streams": ["carts"]}),
             "/streams/0",
@@ -78,10 +63,10 @@ async fn streams_without_a_cursor_are_refused_by_name() {
             "range",
         ),
     ] {
-        let problems = app.post(PATH, &with(body)).await.problems(422);
+        let problems = app.post(PATH, &range(&body)).await.problems(422);
         assert_eq!(problems, [(pointer.to_owned(), code.to_owned())]);
     }
-    app.post(PATH, &with(json!({"connection": "nobody"})))
+    app.post(PATH, &range(&json!({"connection": "nobody"})))
         .await
         .problems(404);
     app.ask("viewer", "POST", PATH, Some(&json!({})))
@@ -112,6 +97,15 @@ async fn a_backfill_shows_how_far_it_is_and_how_it_ended() {
     for made in 1..=3 {
         assert_eq!(step(&app).await, 1);
         let run = claim_one(&app).await;
+        let read = app
+            .get(&format!("/api/v1/runs/{}", run.id))
+            .await
+            .expect(200);
+        let day = |day: i64| format!("2026-01-{day:02}T00:00:00Z");
+        assert_eq!(
+            read["range"],
+            json!({"from": day(made), "to": day(made + 1)})
+        );
         let shown = show(&app, &id).await;
         assert_eq!(
             (&shown["runs_made"], &shown["counts"]["running"]),

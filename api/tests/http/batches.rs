@@ -189,6 +189,32 @@ async fn counts_are_live_and_the_summary_comes_with_the_end() {
 }
 
 #[tokio::test]
+async fn the_runs_of_a_batch_are_listed() {
+    let app = with_connections().await;
+    let input = json!({"key": "a", "trigger": "manual", "target": "everything"});
+    app.post("/api/v1/schedules", &input).await.expect(201);
+    let of_schedule = app
+        .post("/api/v1/schedules/a/trigger", &json!({}))
+        .await
+        .expect(202);
+    let of_request = start(&app, json!({"business": "beta"})).await;
+    let run = claim_one(&app).await;
+    end(&app, &run, Outcome::Succeeded, None).await;
+    for (batch, runs) in [(&of_schedule, 2), (&of_request, 1)] {
+        let id = batch["id"].as_str().unwrap();
+        let listed = app.get(&format!("{RUNS}?batch={id}")).await.expect(200);
+        let listed = listed["data"].as_array().unwrap();
+        assert_eq!(listed.len(), runs);
+        assert!(listed.iter().all(|run| run["trigger"]["batch_id"] == *id));
+    }
+    for unknown in ["x", "00000000-0000-0000-0000-000000000000"] {
+        app.get(&format!("{RUNS}?batch={unknown}"))
+            .await
+            .problems(404);
+    }
+}
+
+#[tokio::test]
 async fn batches_are_listed_newest_first_and_by_schedule() {
     let app = with_connections().await;
     let input =

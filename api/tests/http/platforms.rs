@@ -8,7 +8,7 @@ use crate::support::App;
 async fn a_platform_has_the_defaults_until_somebody_changes_them() {
     let app = App::start().await;
     let shown = app.get("/api/v1/platforms/shop").await.expect(200);
-    assert_eq!(shown["streams"], json!(["products", "orders"]));
+    assert_eq!(shown["streams"], json!(["products", "orders", "visits"]));
     assert_eq!(
         (&shown["retry"], &shown["paused"]),
         (&json!({}), &json!(false))

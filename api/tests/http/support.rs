@@ -25,7 +25,7 @@ use syncline_shared::db::{Database, Session};
 use syncline_shared::lifecycle::Lifecycle;
 use tower::ServiceExt;
 
-/// Two streams, of which one can be asked for by page; a secret at the top and one further down; one budget.
+/// Three streams, of which one can be asked for by page, and one by data range; a secret at the top and one further down; one budget.
 const SHOP: &str = include_str!("shop.yaml");
 pub(crate) const PASSWORD: &str = "correct horse battery staple";
 

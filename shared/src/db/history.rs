@@ -44,6 +44,10 @@ pub struct RunView {
     pub streams: Option<Vec<String>>,
     /// The page, if the kind is `page`.
     pub page: Option<i64>,
+    /// First instant of the data range, if the kind is `backfill`.
+    pub range_from: Option<DateTime<Utc>>,
+    /// First instant after it.
+    pub range_to: Option<DateTime<Utc>>,
     /// The smaller, the sooner.
     pub priority: i16,
     /// How many attempts have begun.
@@ -95,6 +99,8 @@ pub struct RunFilter {
     pub connection: Option<ConnectionId>,
     /// Only this schedule.
     pub schedule: Option<ScheduleId>,
+    /// Only this batch. Name its schedule as well, if it is one's: unfinished runs are found by it.
+    pub batch: Option<BatchId>,
     /// Only runs created at this instant or later.
     pub created_from: Option<DateTime<Utc>>,
     /// Only runs created before this instant.
@@ -226,7 +232,7 @@ async fn list_within(db: Statements<'_>, filter: &RunFilter, limit: i64) -> DbRe
                   r.checkpoint_sequence as "checkpoint_sequence!", r.checkpoint as "checkpoint!",
                   r.progress as "progress!: Json<Progress>", r.last_error as "last_error: Json<RunError>",
                   r.retry_of as "retry_of: RunId", r.retried_by as "retried_by: RunId", r.cancel_requested_at,
-                  r.cancelled_by, r.cancel_note
+                  r.cancelled_by, r.cancel_note, r.range_from, r.range_to
            from (
                select * from syncline.runs
                where ($1::text[] is null or status = any ($1))
@@ -239,6 +245,7 @@ async fn list_within(db: Statements<'_>, filter: &RunFilter, limit: i64) -> DbRe
                  and ($8::uuid is null or id < $8)
                  and ($10::text is null or status = $10)
                  and (not $11 or finished_at is not null)
+                 and ($12::uuid is null or batch_id = $12)
                order by id desc
                limit $9
            ) r
@@ -256,7 +263,8 @@ async fn list_within(db: Statements<'_>, filter: &RunFilter, limit: i64) -> DbRe
         filter.before.map(|id| id.0),
         limit,
         only,
-        is_finished
+        is_finished,
+        filter.batch.map(|id| id.0)
     )
     .fetch_all(db)
     .await?)
@@ -277,7 +285,7 @@ pub async fn find_run(db: &mut DbConnection, id: RunId) -> DbResult<Option<RunVi
                   r.checkpoint_sequence as "checkpoint_sequence!", r.checkpoint as "checkpoint!",
                   r.progress as "progress!: Json<Progress>", r.last_error as "last_error: Json<RunError>",
                   r.retry_of as "retry_of: RunId", r.retried_by as "retried_by: RunId", r.cancel_requested_at,
-                  r.cancelled_by, r.cancel_note
+                  r.cancelled_by, r.cancel_note, r.range_from, r.range_to
            from syncline.runs r
            left join syncline.schedule s on s.id = r.schedule_id
            left join syncline.connection c on c.id = r.connection_id
