@@ -13,7 +13,7 @@ use syncline_shared::db::batch::{self, BatchFilter, BatchTarget, RunCounts};
 use syncline_shared::db::run::cancel;
 use syncline_shared::db::{DbResult, answered, schedule};
 use syncline_shared::ids::BatchId;
-use syncline_shared::run::StreamCounts;
+use syncline_shared::run::{RunOrigin, StreamCounts};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
@@ -357,7 +357,7 @@ pub(crate) async fn show(
     responses(
         (status = 202, description = "Its runs are cancelled, or were asked to end", body = BatchView),
         (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
-        (status = 409, description = "It has ended already", body = Problem, content_type = "application/problem+json"),
+        (status = 409, description = "It has ended already, or is a backfill's", body = Problem, content_type = "application/problem+json"),
         (status = 422, description = "Fields that cannot be accepted, all of them", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -377,6 +377,10 @@ pub(crate) async fn cancel_one(
     if let Some(outcome) = found.outcome {
         let detail = format!("the batch has ended already: {outcome}");
         return Err(ApiError::state("ended", detail));
+    }
+    if found.origin == RunOrigin::Backfill {
+        let detail = "the batch is a backfill's, which would go on; cancel the backfill: see /api/v1/backfills".to_owned();
+        return Err(ApiError::state("backfill", detail));
     }
     batch::cancel(&mut db, id).await?;
     db.commit().await?;

@@ -138,6 +138,10 @@ async fn a_cancelled_backfill_makes_no_more_runs_and_ends_the_one_under_way() {
     let app = App::with_connection().await;
     let id = made(&app).await;
     step(&app).await;
+    let batch = show(&app, &id).await["batch_id"].clone();
+    let of_batch = format!("/api/v1/batches/{}/cancel", batch.as_str().unwrap());
+    let refused = app.post(&of_batch, &json!({})).await.problems(409);
+    assert_eq!(refused[0].1, "backfill");
     let cancelled = app
         .post(&format!("{PATH}/{id}/cancel"), &json!({}))
         .await

@@ -22,13 +22,13 @@ use crate::fill;
 const PAGE: i64 = 50;
 
 /// Counts the buffers of what a session does.
-struct Meter {
-    session: Session,
+pub(crate) struct Meter {
+    pub(crate) session: Session,
     outside: PgConnection,
 }
 
 impl Meter {
-    async fn new(database: &TestDatabase) -> Self {
+    pub(crate) async fn new(database: &TestDatabase) -> Self {
         let config = DatabaseConfig::direct(database.url(), 2);
         let product = Database::connect(&config, "plan tests").await.unwrap();
         Self {
@@ -38,7 +38,7 @@ impl Meter {
     }
 
     /// What has been touched so far.
-    async fn read(&mut self) -> i64 {
+    pub(crate) async fn read(&mut self) -> i64 {
         sqlx::raw_sql("select pg_stat_force_next_flush()")
             .execute(&mut *self.session)
             .await
@@ -192,7 +192,7 @@ async fn costs(count: u32) -> BTreeMap<&'static str, i64> {
     costs
 }
 
-fn assert_same(few: &BTreeMap<&str, i64>, many: &BTreeMap<&str, i64>) {
+pub(crate) fn assert_same(few: &BTreeMap<&str, i64>, many: &BTreeMap<&str, i64>) {
     let mut problems = Vec::new();
     for (name, few) in few {
         let many = many[name];

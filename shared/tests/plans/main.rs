@@ -14,3 +14,4 @@ mod history;
 mod session;
 mod shape;
 mod statements;
+mod ticks;
