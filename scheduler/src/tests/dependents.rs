@@ -1,5 +1,5 @@
 use chrono::TimeDelta;
-use syncline_shared::db::schedule::would_be_circular;
+use syncline_shared::db::schedule::list_followed;
 use syncline_shared::run::Outcome;
 use syncline_shared::schedule::{AfterOutcome, Policy, TickCause, TickOutcome};
 
@@ -44,7 +44,7 @@ async fn schedules_follow_batches_that_succeeded_or_all_that_ended() {
 }
 
 #[tokio::test]
-async fn circles_are_found_over_any_number_of_steps() {
+async fn a_chain_of_schedules_is_followed_over_any_number_of_steps() {
     let world = World::new(1).await;
     let policy = Policy::default();
     let ended = AfterOutcome::Ended;
@@ -52,7 +52,8 @@ async fn circles_are_found_over_any_number_of_steps() {
     let two = world.schedule(&after("two", one, ended, &policy)).await;
     let three = world.schedule(&after("three", two, ended, &policy)).await;
     let mut db = world.db().await;
-    assert!(would_be_circular(&mut db, one, three).await.unwrap());
-    assert!(would_be_circular(&mut db, one, one).await.unwrap());
-    assert!(!would_be_circular(&mut db, three, one).await.unwrap());
+    let chain = list_followed(&mut db, three).await.unwrap();
+    let ids: Vec<_> = chain.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, [three, two, one]);
+    assert_eq!(list_followed(&mut db, one).await.unwrap().len(), 1);
 }
