@@ -10,7 +10,7 @@ use syncline_shared::db::pause::{PauseScope, list_pauses};
 use syncline_shared::db::status::{PlatformHealth, list_platform_health};
 use syncline_shared::db::{business, connection};
 use syncline_shared::ids::ConnectionId;
-use syncline_shared::run::Outcome;
+use syncline_shared::run::{Outcome, RunStatus};
 use utoipa::ToSchema;
 
 use super::answer::status_word;
@@ -221,9 +221,9 @@ pub(crate) async fn system_status(
         .map(|connector| connector.platform().to_owned())
         .collect();
     let mut db = state.database.session().await?;
-    let pauses = list_pauses(&mut db).await?;
+    let resting = list_pauses(&mut db).await?;
     let is_paused = |name: &str| {
-        pauses.iter().any(|pause| match pause.scope {
+        resting.iter().any(|pause| match pause.scope {
             PauseScope::Everything => true,
             PauseScope::Platform => pause.target == name,
             PauseScope::Business | PauseScope::Connection => false,
@@ -295,7 +295,7 @@ pub(crate) async fn analytics(
         AnalyticsState {
             connection: connection.key,
             platform: connection.platform,
-            status: own.and_then(|own| own.last).map(|last| last.as_str()),
+            status: own.and_then(|own| own.last).map(RunStatus::as_str),
             last_run: own.and_then(|own| own.last_at),
             fresh_as_of: own.and_then(|own| own.fresh_at),
             error: own.and_then(|own| own.last_error.clone()),

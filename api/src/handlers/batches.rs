@@ -13,7 +13,7 @@ use syncline_shared::db::batch::{self, BatchFilter, BatchTarget, RunCounts};
 use syncline_shared::db::run::cancel;
 use syncline_shared::db::{DbResult, answered, schedule};
 use syncline_shared::ids::BatchId;
-use syncline_shared::run::{RunOrigin, StreamCounts};
+use syncline_shared::run::{RunKind, RunOrigin, StreamCounts};
 use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
@@ -205,7 +205,7 @@ pub(crate) fn summarize(found: batch::BatchView) -> BatchSummary {
         requested_by: found.requested_by,
         target,
         streams: found.streams,
-        kind: found.kind.map(|kind| kind.as_str()),
+        kind: found.kind.map(RunKind::as_str),
         runs: found.runs,
         has_more: found.has_more,
         created_at: found.created_at,

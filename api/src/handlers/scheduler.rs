@@ -224,8 +224,8 @@ pub(crate) async fn look(state: &AppState) -> ApiResult<SchedulerStatus> {
     let jobs: Vec<Job> = upcoming.iter().map(Job::from).collect();
     let counts = status::count_queue(&mut db).await?.into();
     let syncs = batch::sum_counts(&mut db, PERIOD_DAYS).await?;
-    let pauses = list_pauses(&mut db).await?;
-    let paused = pauses
+    let resting = list_pauses(&mut db).await?;
+    let paused = resting
         .iter()
         .any(|pause| pause.scope == PauseScope::Everything);
     let running = !schedulers.is_empty() && !paused;

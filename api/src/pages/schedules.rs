@@ -73,15 +73,14 @@ pub(super) async fn list(
     params.finish()?;
     let mut db = state.database.session().await?;
     let now = db::now(&mut db).await?;
-    let found = match &only {
-        Some(key) => Vec::from_iter(schedule::find(&mut db, key).await?),
-        None => {
-            let filter = ScheduleFilter {
-                after_key: page.after.clone(),
-                ..ScheduleFilter::default()
-            };
-            schedule::list(&mut db, &filter, page.fetch()).await?
-        }
+    let found = if let Some(key) = &only {
+        Vec::from_iter(schedule::find(&mut db, key).await?)
+    } else {
+        let filter = ScheduleFilter {
+            after_key: page.after.clone(),
+            ..ScheduleFilter::default()
+        };
+        schedule::list(&mut db, &filter, page.fetch()).await?
     };
     let shown = page.page(found, |schedule| schedule.key.clone(), |schedule| schedule);
     let ids: Vec<ScheduleId> = shown.data.iter().map(|schedule| schedule.id).collect();

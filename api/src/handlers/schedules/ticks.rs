@@ -5,9 +5,10 @@ use axum::extract::{Path, State};
 use chrono::{DateTime, MappedLocalTime, NaiveDateTime, SecondsFormat, SubsecRound, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
+use syncline_shared::db;
+use syncline_shared::db::batch::{self, BatchView};
 use syncline_shared::db::schedule::Schedule;
 use syncline_shared::db::tick::{self, Tick, TickFilter};
-use syncline_shared::db::{self, batch};
 use syncline_shared::schedule::{Plan, TickOutcome, parse_zone};
 use utoipa::ToSchema;
 
@@ -144,12 +145,7 @@ pub(crate) async fn show(
     };
     let surroundings = Surroundings::of(&found, at);
     let answer = match &covering {
-        Some(tick) => {
-            let outcome = batch
-                .as_ref()
-                .map(|batch| batch.outcome.map(|end| end.as_str()));
-            tell(tick, outcome)
-        }
+        Some(tick) => tell(tick, batch.as_ref()),
         None => explain(&found, &surroundings, at, now),
     };
     Ok(Json(TickAnswer {
@@ -234,12 +230,12 @@ impl Surroundings {
 }
 
 /// What became of a tick, in words.
-fn tell(tick: &Tick, batch: Option<Option<&str>>) -> String {
+fn tell(tick: &Tick, batch: Option<&BatchView>) -> String {
     let late = (tick.decided_at - tick.nominal_at)
         .as_seconds_f64()
         .max(0.0);
     let reason = tick.reason.as_deref().unwrap_or("no reason was noted");
-    let batch = match batch {
+    let batch = match batch.map(|batch| batch.outcome) {
         Some(Some(outcome)) => format!("its batch ended as {outcome}"),
         Some(None) => "its batch is under way".to_owned(),
         None => "its batch has been removed since".to_owned(),

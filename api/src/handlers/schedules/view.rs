@@ -7,7 +7,7 @@ use syncline_shared::db::schedule::{self, Schedule, ScheduleState, Standing};
 use syncline_shared::db::tick::Tick;
 use syncline_shared::db::{DbConnection, DbResult};
 use syncline_shared::ids::ScheduleId;
-use syncline_shared::schedule::{AfterOutcome, TriggerKind, parse_zone};
+use syncline_shared::schedule::{AfterOutcome, Policy, TriggerKind, parse_zone};
 use utoipa::ToSchema;
 
 use crate::resources::retry::RetryView;
@@ -239,7 +239,7 @@ impl ScheduleView {
         let words = words_of(&found);
         let (policy, unreadable) = match found.policy() {
             Ok(policy) => (policy, None),
-            Err(problem) => (Default::default(), Some(problem.to_string())),
+            Err(problem) => (Policy::default(), Some(problem.to_string())),
         };
         let unfinished_runs = standing.map_or(0, |standing| standing.unfinished_runs);
         let zone = parse_zone(&found.zone).ok();

@@ -50,6 +50,9 @@ words! {
     }
 }
 
+/// A moment: its nominal instant, and when it is due.
+pub type Moment = (DateTime<Utc>, DateTime<Utc>);
+
 /// A trigger on a target, as stored.
 #[derive(Debug, Clone)]
 pub struct Schedule {
@@ -195,7 +198,7 @@ impl Schedule {
     pub fn first_moment(
         &self,
         from: DateTime<Utc>,
-    ) -> Result<Option<(DateTime<Utc>, DateTime<Utc>)>, TriggerError> {
+    ) -> Result<Option<Moment>, TriggerError> {
         let (trigger, policy) = (self.trigger()?, self.policy()?);
         let plan = Plan {
             schedule: self.id,
