@@ -132,7 +132,8 @@ pub async fn list(
     limit: i64,
 ) -> DbResult<Vec<Backfill>> {
     Ok(query_backfills!(
-        "where ($1::uuid is null or f.connection_id = $1) and ($2::uuid is null or f.id < $2)
+        "where ($1::uuid is null or f.connection_id = $1)
+           and f.id < coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
          order by f.id desc limit $3",
         connection.map(|id| id.0),
         before,

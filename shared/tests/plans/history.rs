@@ -192,7 +192,7 @@ async fn costs(count: u32) -> BTreeMap<&'static str, i64> {
     costs
 }
 
-pub(crate) fn assert_same(few: &BTreeMap<&str, i64>, many: &BTreeMap<&str, i64>) {
+fn assert_same(few: &BTreeMap<&str, i64>, many: &BTreeMap<&str, i64>) {
     let mut problems = Vec::new();
     for (name, few) in few {
         let many = many[name];

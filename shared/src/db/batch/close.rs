@@ -90,14 +90,14 @@ pub async fn close_ended(
     // schedulers pass over the rows that this one locks.
     let closed = sqlx::query_as!(
         Closed,
-        r#"with ended as materialized (
+        r#"with ended_batches as materialized (
                select id, created_at from syncline.batch
                where id = any ($1) and ended_at is null order by id
                for update skip locked
            ),
            finished as materialized (
                select e.id as batch_id, h.outcome, h.progress
-               from ended e
+               from ended_batches e
                cross join lateral (
                    select k.outcome, k.progress from syncline.run_history k
                    where k.batch_id = e.id and k.id >= syncline.run_id_floor(e.created_at) offset 0) h
@@ -108,7 +108,7 @@ pub async fn close_ended(
                       count(*) filter (where f.outcome = 'partial') as partial,
                       count(*) filter (where f.outcome = 'failed') as failed,
                       count(*) filter (where f.outcome = 'cancelled') as cancelled
-               from ended e left join finished f on f.batch_id = e.id
+               from ended_batches e left join finished f on f.batch_id = e.id
                group by e.id
            ),
            summed as (

@@ -162,25 +162,35 @@ pub async fn list(
     limit: i64,
 ) -> DbResult<Vec<BatchView>> {
     let before = filter.before.map(|id| id.0);
-    let ended = filter.ended;
-    // One statement a filter, so that each has the index that it needs.
-    Ok(match filter.schedule {
-        Some(schedule) => query_batches!(
-            "where k.schedule_id = $1 and ($2::uuid is null or k.id < $2)
-               and ($3::bool is null or (k.ended_at is not null) = $3)
-             order by k.id desc limit $4",
-            schedule.0,
+    // One statement a filter, so that each has the index that it needs. Those that have not ended are few, those that have are many.
+    Ok(match (filter.schedule, filter.ended) {
+        (schedule, Some(false)) => query_batches!(
+            "where k.ended_at is null and k.id < coalesce($1, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+               and ($2::uuid is null or k.schedule_id = $2)
+             order by k.id desc limit $3",
             before,
-            ended,
+            schedule.map(|id| id.0),
             limit
         )
         .fetch_all(db)
         .await?,
-        None => query_batches!(
-            "where ($1::uuid is null or k.id < $1) and ($2::bool is null or (k.ended_at is not null) = $2)
+        (Some(schedule), ended) => query_batches!(
+            "where k.schedule_id = $1 and k.id < coalesce($2, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+               and (not $3 or k.ended_at is not null)
+             order by k.id desc limit $4",
+            schedule.0,
+            before,
+            ended.is_some(),
+            limit
+        )
+        .fetch_all(db)
+        .await?,
+        (None, ended) => query_batches!(
+            "where k.id < coalesce($1, 'ffffffff-ffff-ffff-ffff-ffffffffffff'::uuid)
+               and (not $2 or k.ended_at is not null)
              order by k.id desc limit $3",
             before,
-            ended,
+            ended.is_some(),
             limit
         )
         .fetch_all(db)
