@@ -29,7 +29,6 @@ const SIGNS: [&str; 9] = [
     "cached plan",
     "transaction is aborted",
     "no transaction in progress",
-    "already a transaction",
     "unexpected message",
     "ERROR",
 ];
