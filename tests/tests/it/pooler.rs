@@ -22,7 +22,7 @@ const OWN_TIME_OUT: f64 = 14.0;
 /// Clients of the API that ask at once: more than the pooler has servers.
 const ASKERS: usize = 6;
 /// What a process or Postgres says of statements and transactions that met the wrong server.
-const SIGNS: [&str; 9] = [
+const SIGNS: [&str; 8] = [
     "prepared statement",
     "bind message",
     "portal",
