@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -34,8 +35,20 @@ pub struct StreamInfo {
     pub schema: Value,
     /// Whether a single page can be asked for ([`ReadSettings::page`]).
     pub supports_page: bool,
-    /// Whether a read yields everything there is, so that what it does not yield is gone.
+    /// Whether a read yields everything there is, so that what it does not yield is gone. Never so for a stream with a cursor:
+    /// a record that changes while the stream is read may leave a slice that is still to come for one that is not.
     pub full_read: bool,
+    /// The cursor by which the stream is read incrementally, if it has one.
+    pub cursor: Option<CursorInfo>,
+}
+
+/// What is known about a stream's cursor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CursorInfo {
+    /// The field of the record, as the manifest has it.
+    pub field: String,
+    /// The smallest difference of two of its values, if the manifest says so and it is of fixed length.
+    pub granularity: Option<Duration>,
 }
 
 impl Connector {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -9,12 +10,23 @@ use serde_json::Value;
 pub type Record = serde_json::Map<String, Value>;
 
 /// Where a read goes on: a small JSON object that is meant to be stored with the records before it.
-/// `{"page": 17}`, `{"offset": 340}` or `{"cursor": ...}`, as the stream's paginator has it. Whether
-/// a platform still accepts an old cursor is its own affair; see
+/// `{"page": 17}`, `{"offset": 340}` or `{"cursor": ...}`, as the stream's paginator has it, with `"slice"` for a stream with a
+/// cursor and `"partition"` for a partitioned one. Whether a platform still accepts an old page token is its own affair; see
 /// [`ReadError::PositionRefused`](crate::ReadError::PositionRefused).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(pub Value);
+
+impl Position {
+    /// The beginning of the slice that this position lies in: where to go on when the platform no longer accepts the position
+    /// itself. `None`: the stream is read in one piece and begins anew.
+    pub fn slice_start(&self) -> Option<Position> {
+        let mut members = self.0.as_object()?.clone();
+        members.retain(|name, _| !matches!(name.as_str(), "page" | "offset" | "cursor"));
+        let is_sliced = members.contains_key("slice") || members.contains_key("partition");
+        is_sliced.then(|| Position(Value::Object(members)))
+    }
+}
 
 /// One page of a stream, decoded and transformed.
 #[derive(Debug)]
@@ -30,12 +42,28 @@ pub struct Page {
     /// Where to go on after this page; `None` when the stream is complete (or when only one page
     /// was asked for).
     pub next: Option<Position>,
+    /// The slice that this page belongs to; `None` for a stream that is read in one piece, and for the page of a stream with a
+    /// cursor that has nothing to read.
+    pub slice: Option<PageSlice>,
+    /// Whether this page is the last one of its slice, or of a stream that is read in one piece.
+    pub closes_slice: bool,
+    /// The stream's new state, on the last page of each slice. It covers all records up to this page; store it with them.
+    pub state: Option<Value>,
     /// Bytes of the answer's body after decompression.
     pub bytes: u64,
     /// Time from the first sending of this page's request to its decoded answer, waits included.
     pub duration: Duration,
     /// Requests that were sent for this page, retries and redirects included.
     pub requests: u32,
+}
+
+/// The slice of a stream that a page belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PageSlice {
+    /// Its first moment, by the stream's cursor.
+    pub since: DateTime<Utc>,
+    /// Its last moment.
+    pub until: DateTime<Utc>,
 }
 
 /// Something that the extractor found where a record belongs, and that is none.

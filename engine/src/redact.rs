@@ -51,6 +51,18 @@ impl Redactor {
         self.words.sort_by_key(|word| std::cmp::Reverse(word.len()));
     }
 
+    /// Adds a text that may be a secret, wherever it is in a value.
+    pub(crate) fn add_value(&mut self, value: &serde_json::Value) {
+        match value {
+            serde_json::Value::String(text) if text.len() >= 8 => self.add(text),
+            serde_json::Value::Array(items) => items.iter().for_each(|item| self.add_value(item)),
+            serde_json::Value::Object(members) => {
+                members.values().for_each(|item| self.add_value(item));
+            }
+            _ => {}
+        }
+    }
+
     /// Adds the value of a credential header: the whole and its parts, such as the token after
     /// `Bearer`. Parts that are in `known` (plain values of the config) stay readable.
     pub(crate) fn add_header_value(&mut self, value: &str, known: &[String]) {

@@ -22,28 +22,44 @@ fn stream(retriever: &str, more: &str) -> String {
 #[test]
 fn unsupported_components_are_named_with_their_path_all_at_once() {
     let yaml = stream(
-        "{type: SimpleRetriever, partition_router: {type: ListPartitionRouter}, \
+        "{type: SimpleRetriever, partition_router: {type: GroupingPartitionRouter}, \
          paginator: {type: AsyncRetriever}, \
-         requester: {type: HttpRequester, url_base: 'https://h', authenticator: {type: OAuthAuthenticator}, \
-         request_parameters: {x: \"{{ config['a'] | frobnicate }}\", y: '{{ now_utc() }}', z: '{{ nix }}', \
+         requester: {type: HttpRequester, url_base: 'https://h', authenticator: {type: JwtAuthenticator}, \
+         request_parameters: {x: \"{{ config['a'] | frobnicate }}\", y: '{{ generate_uuid() }}', z: '{{ nix }}', \
          w: '{% if x %}1{% endif %}'}}, \
-         record_selector: {extractor: {type: DpathExtractor, field_path: []}, record_filter: {condition: x}}}",
-        "incremental_sync: {type: DatetimeBasedCursor}",
+         record_selector: {extractor: {type: DpathExtractor, field_path: []}, record_filter: {type: CustomRecordFilter, condition: x}}}",
+        "incremental_sync: {type: DatetimeBasedCursor, cursor_field: at, datetime_format: '%Y %c', start_datetime: '2024', \
+         cursor_granularity: 1 day, clamping: {target: DAY}}",
     );
     let found = problems(&yaml);
     let expected = [
         (
-            "/streams/0/incremental_sync",
-            "\"incremental_sync\" of DeclarativeStream is not supported",
+            "/streams/0/incremental_sync/cursor_granularity",
+            "an ISO 8601 duration such as PT1S, P7D or P1M is needed here",
         ),
-        ("/streams/0/retriever/partition_router", "is not supported"),
+        (
+            "/streams/0/incremental_sync/datetime_format",
+            "holds %c, which is not supported",
+        ),
+        (
+            "/streams/0/incremental_sync/clamping",
+            "\"clamping\" of DatetimeBasedCursor is not supported",
+        ),
+        (
+            "/streams/0/incremental_sync",
+            "step and cursor_granularity go together",
+        ),
+        (
+            "/streams/0/retriever/partition_router",
+            "component \"GroupingPartitionRouter\" is not supported",
+        ),
         (
             "/streams/0/retriever/paginator",
             "component \"AsyncRetriever\" is not supported; supported here: DefaultPaginator, NoPagination",
         ),
         (
             "/streams/0/retriever/requester/authenticator",
-            "\"OAuthAuthenticator\"",
+            "\"JwtAuthenticator\"",
         ),
         (
             "/streams/0/retriever/requester/request_parameters/x",
@@ -51,7 +67,7 @@ fn unsupported_components_are_named_with_their_path_all_at_once() {
         ),
         (
             "/streams/0/retriever/requester/request_parameters/y",
-            "the date function \"now_utc\"",
+            "the function \"generate_uuid\"",
         ),
         (
             "/streams/0/retriever/requester/request_parameters/z",

@@ -1,10 +1,12 @@
-//! Feed: a made-up platform whose list is paged by opaque tokens that die.
+//! Feed: a made-up platform whose lists are paged by opaque tokens that die. One list has all items, the other one their
+//! changes, which can be asked for by time.
 //!
 //! Many vendors page like this, with tokens that live for minutes, and limits that make a client wait for longer. The base
 //! URL is `http://host:port/feed/v1`. A call is booked with the referee and counted against its account's limit on arrival;
 //! credentials are looked at first, then the limit, then the query.
 
 mod accounts;
+mod changes;
 mod control;
 mod errors;
 mod item;
@@ -24,10 +26,12 @@ use serde::Serialize;
 
 use self::accounts::Accounts;
 pub use self::accounts::FeedAccount;
+use self::changes::{Call, Change, Changes};
 pub(crate) use self::control::{ENDPOINTS, control_routes};
 use self::errors::ApiError;
 use self::item::Item;
 use self::page_token::PageToken;
+use self::query::ListQuery;
 pub use self::settings::FeedSettings;
 use crate::clock::Moment;
 use crate::referee::{Answer, Referee};
@@ -61,12 +65,28 @@ pub(crate) struct Feed {
 struct Changing {
     settings: FeedSettings,
     accounts: Accounts,
+    changes: Changes,
+}
+
+/// Which list a call is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum List {
+    Items,
+    Changes,
+}
+
+/// A record of either list.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Record {
+    Item(Item),
+    Change(Change),
 }
 
 /// A page as the vendor would send it; the last one names no further page.
 #[derive(Serialize)]
 struct Page {
-    items: Vec<Item>,
+    items: Vec<Record>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next_page_token: Option<String>,
 }
@@ -81,6 +101,7 @@ impl Feed {
         let changing = Changing {
             settings: config.settings.clone(),
             accounts: Accounts::new(&config.accounts),
+            changes: Changes::default(),
         };
         Ok(Self {
             seed,
@@ -108,7 +129,13 @@ impl Feed {
     }
 
     /// Answers a call of an account; `None` is a caller whom nobody knows.
-    fn answer(&self, account: Option<&str>, query: &str, at: Moment) -> Result<Page, ApiError> {
+    fn answer(
+        &self,
+        list: List,
+        account: Option<&str>,
+        query: &str,
+        at: Moment,
+    ) -> Result<Page, ApiError> {
         let account = account.ok_or(ApiError::Unauthenticated)?;
         let settings = {
             let mut changing = self.changing();
@@ -135,18 +162,45 @@ impl Feed {
                 token.offset
             }
         };
-        let end = offset
-            .saturating_add(u64::from(query.page_size.unwrap_or(settings.page_size)))
-            .min(u64::from(settings.items));
-        let next_page_token = (end < u64::from(settings.items)).then(|| {
+        let size = u64::from(query.page_size.unwrap_or(settings.page_size));
+        let (items, all) = match list {
+            List::Items => {
+                let all = u64::from(settings.items);
+                let places = offset..offset.saturating_add(size).min(all);
+                let item = |index| Record::Item(Item::at(self.seed, index));
+                (places.map(item).collect::<Vec<_>>(), all)
+            }
+            List::Changes => self.changes(&query, settings.items, offset, size),
+        };
+        let end = offset.saturating_add(size).min(all);
+        let next_page_token = (end < all).then(|| {
             PageToken::issue(end, at.monotonic_us, settings.token_ttl_ms).write(self.seed)
         });
         Ok(Page {
-            items: (offset..end)
-                .map(|index| Item::at(self.seed, index))
-                .collect(),
+            items,
             next_page_token,
         })
+    }
+
+    /// A page of the list of changes, and how many records all pages hold.
+    fn changes(&self, query: &ListQuery, items: u32, offset: u64, size: u64) -> (Vec<Record>, u64) {
+        let mut changing = self.changing();
+        let (since, until) = (query.since.as_deref(), query.until.as_deref());
+        let list = changing.changes.list(self.seed, items, since, until);
+        let all = list.len() as u64;
+        let page: Vec<Record> = list
+            .into_iter()
+            .skip(usize::try_from(offset).unwrap_or(usize::MAX))
+            .take(usize::try_from(size).unwrap_or(usize::MAX))
+            .map(Record::Change)
+            .collect();
+        changing.changes.note(Call {
+            since: query.since.clone(),
+            until: query.until.clone(),
+            offset,
+            records: page.len(),
+        });
+        (page, all)
     }
 }
 
@@ -154,6 +208,7 @@ impl Feed {
 pub(crate) fn routes(feed: Arc<Feed>) -> Router {
     Router::new()
         .route("/feed/v1/items", get(list_items))
+        .route("/feed/v1/changes", get(list_changes))
         .with_state(feed)
 }
 
@@ -162,6 +217,18 @@ async fn list_items(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
+    respond(&feed, List::Items, query.as_deref(), &headers)
+}
+
+async fn list_changes(
+    State(feed): State<Arc<Feed>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    respond(&feed, List::Changes, query.as_deref(), &headers)
+}
+
+fn respond(feed: &Feed, list: List, query: Option<&str>, headers: &HeaderMap) -> Response {
     let header = headers
         .get(AUTHORIZATION)
         .map(|value| value.to_str().unwrap_or_default());
@@ -173,8 +240,9 @@ async fn list_items(
     };
     let mut call = feed.referee.arrive(&key, None, None);
     let answer = feed.answer(
+        list,
         account.as_deref(),
-        query.as_deref().unwrap_or_default(),
+        query.unwrap_or_default(),
         call.arrived,
     );
     call.violation = matches!(answer, Err(ApiError::RateLimited { .. }));

@@ -47,3 +47,48 @@ impl Simulator {
         self.control(Method::GET, &path, None).await
     }
 }
+
+/// A call of the feed's list of changes, as it was answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangesCall {
+    /// The first moment asked for.
+    pub since: String,
+    /// The last moment asked for.
+    pub until: String,
+    /// Records before the page.
+    pub offset: u64,
+    /// Records that it was given.
+    pub records: u64,
+}
+
+impl Simulator {
+    /// Every item as the list of changes has it.
+    pub async fn changes_truth(&self) -> Vec<Map<String, Value>> {
+        self.lines("/_control/feed/changes").await
+    }
+
+    /// Changes `count` items from `first` on at this moment.
+    pub async fn touch(&self, first: u32, count: u32, at: &str) {
+        let touch = json!({"first": first, "count": count, "at": at});
+        self.control(Method::POST, "/_control/feed/changes", Some(&touch))
+            .await;
+    }
+
+    /// The calls of the list of changes since this was last asked.
+    pub async fn take_changes_calls(&self) -> Vec<ChangesCall> {
+        let answer = self
+            .control(Method::GET, "/_control/feed/changes/calls", None)
+            .await;
+        let calls = answer["calls"].as_array().unwrap();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        calls
+            .iter()
+            .map(|call| ChangesCall {
+                since: text(&call["since"]),
+                until: text(&call["until"]),
+                offset: call["offset"].as_u64().unwrap(),
+                records: call["records"].as_u64().unwrap(),
+            })
+            .collect()
+    }
+}

@@ -1,10 +1,14 @@
 //! Authenticators: what they add to a request. Their values are credentials: never typed, never shown.
 
+mod login;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use crate::expr::{Place, Scope, Template};
+pub(crate) use login::{Login, Token, Tokens};
+
+use crate::expr::{EvalError, Place, Scope, Template};
 use crate::load::component::{Component, Problems};
 use crate::request::option::{Injected, RequestOption};
 use crate::request::value::{FieldError, at};
@@ -14,6 +18,9 @@ const SUPPORTED: &[&str] = &[
     "ApiKeyAuthenticator",
     "BearerAuthenticator",
     "BasicHttpAuthenticator",
+    "SelectiveAuthenticator",
+    "OAuthAuthenticator",
+    "SessionTokenAuthenticator",
 ];
 
 /// How requests are authenticated.
@@ -30,6 +37,15 @@ pub(crate) enum Authenticator {
     Basic {
         username: Template,
         password: Option<Template>,
+    },
+    /// A token is fetched first; it is in the scope as `session_token`.
+    Login(Login),
+    /// The config says by name which one it is.
+    Selective {
+        path: Vec<String>,
+        choices: Vec<(String, Authenticator)>,
+        /// Where it stands in the manifest.
+        place: String,
     },
 }
 
@@ -49,7 +65,16 @@ impl Authenticator {
             return Some(Authenticator::None);
         }
         let component = requester.child("authenticator", SUPPORTED, problems)?;
-        component.refuse(&[], &[], problems);
+        Authenticator::load_component(&component, problems)
+    }
+
+    fn load_component(component: &Component<'_>, problems: &mut Problems) -> Option<Authenticator> {
+        if !matches!(
+            component.kind,
+            "OAuthAuthenticator" | "SessionTokenAuthenticator"
+        ) {
+            component.refuse(&[], &[], problems);
+        }
         let required = |name: &str, problems: &mut Problems| {
             let template = component.template(name, Place::CONFIG, problems);
             if component.get(name).is_none() {
@@ -78,6 +103,15 @@ impl Authenticator {
                 username: required("username", problems)?,
                 password: component.template("password", Place::CONFIG, problems),
             }),
+            "SelectiveAuthenticator" => load_selective(component, problems),
+            "OAuthAuthenticator" => {
+                let oauth = login::OAuth::load(component, problems)?;
+                Some(Authenticator::Login(Login::OAuth(Box::new(oauth))))
+            }
+            "SessionTokenAuthenticator" => {
+                let session = login::Session::load(component, problems)?;
+                Some(Authenticator::Login(Login::Session(Box::new(session))))
+            }
             _ => Some(Authenticator::None),
         }
     }
@@ -126,6 +160,102 @@ impl Authenticator {
                     .insert("Authorization".to_owned(), Value::String(value.clone()));
                 Ok(vec![value])
             }
+            Authenticator::Login(login) => {
+                let token = scope.session_token.unwrap_or_default().to_owned();
+                let special = match login {
+                    Login::OAuth(_) => None,
+                    Login::Session(session) => session.placement(),
+                };
+                let Some((place, form)) = special else {
+                    let value = format!("Bearer {token}");
+                    let header = Value::String(value.clone());
+                    into.headers.insert("Authorization".to_owned(), header);
+                    return Ok(vec![value]);
+                };
+                let value = credential(form)?;
+                if let KeyPlace::Option(option) = place {
+                    option.inject(Value::String(value.clone()), scope, into)?;
+                }
+                Ok(vec![value, token])
+            }
+            Authenticator::Selective { .. } => self.chosen(scope)?.apply(scope, into),
         }
     }
+
+    /// What has to be fetched before a request, if anything.
+    pub(crate) fn login(&self, scope: &Scope<'_>) -> Result<Option<&Login>, FieldError> {
+        Ok(match self.chosen(scope)? {
+            Authenticator::Login(login) => Some(login),
+            _ => None,
+        })
+    }
+
+    /// The authenticator that the config chooses, or this one.
+    fn chosen(&self, scope: &Scope<'_>) -> Result<&Authenticator, FieldError> {
+        let Authenticator::Selective {
+            path,
+            choices,
+            place,
+        } = self
+        else {
+            return Ok(self);
+        };
+        let mut chosen = scope.config;
+        for step in path {
+            chosen = chosen.and_then(|value| value.get(step));
+        }
+        let name = chosen.map(crate::request::url::text_of).unwrap_or_default();
+        match choices.iter().find(|(known, _)| *known == name) {
+            Some((_, authenticator)) => authenticator.chosen(scope),
+            None => Err(unknown_choice(path, choices, place, &name)),
+        }
+    }
+}
+
+fn unknown_choice(
+    path: &[String],
+    choices: &[(String, Authenticator)],
+    place: &str,
+    name: &str,
+) -> FieldError {
+    let known: Vec<&str> = choices.iter().map(|(known, _)| known.as_str()).collect();
+    let message = format!(
+        "the config's {} is \"{name}\", which is no authenticator; there are: {}",
+        path.join("."),
+        known.join(", ")
+    );
+    FieldError {
+        path: place.to_owned(),
+        source: path.join("."),
+        error: EvalError::Value(message),
+    }
+}
+
+fn load_selective(component: &Component<'_>, problems: &mut Problems) -> Option<Authenticator> {
+    let steps = component.get("authenticator_selection_path");
+    let path: Option<Vec<String>> = steps.and_then(Value::as_array).and_then(|steps| {
+        let text = |step: &Value| step.as_str().map(str::to_owned);
+        steps.iter().map(text).collect()
+    });
+    if path.as_ref().is_none_or(Vec::is_empty) {
+        let place = component.path_of("authenticator_selection_path");
+        problems.add(place, "a list of names is needed here");
+    }
+    let place = component.path_of("authenticators");
+    let Some(Value::Object(members)) = component.get("authenticators") else {
+        problems.add(place, "a mapping of names to authenticators is needed here");
+        return None;
+    };
+    let mut choices = Vec::with_capacity(members.len());
+    for (name, member) in members {
+        let place = format!("{place}/{name}");
+        let choice = Component::read(member, &place, SUPPORTED, problems);
+        let choice = choice.and_then(|choice| Authenticator::load_component(&choice, problems));
+        choices.push((name.clone(), choice?));
+    }
+    Some(Authenticator::Selective {
+        path: path?,
+        choices,
+        place: component.path.clone(),
+    })
 }

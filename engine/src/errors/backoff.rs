@@ -25,6 +25,12 @@ pub(crate) enum Backoff {
         regex: Option<Regex>,
         longest: Option<f64>,
     },
+    /// The header holds the moment at which to try again, in seconds since 1970.
+    Until {
+        header: Template,
+        regex: Option<Regex>,
+        least: Option<Template>,
+    },
 }
 
 /// What the strategies say about the next try.
@@ -45,10 +51,12 @@ impl Backoff {
         "ConstantBackoffStrategy",
         "ExponentialBackoffStrategy",
         "WaitTimeFromHeader",
+        "WaitUntilTimeFromHeader",
     ];
 
     pub(crate) fn load(component: &Component<'_>, problems: &mut Problems) -> Option<Backoff> {
-        component.refuse(&["jitter_range_in_seconds", "jitter_range"], &[], problems);
+        // A jitter spreads tries that come together; here the host spreads them.
+        component.refuse(&[], &[], problems);
         let required = |name: &str, problems: &mut Problems| {
             if component.get(name).is_none() {
                 component.missing(name, problems);
@@ -82,6 +90,14 @@ impl Backoff {
                         }
                     },
                 };
+                if component.kind == "WaitUntilTimeFromHeader" {
+                    let least = component.template("min_wait", Place::CONFIG, problems);
+                    return Some(Backoff::Until {
+                        header,
+                        regex,
+                        least,
+                    });
+                }
                 let longest = component.get("max_waiting_time_in_seconds");
                 let limit = longest.and_then(Value::as_f64);
                 if longest.is_some() && limit.is_none() {
@@ -97,11 +113,15 @@ impl Backoff {
         }
     }
 
-    fn wait(&self, attempt: u32, headers: &HeaderMap, config: &Value) -> Result<Wait, FieldError> {
-        let scope = Scope::of_config(config);
+    fn wait(
+        &self,
+        attempt: u32,
+        headers: &HeaderMap,
+        scope: &Scope<'_>,
+    ) -> Result<Wait, FieldError> {
         let number = |template: &Template| -> Result<f64, FieldError> {
             let value = template
-                .evaluate(&scope)
+                .evaluate(scope)
                 .map_err(|error| at(template, error))?;
             let number = value
                 .as_ref()
@@ -120,15 +140,7 @@ impl Backoff {
                 regex,
                 longest,
             } => {
-                let name = header.text(&scope).map_err(|error| at(header, error))?;
-                let value = headers
-                    .get(name.as_str())
-                    .and_then(|value| value.to_str().ok());
-                let matched = match (value, regex) {
-                    (Some(value), Some(regex)) => regex.find(value).map(|found| found.as_str()),
-                    (value, _) => value,
-                };
-                let seconds = matched.and_then(|text| text.trim().parse::<f64>().ok());
+                let seconds = header_number(header, regex.as_ref(), headers, scope)?;
                 match seconds.and_then(duration) {
                     None => Wait::Unstated,
                     Some(wait) if longest.is_some_and(|most| wait.as_secs_f64() >= most) => {
@@ -137,8 +149,52 @@ impl Backoff {
                     Some(wait) => Wait::Told(wait),
                 }
             }
+            Backoff::Until {
+                header,
+                regex,
+                least,
+            } => {
+                let least = least.as_ref().map(number).transpose()?;
+                let until = header_number(header, regex.as_ref(), headers, scope)?;
+                // The platform's own clock is the one that counts.
+                let now = date_header(headers).or(scope.now.map(|now| now.timestamp()));
+                let wait = until.filter(|until| *until != 0.0).zip(now);
+                #[expect(clippy::cast_precision_loss, reason = "a calendar's seconds are exact")]
+                let wait = wait.map(|(until, now)| until - now as f64);
+                let seconds = match (wait, least) {
+                    (Some(wait), Some(least)) => Some(wait.max(least)),
+                    (wait, least) => wait.or(least),
+                };
+                seconds
+                    .and_then(duration)
+                    .map_or(Wait::Unstated, Wait::Told)
+            }
         })
     }
+}
+
+/// The number that a header holds: the part that the pattern matches, or all of it.
+fn header_number(
+    header: &Template,
+    regex: Option<&Regex>,
+    headers: &HeaderMap,
+    scope: &Scope<'_>,
+) -> Result<Option<f64>, FieldError> {
+    let name = header.text(scope).map_err(|error| at(header, error))?;
+    let value = headers
+        .get(name.as_str())
+        .and_then(|value| value.to_str().ok());
+    let matched = match (value, regex) {
+        (Some(value), Some(regex)) => regex.find(value).map(|found| found.as_str()),
+        (value, _) => value,
+    };
+    Ok(matched.and_then(|text| text.trim().parse().ok()))
+}
+
+/// The moment at which an answer was sent, by its own words.
+fn date_header(headers: &HeaderMap) -> Option<i64> {
+    let text = headers.get("date")?.to_str().ok()?;
+    Some(DateTime::parse_from_rfc2822(text).ok()?.timestamp())
 }
 
 fn stated(seconds: f64) -> Wait {
@@ -159,10 +215,10 @@ pub(crate) fn first_wait(
     strategies: &[Backoff],
     attempt: u32,
     headers: &HeaderMap,
-    config: &Value,
+    scope: &Scope<'_>,
 ) -> Result<Wait, FieldError> {
     for strategy in strategies {
-        let wait = strategy.wait(attempt, headers, config)?;
+        let wait = strategy.wait(attempt, headers, scope)?;
         if wait != Wait::Unstated {
             return Ok(wait);
         }

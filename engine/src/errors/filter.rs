@@ -155,14 +155,14 @@ impl ResponseFilter {
     pub(crate) fn matches(
         &self,
         answer: &AnswerView<'_>,
-        config: &Value,
+        read: &Scope<'_>,
     ) -> Result<bool, FieldError> {
         if self.statuses.contains(&answer.status) {
             return Ok(true);
         }
         if let Some(predicate) = &self.predicate
             && predicate
-                .condition(&scope(answer, config))
+                .condition(&scope(answer, read))
                 .map_err(|error| at(predicate, error))?
         {
             return Ok(true);
@@ -176,7 +176,7 @@ impl ResponseFilter {
     pub(crate) fn verdict(
         &self,
         answer: &AnswerView<'_>,
-        config: &Value,
+        read: &Scope<'_>,
         requester_kind: Option<ErrorKind>,
     ) -> Verdict {
         let (default, default_kind) = default_action(answer.status);
@@ -203,7 +203,7 @@ impl ResponseFilter {
         let message = match &self.message {
             None => None,
             Some(template) => {
-                let text = template.text(&scope(answer, config));
+                let text = template.text(&scope(answer, read));
                 // A message that cannot be rendered must not hide the failure that it describes.
                 Some(text.unwrap_or_else(|_| template.source().to_owned()))
             }
@@ -216,11 +216,11 @@ impl ResponseFilter {
     }
 }
 
-fn scope<'a>(answer: &AnswerView<'a>, config: &'a Value) -> Scope<'a> {
+fn scope<'a>(answer: &AnswerView<'a>, read: &Scope<'a>) -> Scope<'a> {
     Scope {
         response: Some(answer.response),
         headers: Some(answer.headers),
         request_url: Some(answer.url),
-        ..Scope::of_config(config)
+        ..*read
     }
 }

@@ -14,11 +14,14 @@ use crate::expr::{Place, Scope, Template, Val};
 use crate::load::component::{Component, Problems};
 use crate::request::value::{FieldError, at};
 
-/// `DefaultErrorHandler`.
+/// `DefaultErrorHandler`, or the children of a `CompositeErrorHandler`.
 #[derive(Debug, Clone)]
 pub(crate) struct ErrorHandler {
-    filters: Vec<ResponseFilter>,
+    /// The filters of each child; a plain handler is its own only child.
+    children: Vec<Vec<ResponseFilter>>,
+    /// Of all children, one after the other.
     backoffs: Vec<Backoff>,
+    /// Of the first child.
     max_retries: MaxRetries,
     /// `x_error_kind` of the requester: for failures that no filter names.
     default_kind: Option<ErrorKind>,
@@ -50,29 +53,54 @@ pub(crate) struct AnswerView<'a> {
     pub(crate) url: &'a str,
 }
 
+const SUPPORTED: &[&str] = &["DefaultErrorHandler", "CompositeErrorHandler"];
 const LANGUAGE_MAX_RETRIES: u64 = 5;
 
 impl ErrorHandler {
     pub(crate) fn load(requester: &Component<'_>, problems: &mut Problems) -> Option<ErrorHandler> {
         let default_kind = filter::load_kind(requester, problems);
-        let plain = ErrorHandler {
-            filters: Vec::new(),
+        let mut handler = ErrorHandler {
+            children: Vec::new(),
             backoffs: Vec::new(),
             max_retries: MaxRetries::Fixed(LANGUAGE_MAX_RETRIES),
             default_kind,
         };
         if requester.get("error_handler").is_none() {
-            return Some(plain);
+            return Some(handler);
         }
-        let component = requester.child("error_handler", &["DefaultErrorHandler"], problems)?;
+        let component = requester.child("error_handler", SUPPORTED, problems)?;
+        handler.add(&component, problems)?;
+        Some(handler)
+    }
+
+    /// The handler of requests for tokens: what the platform refuses there, a person must put right.
+    pub(crate) fn of_credentials() -> ErrorHandler {
+        ErrorHandler {
+            children: Vec::new(),
+            backoffs: Vec::new(),
+            max_retries: MaxRetries::Fixed(LANGUAGE_MAX_RETRIES),
+            default_kind: Some(ErrorKind::NeedsPerson),
+        }
+    }
+
+    fn add(&mut self, component: &Component<'_>, problems: &mut Problems) -> Option<()> {
         component.refuse(&[], &[], problems);
+        if component.kind == "CompositeErrorHandler" {
+            let children = component.children("error_handlers", SUPPORTED, problems);
+            if children.is_empty() {
+                component.missing("error_handlers", problems);
+            }
+            for child in &children {
+                self.add(child, problems)?;
+            }
+            return Some(());
+        }
         let mut filters = Vec::new();
         for filter in component.children("response_filters", &["HttpResponseFilter"], problems) {
             filters.extend(ResponseFilter::load(&filter, problems));
         }
-        let mut backoffs = Vec::new();
         for strategy in component.children("backoff_strategies", Backoff::SUPPORTED, problems) {
-            backoffs.extend(Backoff::load(&strategy, problems));
+            self.backoffs.extend(Backoff::load(&strategy, problems));
         }
         let max_retries = match component.get("max_retries") {
             None => MaxRetries::Fixed(LANGUAGE_MAX_RETRIES),
@@ -85,12 +113,11 @@ impl ErrorHandler {
                 MaxRetries::Fixed(number.unwrap_or(LANGUAGE_MAX_RETRIES))
             }
         };
-        Some(ErrorHandler {
-            filters,
-            backoffs,
-            max_retries,
-            ..plain
-        })
+        if self.children.is_empty() {
+            self.max_retries = max_retries;
+        }
+        self.children.push(filters);
+        Some(())
     }
 
     pub(crate) fn max_retries(&self, config: &Value) -> Result<u64, FieldError> {
@@ -110,18 +137,31 @@ impl ErrorHandler {
         }
     }
 
-    /// Filters first, in order and also for good answers; then the status.
+    /// Filters first, in order and also for good answers; then the status. Of several children the first one counts that says
+    /// to go on or to try again. A failure or a limit is handed on to the next, and only the last one's is heeded: that is how
+    /// the reference does it, and how manifests are written.
     pub(crate) fn judge(
         &self,
         answer: &AnswerView<'_>,
-        config: &Value,
+        scope: &Scope<'_>,
     ) -> Result<Verdict, FieldError> {
-        for filter in &self.filters {
-            if filter.matches(answer, config)? {
-                return Ok(filter.verdict(answer, config, self.default_kind));
+        let mut verdict = self.default_verdict(answer.status);
+        for filters in &self.children {
+            verdict = self.default_verdict(answer.status);
+            for filter in filters {
+                if filter.matches(answer, scope)? {
+                    verdict = filter.verdict(answer, scope, self.default_kind);
+                    break;
+                }
+            }
+            if matches!(
+                verdict.action,
+                Action::Success | Action::Ignore | Action::Retry
+            ) {
+                break;
             }
         }
-        Ok(self.default_verdict(answer.status))
+        Ok(verdict)
     }
 
     fn default_verdict(&self, status: u16) -> Verdict {
@@ -143,8 +183,8 @@ impl ErrorHandler {
         &self,
         attempt: u32,
         headers: &reqwest::header::HeaderMap,
-        config: &Value,
+        scope: &Scope<'_>,
     ) -> Result<backoff::Wait, FieldError> {
-        backoff::first_wait(&self.backoffs, attempt, headers, config)
+        backoff::first_wait(&self.backoffs, attempt, headers, scope)
     }
 }

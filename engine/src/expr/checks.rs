@@ -85,7 +85,7 @@ impl Test {
             Test::Sequence | Test::Iterable => {
                 let iterable_json =
                     json.is_some_and(|j| j.is_string() || j.is_array() || j.is_object());
-                iterable_json || !matches!(value, Val::Json(_) | Val::Ellipsis)
+                iterable_json || !matches!(value, Val::Json(_) | Val::Ellipsis | Val::Dated(_))
             }
             Test::Odd | Test::Even => {
                 let Some(integer) = number.and_then(number::as_integer) else {

@@ -9,6 +9,7 @@ use std::cmp::Ordering;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use super::dates::Dated;
 use super::number::{self, Arithmetic};
 use super::scope::Scope;
 use super::tree::{Arguments, Comparison, Node};
@@ -78,6 +79,9 @@ pub(crate) fn evaluate<'a>(
                     "\"{name}\" of something undefined"
                 )));
             }
+            if let Val::Dated(dated) = &of {
+                return Ok(dated.attribute(name).map_or(Val::Undefined, Val::json));
+            }
             Ok(member(of, name))
         }
         Node::Item(of, key) => item(eval(of)?, &eval(key)?),
@@ -96,6 +100,9 @@ pub(crate) fn evaluate<'a>(
         Node::Not(of) => Ok(Val::boolean(!eval(of)?.is_true())),
         Node::Negate(of) => {
             let value = eval(of)?;
+            if let Val::Dated(Dated::Span(span)) = value {
+                return Ok(Val::Dated(Dated::Span(span.negative())));
+            }
             let number = value.as_json().and_then(as_number);
             let Some(number) = number else {
                 return Err(unsupported("-", &value, None));
@@ -172,8 +179,11 @@ pub(crate) fn evaluate<'a>(
             method.call(&receiver, &arguments)
         }
         Node::Function(function, arguments) => {
-            let arguments: Vec<Val<'a>> = arguments.iter().map(eval).collect::<Result<_, _>>()?;
-            function.call(arguments).map_err(EvalError::Type)
+            let mut values = Vec::with_capacity(arguments.len());
+            for argument in arguments {
+                values.push(argument.as_ref().map(eval).transpose()?);
+            }
+            function.call(values, scope.now).map_err(EvalError::Type)
         }
     }
 }
@@ -377,6 +387,9 @@ fn arithmetic<'a>(
             .map(Val::json)
             .map_err(EvalError::Value);
     }
+    if let Some(dated) = Dated::arithmetic(operator, left, right) {
+        return Ok(Val::Dated(dated));
+    }
     match (operator, left.as_str(), right.as_str()) {
         (Arithmetic::Add, Some(left), Some(right)) => {
             limited(left.len() + right.len())?;
@@ -434,6 +447,7 @@ fn compare(operator: Comparison, left: &Val<'_>, right: &Val<'_>) -> Result<bool
     };
     let order = match (left, right) {
         (Val::Json(left), Val::Json(right)) => json_compare(left, right),
+        (Val::Dated(left), Val::Dated(right)) => left.compare(right),
         _ => None,
     };
     order

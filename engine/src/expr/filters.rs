@@ -363,7 +363,7 @@ fn length(value: &Val<'_>) -> Result<usize, EvalError> {
         Val::Undefined => Ok(0),
         Val::Tuple(items) | Val::Set(items) => Ok(items.len()),
         Val::Bytes(bytes) => Ok(bytes.len()),
-        Val::Ellipsis => Err(wrong(value, "has no length")),
+        Val::Ellipsis | Val::Dated(_) => Err(wrong(value, "has no length")),
         Val::Json(json) => match json.as_ref() {
             Value::String(text) => Ok(text.chars().count()),
             Value::Array(items) => Ok(items.len()),

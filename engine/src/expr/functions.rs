@@ -2,8 +2,11 @@
 
 use std::cmp::Ordering;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::dates::{self, Dated};
+use super::tree::{Arguments, Node};
 use super::value::{Val, json_compare};
 
 /// A function that the engine knows.
@@ -11,43 +14,131 @@ use super::value::{Val, json_compare};
 pub(crate) enum Function {
     Max,
     Min,
+    NowUtc,
+    TodayUtc,
+    Timestamp,
+    DayDelta,
+    Duration,
+    FormatDatetime,
+    StrToDatetime,
+    SanitizeUrl,
+    SnakeCase,
 }
 
-/// Functions of the language that read a clock or know calendars; the engine does not have them yet.
-const DATE_FUNCTIONS: &[&str] = &[
-    "now_utc",
-    "today_utc",
-    "today_with_timezone",
-    "timestamp",
-    "day_delta",
-    "duration",
-    "format_datetime",
-    "str_to_datetime",
+/// Name, function, names of its parameters in order, how many of them are required.
+type Known = (&'static str, Function, &'static [&'static str], usize);
+
+const NAMES: &[Known] = &[
+    ("max", Function::Max, &[], 1),
+    ("min", Function::Min, &[], 1),
+    ("now_utc", Function::NowUtc, &[], 0),
+    ("today_utc", Function::TodayUtc, &[], 0),
+    ("timestamp", Function::Timestamp, &["dt"], 1),
+    ("day_delta", Function::DayDelta, &["num_days", "format"], 1),
+    ("duration", Function::Duration, &["datestring"], 1),
+    (
+        "format_datetime",
+        Function::FormatDatetime,
+        &["dt", "format", "input_format"],
+        2,
+    ),
+    ("str_to_datetime", Function::StrToDatetime, &["s"], 1),
+    ("sanitize_url", Function::SanitizeUrl, &["value"], 1),
+    (
+        "camel_case_to_snake_case",
+        Function::SnakeCase,
+        &["value"],
+        1,
+    ),
 ];
 
 impl Function {
-    pub(crate) fn by_name(name: &str, arguments: usize) -> Result<Function, String> {
-        let function = match name {
-            "max" => Function::Max,
-            "min" => Function::Min,
-            _ => {
-                let what = if DATE_FUNCTIONS.contains(&name) {
-                    "date function"
-                } else {
-                    "function"
-                };
-                return Err(format!(
-                    "the {what} \"{name}\" is not supported; supported: max, min"
-                ));
-            }
+    /// Looks a function up and puts its arguments in their places.
+    pub(crate) fn compile(
+        name: &str,
+        arguments: Arguments,
+    ) -> Result<(Function, Vec<Option<Node>>), String> {
+        let Some((_, function, parameters, required)) =
+            NAMES.iter().find(|(known, ..)| *known == name)
+        else {
+            let names: Vec<&str> = NAMES.iter().map(|(known, ..)| *known).collect();
+            return Err(format!(
+                "the function \"{name}\" is not supported; supported: {}",
+                names.join(", ")
+            ));
         };
-        if arguments == 0 {
-            return Err(format!("the function \"{name}\" needs an argument"));
+        let takes_any = matches!(function, Function::Max | Function::Min);
+        let mut places: Vec<Option<Node>> = arguments.positional.into_iter().map(Some).collect();
+        if places.len() > parameters.len() && !takes_any {
+            return Err(format!(
+                "the function \"{name}\" takes at most {} arguments",
+                parameters.len()
+            ));
         }
-        Ok(function)
+        for (argument, node) in arguments.named {
+            let place = parameters.iter().position(|known| *known == argument);
+            let Some(place) =
+                place.filter(|place| *place >= places.len() || places[*place].is_none())
+            else {
+                return Err(format!(
+                    "the function \"{name}\" has no argument \"{argument}=\" to be given here"
+                ));
+            };
+            if places.len() <= place {
+                places.resize(place + 1, None);
+            }
+            places[place] = Some(node);
+        }
+        if (0..*required).any(|place| places.get(place).is_none_or(Option::is_none)) {
+            return Err(format!(
+                "the function \"{name}\" needs {required} arguments"
+            ));
+        }
+        Ok((*function, places))
     }
 
-    pub(crate) fn call(self, arguments: Vec<Val<'_>>) -> Result<Val<'_>, String> {
+    pub(crate) fn call<'a>(
+        self,
+        arguments: Vec<Option<Val<'a>>>,
+        now: Option<DateTime<Utc>>,
+    ) -> Result<Val<'a>, String> {
+        let clock =
+            || now.ok_or_else(|| "date functions that read the clock do not work here".to_owned());
+        let optional = |place: usize| arguments.get(place).and_then(Option::as_ref);
+        let required =
+            |place: usize| optional(place).ok_or_else(|| "an argument is missing".to_owned());
+        let text = |value: &Val<'a>| match value.as_str() {
+            Some(text) => Ok(text.to_owned()),
+            None => Err(format!("a text is needed, not {}", value.type_name())),
+        };
+        Ok(match self {
+            Function::Max | Function::Min => {
+                return self.extreme(arguments.into_iter().flatten().collect());
+            }
+            Function::NowUtc => Val::Dated(dates::now(clock()?)),
+            Function::TodayUtc => Val::Dated(dates::today(clock()?)),
+            Function::Timestamp => dates::to_timestamp(required(0)?)?,
+            Function::DayDelta => Val::text(dates::day_delta(clock()?, required(0)?, optional(1))?),
+            Function::Duration => Val::Dated(dates::duration(required(0)?)?),
+            Function::FormatDatetime => Val::text(dates::format_datetime(
+                required(0)?,
+                required(1)?,
+                optional(2),
+            )?),
+            Function::StrToDatetime => {
+                Val::Dated(Dated::Moment(dates::str_to_datetime(required(0)?)?))
+            }
+            Function::SanitizeUrl => {
+                Val::text(crate::request::url::quote_plus(&text(required(0)?)?))
+            }
+            Function::SnakeCase => Val::text(snake_case(&text(required(0)?)?)),
+        })
+    }
+
+    fn extreme(self, arguments: Vec<Val<'_>>) -> Result<Val<'_>, String> {
+        if let [Val::Dated(_), ..] = arguments.as_slice() {
+            return self.latest(arguments);
+        }
         let candidates: Vec<Value> = match arguments.as_slice() {
             [only] => match only.as_items() {
                 Some(items) => items.to_vec(),
@@ -55,11 +146,7 @@ impl Function {
             },
             _ => arguments.into_iter().map(Val::into_json).collect(),
         };
-        let wanted = if self == Function::Max {
-            Ordering::Greater
-        } else {
-            Ordering::Less
-        };
+        let wanted = self.wanted();
         let mut best: Option<Value> = None;
         for candidate in candidates {
             let better = match &best {
@@ -75,4 +162,43 @@ impl Function {
         best.map(Val::json)
             .ok_or_else(|| "an empty list has no largest or smallest".to_owned())
     }
+
+    /// The largest or smallest of some moments, dates or durations.
+    fn latest(self, arguments: Vec<Val<'_>>) -> Result<Val<'_>, String> {
+        let mut best: Option<Dated> = None;
+        for argument in arguments {
+            let Val::Dated(candidate) = argument else {
+                return Err("the values have no order".to_owned());
+            };
+            let order = match &best {
+                None => Some(self.wanted()),
+                Some(best) => candidate.compare(best),
+            };
+            if order.ok_or("the values have no order")? == self.wanted() {
+                best = Some(candidate);
+            }
+        }
+        best.map(Val::Dated)
+            .ok_or_else(|| "an empty list has no largest or smallest".to_owned())
+    }
+
+    fn wanted(self) -> Ordering {
+        if self == Function::Max {
+            Ordering::Greater
+        } else {
+            Ordering::Less
+        }
+    }
+}
+
+/// An underscore before each capital but the first character.
+fn snake_case(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for (place, c) in text.char_indices() {
+        if place > 0 && c.is_ascii_uppercase() {
+            out.push('_');
+        }
+        out.extend(c.to_lowercase());
+    }
+    out
 }

@@ -15,6 +15,8 @@ const DIFFERENT: &[(&str, &str)] = &[
         "3.14159265358979312345",
         "digits that a float would lose are kept",
     ),
+    ("{{ now_utc() < today_utc() }}", "wrong types fail loudly"),
+    ("{{ now_utc() + 1 }}", "wrong types fail loudly"),
     (
         "{{ config.d.items() }}",
         "a list of pairs, not Python's name for a view",
@@ -46,13 +48,15 @@ fn expressions_have_the_values_of_the_reference() {
     let table: Value =
         serde_json::from_str(include_str!("../../tests/golden/expressions.json")).unwrap();
     let config = &table["config"];
+    let now = table["now"].as_str().unwrap();
+    let now = chrono::DateTime::parse_from_rfc3339(now).unwrap().to_utc();
     let cases = table["cases"].as_array().unwrap();
-    assert!(cases.len() > 250);
+    assert!(cases.len() > 320);
     let parameters = Arc::new(json!({"p": "param"}));
     let empty = json!({});
     let scope = Scope {
         stream_slice: Some(&empty),
-        ..Scope::of_config(config)
+        ..Scope::of_read(config, now)
     };
     let mut wrong = Vec::new();
     for case in cases {

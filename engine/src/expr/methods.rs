@@ -31,6 +31,8 @@ pub(crate) enum Method {
     Count,
     IsDigit,
     ZeroFill,
+    /// A method of datetimes, dates or durations.
+    Dated(&'static str),
 }
 
 /// Name, method, fewest and most arguments.
@@ -56,6 +58,13 @@ const NAMES: &[(&str, Method, usize, usize)] = &[
     ("count", Method::Count, 1, 1),
     ("isdigit", Method::IsDigit, 0, 0),
     ("zfill", Method::ZeroFill, 1, 1),
+    ("strftime", Method::Dated("strftime"), 1, 1),
+    ("isoformat", Method::Dated("isoformat"), 0, 0),
+    ("date", Method::Dated("date"), 0, 0),
+    ("timestamp", Method::Dated("timestamp"), 0, 0),
+    ("weekday", Method::Dated("weekday"), 0, 0),
+    ("isoweekday", Method::Dated("isoweekday"), 0, 0),
+    ("total_seconds", Method::Dated("total_seconds"), 0, 0),
 ];
 
 /// Whether Jinja would give a dict's method for an attribute of this name.
@@ -106,6 +115,15 @@ impl Method {
                 _ => Err(self.missing(receiver)),
             },
             Val::Tuple(_) => self.of_list(receiver, arguments),
+            Val::Dated(dated) => {
+                let Method::Dated(name) = self else {
+                    return Err(self.missing(receiver));
+                };
+                let answer = dated.call(name, arguments.first());
+                answer
+                    .ok_or_else(|| self.missing(receiver))?
+                    .map_err(EvalError::Type)
+            }
             _ => Err(self.missing(receiver)),
         }
     }
@@ -258,7 +276,7 @@ impl Method {
                 let zeros = "0".repeat(width.saturating_sub(text.chars().count()));
                 Val::text(format!("{sign}{zeros}{digits}"))
             }
-            Method::Get | Method::Items | Method::Keys | Method::Values => {
+            Method::Get | Method::Items | Method::Keys | Method::Values | Method::Dated(_) => {
                 return Err(self.missing(&Val::text(text)));
             }
         })

@@ -5,6 +5,7 @@
 //! known to exist; that tree is evaluated over JSON values without copying them.
 
 mod checks;
+mod dates;
 mod eval;
 mod filters;
 mod functions;
@@ -18,8 +19,8 @@ mod value;
 
 pub(crate) use eval::EvalError;
 pub(crate) use filters::compile_regex;
-pub(crate) use number::is_integer;
-pub(crate) use scope::{Place, Scope, Var};
+pub(crate) use number::{float_text, is_integer};
+pub(crate) use scope::{Place, Scope, SliceParts, Var};
 pub(crate) use template::Template;
 pub(crate) use value::{Val, json_is_true};
 

@@ -2,9 +2,11 @@
 
 use std::borrow::Cow;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::value::{NULL, Val};
+use crate::partition::Partition;
 
 /// A variable of the language.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,6 +25,11 @@ pub(crate) enum Var {
     Property,
     FieldValue,
     FieldPath,
+    SessionToken,
+    /// `.extra_fields`, `.partition`, `.cursor_slice` of the slice.
+    SliceExtra,
+    SlicePartition,
+    SliceCursor,
 }
 
 /// The names; the slice has three of them.
@@ -43,9 +50,20 @@ const NAMES: &[(&str, Var)] = &[
     ("property", Var::Property),
     ("value", Var::FieldValue),
     ("path", Var::FieldPath),
+    ("session_token", Var::SessionToken),
 ];
 
 impl Var {
+    /// What an attribute of this name gives on the slice, if it is not one of its members.
+    pub(crate) fn of_slice(attribute: &str) -> Option<Var> {
+        Some(match attribute {
+            "extra_fields" => Var::SliceExtra,
+            "partition" => Var::SlicePartition,
+            "cursor_slice" => Var::SliceCursor,
+            _ => return None,
+        })
+    }
+
     pub(crate) fn by_name(name: &str) -> Option<Var> {
         NAMES
             .iter()
@@ -62,6 +80,8 @@ pub(crate) struct Place(pub(crate) &'static [Var]);
 impl Place {
     /// Settings that are fixed for a read.
     pub(crate) const CONFIG: Place = Place(&[Var::Config]);
+    /// What a session's token becomes part of.
+    pub(crate) const SESSION: Place = Place(&[Var::Config, Var::SessionToken]);
     /// Parts of a request.
     pub(crate) const REQUEST: Place = Place(&[Var::Config, Var::NextPageToken, Var::StreamSlice]);
     /// `cursor_value` and `stop_condition`.
@@ -87,6 +107,13 @@ impl Place {
         Var::FieldValue,
         Var::FieldPath,
     ]);
+    /// The condition of a record filter.
+    pub(crate) const RECORD_FILTER: Place = Place(&[
+        Var::Config,
+        Var::Record,
+        Var::StreamSlice,
+        Var::NextPageToken,
+    ]);
     /// The condition of a removed field.
     pub(crate) const REMOVED_FIELD: Place = Place(&[Var::Config, Var::Property]);
 
@@ -110,8 +137,12 @@ impl Place {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Scope<'a> {
     pub(crate) config: Option<&'a Value>,
+    /// The present moment, for date functions.
+    pub(crate) now: Option<DateTime<Utc>>,
     pub(crate) next_page_token: Option<&'a Value>,
     pub(crate) stream_slice: Option<&'a Value>,
+    /// What the slice is made of, if its stream is partitioned.
+    pub(crate) slice_parts: Option<&'a SliceParts>,
     pub(crate) response: Option<&'a Value>,
     pub(crate) headers: Option<&'a Value>,
     pub(crate) last_record: Option<&'a Value>,
@@ -119,6 +150,8 @@ pub(crate) struct Scope<'a> {
     pub(crate) page_size: Option<u64>,
     pub(crate) record: Option<&'a Value>,
     pub(crate) request_url: Option<&'a str>,
+    /// The token that was fetched for the request.
+    pub(crate) session_token: Option<&'a str>,
     pub(crate) property: Option<&'a Value>,
     pub(crate) field_value: Option<&'a Value>,
     pub(crate) field_path: Option<&'a Value>,
@@ -132,6 +165,14 @@ impl<'a> Scope<'a> {
         }
     }
 
+    /// What is fixed for a read: the config and the present moment.
+    pub(crate) fn of_read(config: &'a Value, now: DateTime<Utc>) -> Scope<'a> {
+        Scope {
+            now: Some(now),
+            ..Scope::of_config(config)
+        }
+    }
+
     pub(crate) fn get(&self, var: Var, parameters: &'a Value) -> Val<'a> {
         let json = match var {
             Var::Config => self.config,
@@ -140,6 +181,12 @@ impl<'a> Scope<'a> {
             Var::StreamSlice => match self.stream_slice {
                 Some(slice) => Some(slice),
                 None => return Val::json(Value::Object(serde_json::Map::new())),
+            },
+            Var::SliceExtra | Var::SlicePartition | Var::SliceCursor => match self.slice_parts {
+                Some(parts) if var == Var::SliceExtra => Some(&parts.extra),
+                Some(parts) if var == Var::SlicePartition => Some(&parts.partition),
+                _ if var == Var::SliceCursor => return self.slice_of_cursor(),
+                _ => return Val::json(Value::Object(serde_json::Map::new())),
             },
             Var::Response => self.response,
             Var::Headers => self.headers,
@@ -150,9 +197,44 @@ impl<'a> Scope<'a> {
             Var::FieldPath => self.field_path,
             Var::LastPageSize => return number(self.last_page_size),
             Var::PageSize => return number(self.page_size),
+            Var::SessionToken => return self.session_token.map_or(NULL, Val::text),
             Var::RequestUrl => return self.request_url.map_or(NULL, Val::text),
         };
         json.map_or(NULL, |value| Val::Json(Cow::Borrowed(value)))
+    }
+}
+
+impl<'a> Scope<'a> {
+    /// The slice without the partition.
+    fn slice_of_cursor(&self) -> Val<'a> {
+        let mut members = self
+            .stream_slice
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
+        if let Some(partition) = self
+            .slice_parts
+            .and_then(|parts| parts.partition.as_object())
+        {
+            members.retain(|name, _| !partition.contains_key(name));
+        }
+        Val::json(Value::Object(members))
+    }
+}
+
+/// The parts of a slice that expressions can ask for by name.
+#[derive(Debug, Clone)]
+pub(crate) struct SliceParts {
+    extra: Value,
+    partition: Value,
+}
+
+impl SliceParts {
+    pub(crate) fn of(partition: &Partition) -> SliceParts {
+        SliceParts {
+            extra: Value::Object(partition.extra.clone()),
+            partition: Value::Object(partition.fields.clone()),
+        }
     }
 }
 

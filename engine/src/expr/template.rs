@@ -84,6 +84,15 @@ impl Template {
         &self.source
     }
 
+    /// The text, if it holds no expression.
+    pub(crate) fn constant(&self) -> Option<&str> {
+        match self.parts.as_slice() {
+            [] => Some(""),
+            [Part::Text(text)] => Some(text),
+            _ => None,
+        }
+    }
+
     /// The typed value; `None` if it renders to nothing. Errors of undefined values are errors here.
     pub(crate) fn evaluate<'a>(&'a self, scope: &Scope<'a>) -> Result<Option<Val<'a>>, EvalError> {
         if let [Part::Expression(node)] = self.parts.as_slice() {
@@ -185,6 +194,9 @@ fn read_literal(text: &str) -> Val<'static> {
 
 /// A number in the text that its rendering would read back as.
 fn normalised(value: Val<'_>) -> Val<'_> {
+    if let Val::Dated(dated) = &value {
+        return read_literal(&dated.to_text());
+    }
     let Some(Value::Number(number)) = value.as_json() else {
         return value;
     };
@@ -207,7 +219,8 @@ fn reads(node: &Node, var: Var) -> bool {
     match node {
         Node::Const(_) => false,
         Node::Var(own) => *own == var,
-        Node::List(nodes) | Node::Tuple(nodes) | Node::Function(_, nodes) => any(nodes),
+        Node::List(nodes) | Node::Tuple(nodes) => any(nodes),
+        Node::Function(_, arguments) => arguments.iter().flatten().any(|node| reads(node, var)),
         Node::Dict(pairs) => pairs
             .iter()
             .any(|(key, value)| reads(key, var) || reads(value, var)),

@@ -47,7 +47,8 @@ pub(crate) enum Node {
     Filter(Filter, Box<Node>, Arguments),
     Test(Test, Box<Node>, Vec<Node>),
     Method(Method, Box<Node>, Vec<Node>),
-    Function(Function, Vec<Node>),
+    /// The arguments in the order of the function's parameters; `None` where one is left out.
+    Function(Function, Vec<Option<Node>>),
 }
 
 /// The arguments of a call.
@@ -137,15 +138,22 @@ pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, Strin
                     attribute.name
                 ));
             }
-            Node::Attribute(compile_box(&attribute.expr)?, attribute.name.to_owned())
+            let of = compile_box(&attribute.expr)?;
+            if let (Node::Var(Var::StreamSlice), Some(part)) =
+                (of.as_ref(), Var::of_slice(attribute.name))
+            {
+                return Ok(Node::Var(part));
+            }
+            Node::Attribute(of, attribute.name.to_owned())
         }
         Expr::GetItem(item) => {
             Node::Item(compile_box(&item.expr)?, compile_box(&item.subscript_expr)?)
         }
         Expr::Call(call) => match call.identify_call() {
             CallType::Function(name) => {
-                let arguments = positional(&call.args, place, name)?;
-                Node::Function(Function::by_name(name, arguments.len())?, arguments)
+                let arguments = arguments(&call.args, place)?;
+                let (function, arguments) = Function::compile(name, arguments)?;
+                Node::Function(function, arguments)
             }
             CallType::Method(receiver, name) => {
                 let arguments = positional(&call.args, place, name)?;

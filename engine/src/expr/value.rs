@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use super::dates::Dated;
 use super::number;
 
 /// The value of an expression.
@@ -22,6 +23,7 @@ pub(crate) enum Val<'a> {
     Set(Vec<Value>),
     Bytes(Vec<u8>),
     Ellipsis,
+    Dated(Dated),
 }
 
 pub(crate) const NULL: Val<'static> = Val::Json(Cow::Owned(Value::Null));
@@ -71,6 +73,7 @@ impl<'a> Val<'a> {
             Val::Tuple(items) | Val::Set(items) => Value::Array(items),
             Val::Bytes(bytes) => Value::String(String::from_utf8_lossy(&bytes).into_owned()),
             Val::Ellipsis => Value::String("...".to_owned()),
+            Val::Dated(dated) => Value::String(dated.to_text()),
         }
     }
 
@@ -82,6 +85,7 @@ impl<'a> Val<'a> {
             Val::Tuple(items) | Val::Set(items) => !items.is_empty(),
             Val::Bytes(bytes) => !bytes.is_empty(),
             Val::Ellipsis => true,
+            Val::Dated(dated) => dated.is_true(),
         }
     }
 
@@ -115,6 +119,7 @@ impl<'a> Val<'a> {
             }
             Val::Bytes(bytes) => Cow::Owned(bytes_repr(bytes)),
             Val::Ellipsis => Cow::Borrowed("Ellipsis"),
+            Val::Dated(dated) => Cow::Owned(dated.to_text()),
         }
     }
 
@@ -135,6 +140,7 @@ impl<'a> Val<'a> {
             Val::Set(_) => "set",
             Val::Bytes(_) => "bytes",
             Val::Ellipsis => "Ellipsis",
+            Val::Dated(dated) => dated.type_name(),
         }
     }
 
@@ -149,6 +155,7 @@ impl<'a> Val<'a> {
                 left.len() == right.len() && left.iter().all(|item| within(item, right))
             }
             (Val::Bytes(left), Val::Bytes(right)) => left == right,
+            (Val::Dated(left), Val::Dated(right)) => left == right,
             _ => false,
         }
     }

@@ -7,6 +7,8 @@ mod parameters;
 mod refs;
 pub(crate) mod stream;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use crate::error::{LoadErrors, LoadProblem};
@@ -134,7 +136,7 @@ fn load_source(
                 problems.add(stream.path_of("name"), message);
             }
             infos.push(info);
-            streams.push(loaded);
+            streams.push(Arc::new(loaded));
         }
     }
     let check_streams = load_check(component, &components, problems);

@@ -13,11 +13,13 @@ fn default_type(parent: &str, field: &str) -> Option<&'static str> {
     Some(match (parent, field) {
         ("DeclarativeSource", "check") => "CheckStream",
         ("DeclarativeSource", "spec") => "Spec",
-        ("DeclarativeSource", "streams") => "DeclarativeStream",
+        ("DeclarativeSource", "streams") | ("ParentStreamConfig", "stream") => "DeclarativeStream",
         ("DeclarativeSource", "concurrency_level") => "ConcurrencyLevel",
         ("DeclarativeSource", "api_budget") => "HTTPAPIBudget",
         ("DeclarativeStream", "retriever") => "SimpleRetriever",
         ("DeclarativeStream", "schema_loader") => "JsonFileSchemaLoader",
+        ("DatetimeBasedCursor", "start_datetime" | "end_datetime") => "MinMaxDatetime",
+        ("SubstreamPartitionRouter", "parent_stream_configs") => "ParentStreamConfig",
         ("SimpleRetriever", "paginator") => "NoPagination",
         ("SimpleRetriever", "record_selector") => "RecordSelector",
         ("SimpleRetriever", "requester") => "HttpRequester",
@@ -27,7 +29,9 @@ fn default_type(parent: &str, field: &str) -> Option<&'static str> {
             "DefaultErrorHandler"
         }
         ("DefaultErrorHandler", "response_filters") => "HttpResponseFilter",
-        ("DefaultPaginator", "page_size_option") => "RequestOption",
+        ("DefaultPaginator", "page_size_option")
+        | ("DatetimeBasedCursor", "start_time_option" | "end_time_option")
+        | ("ListPartitionRouter" | "ParentStreamConfig", "request_option") => "RequestOption",
         ("DefaultPaginator" | "CursorPagination" | "DpathExtractor", "decoder") => "JsonDecoder",
         ("AddFields", "fields") => "AddedFieldDefinition",
         _ => return None,

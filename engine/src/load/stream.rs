@@ -5,7 +5,10 @@ use serde_json::{Value, json};
 use super::component::{Component, Problems};
 use super::model::Stream;
 use crate::connector::StreamInfo;
+use crate::expr::{Place, Template};
+use crate::incremental::DatetimeCursor;
 use crate::paginate::Paginator;
+use crate::partition::Routers;
 use crate::record::{Extractor, Transformation};
 use crate::request::Requester;
 
@@ -13,7 +16,7 @@ pub(crate) fn load(
     component: &Component<'_>,
     problems: &mut Problems,
 ) -> Option<(StreamInfo, Stream)> {
-    let refused = &["incremental_sync", "state_migrations", "file_uploader"];
+    let refused = &["state_migrations", "file_uploader"];
     component.refuse(refused, &["x_page_parameter"], problems);
     let name = component
         .text("name", problems)
@@ -21,6 +24,7 @@ pub(crate) fn load(
     if name.is_none() {
         component.missing("name", problems);
     }
+    let cursor = DatetimeCursor::load(component, problems);
     let primary_key = load_primary_key(component, problems);
     let schema = load_schema(component, problems);
     let mut transformations = Vec::new();
@@ -33,7 +37,6 @@ pub(crate) fn load(
     }
     let retriever = component.child("retriever", &["SimpleRetriever"], problems)?;
     let refused = &[
-        "partition_router",
         "pagination_reset",
         "page_size_reduction",
         "request_window_splitting",
@@ -43,9 +46,10 @@ pub(crate) fn load(
     check_decoder(&retriever, problems);
     let requester = Requester::load(&retriever, problems);
     let paginator = Paginator::load(&retriever, problems);
-    let extractor = load_extractor(&retriever, problems);
+    let routers = Routers::load(&retriever, problems);
+    let selector = load_selector(&retriever, cursor.as_ref(), problems);
     let (name, paginator) = (name?, paginator?);
-    let supports_page = paginator.supports_page();
+    let supports_page = paginator.supports_page() && routers.is_none();
     if component.get("x_page_parameter").is_some() && !supports_page {
         let message = "x_page_parameter needs a DefaultPaginator with PageIncrement";
         problems.add(component.path_of("x_page_parameter"), message);
@@ -55,14 +59,25 @@ pub(crate) fn load(
         primary_key: primary_key?,
         schema: schema?,
         supports_page,
-        full_read: true,
+        // A record that changes while its stream is read moves from a slice to come into none at all.
+        full_read: cursor.is_none(),
+        cursor: cursor.as_ref().map(DatetimeCursor::info),
     };
+    let (extractor, filter, transforms_first) = selector?;
     let stream = Stream {
         name: name.to_owned(),
         requester: requester?,
         paginator,
-        extractor: extractor?,
+        extractor,
         transformations,
+        cursor,
+        routers,
+        filter,
+        transforms_first,
+        slice_on_first_page_only: retriever.boolean(
+            "ignore_stream_slicer_parameters_on_paginated_requests",
+            problems,
+        ),
     };
     Some((info, stream))
 }
@@ -74,12 +89,29 @@ pub(crate) fn check_decoder(component: &Component<'_>, problems: &mut Problems) 
     }
 }
 
-fn load_extractor(retriever: &Component<'_>, problems: &mut Problems) -> Option<Extractor> {
+/// The extractor, the filter, and whether transformations come before it.
+fn load_selector(
+    retriever: &Component<'_>,
+    cursor: Option<&DatetimeCursor>,
+    problems: &mut Problems,
+) -> Option<(Extractor, Option<Template>, bool)> {
     if retriever.get("record_selector").is_none() {
         retriever.missing("record_selector", problems);
     }
     let selector = retriever.child("record_selector", &["RecordSelector"], problems)?;
-    selector.refuse(&["record_filter"], &[], problems);
+    selector.refuse(&[], &[], problems);
+    let filter = selector
+        .child("record_filter", &["RecordFilter"], problems)
+        .and_then(|filter| {
+            filter.refuse(&[], &[], problems);
+            filter.template("condition", Place::RECORD_FILTER, problems)
+        })
+        // Without a condition the reference keeps all records.
+        .filter(|condition| condition.constant() != Some(""));
+    let transforms_first = match selector.get("transform_before_filtering") {
+        None => cursor.is_some_and(|cursor| cursor.is_client_side),
+        Some(_) => selector.boolean("transform_before_filtering", problems),
+    };
     if selector
         .get("schema_normalization")
         .is_some_and(|value| value != "None")
@@ -94,7 +126,8 @@ fn load_extractor(retriever: &Component<'_>, problems: &mut Problems) -> Option<
         selector.missing("extractor", problems);
     }
     let extractor = selector.child("extractor", &["DpathExtractor"], problems)?;
-    Extractor::load(&extractor, problems)
+    let extractor = Extractor::load(&extractor, problems)?;
+    Some((extractor, filter, transforms_first))
 }
 
 /// A name, a list of names, or a list of paths.

@@ -189,6 +189,13 @@ impl Paginator {
         }
     }
 
+    /// Whether a stored position holds a token, beside what it holds of a slice.
+    pub(crate) fn has_token(position: &Position) -> bool {
+        ["page", "offset", "cursor"]
+            .iter()
+            .any(|name| position.0.get(name).is_some())
+    }
+
     /// The token of a stored position; `Err` if it is not one of this paginator.
     pub(crate) fn token_of(&self, position: &Position) -> Result<Token, String> {
         let member = |name: &str| position.0.get(name);
@@ -260,14 +267,13 @@ impl Paginator {
     pub(crate) fn next(
         &self,
         token: &Token,
-        config: &Value,
+        slice_scope: &Scope<'_>,
         facts: &PageFacts<'_>,
     ) -> Result<Option<Token>, FieldError> {
         let Paginator::Default(paginator) = self else {
             return Ok(None);
         };
-        let config_scope = Scope::of_config(config);
-        let size = paginator.page_size(&config_scope)?;
+        let size = paginator.page_size(slice_scope)?;
         let short = facts.extracted == 0 || size.is_some_and(|size| facts.extracted < size);
         match (&paginator.strategy, token) {
             (Strategy::Page { .. }, Token::Page(page)) => {
@@ -283,7 +289,7 @@ impl Paginator {
                     last_record: facts.last_record,
                     last_page_size: Some(facts.page_size),
                     page_size: size,
-                    ..config_scope
+                    ..*slice_scope
                 };
                 if let Some(stop) = stop
                     && stop.condition(&scope).map_err(|error| at(stop, error))?
@@ -389,7 +395,9 @@ mod tests {
             response,
             headers: &Value::Null,
         };
-        paginator.next(token, &json!({"size": 3}), &facts).unwrap()
+        let config = json!({"size": 3});
+        let scope = Scope::of_config(&config);
+        paginator.next(token, &scope, &facts).unwrap()
     }
 
     #[test]

@@ -1,40 +1,64 @@
 //! Reading a stream page by page.
 //!
 //! The reader advances only when a page was decoded whole: after an error it stands where it stood, and
-//! may be asked again.
+//! may be asked again. A stream with a cursor is read slice by slice; the page that closes a slice carries the state.
 
 mod settings;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-pub use settings::{ReadLimits, ReadSettings};
+pub use settings::{DataRange, ReadLimits, ReadSettings};
 
+use crate::auth::{Token as Session, Tokens};
 use crate::error::{Failure, ReadError};
-use crate::expr::Scope;
+use crate::expr::{Scope, SliceParts};
+use crate::incremental::{CursorRead, Start};
 use crate::load::model::{Source, Stream};
-use crate::page::{Page, Position, Record, RejectedRecord};
-use crate::paginate::{PageFacts, Token};
+use crate::page::{Page, PageSlice, Position, Record, RejectedRecord};
+use crate::paginate::{PageFacts, Paginator, Token};
+use crate::partition::{Partition, PartitionStates, StateInput, Walk};
 use crate::record::take_records;
 use crate::redact::Redactor;
 use crate::request::send::{Received, Sender};
-use crate::request::{BuildError, budget_scopes};
+use crate::request::{Asked, BuildError, budget_scopes};
 
 /// Reads one stream; the caller pulls pages and may load one while the next is fetched.
 pub struct StreamReader {
     source: Arc<Source>,
-    stream: usize,
+    stream: Arc<Stream>,
     settings: ReadSettings,
     sender: Sender,
+    /// Takes the secrets of the config out; the sender's takes those of the open partition out, too.
+    redactor: Redactor,
     /// The path of the records, rendered for this config.
     steps: Vec<String>,
-    /// The page to read next; `None` when the stream is complete.
+    /// The way through the partitions of a partitioned stream.
+    walk: Option<Walk>,
+    /// The partition that is being read, or was read last.
+    partition: Option<OpenPartition>,
+    /// The states of the partitions of a stream with a cursor.
+    states: Option<PartitionStates>,
+    /// The cursor of the stream or the partition, with the slice that is open.
+    cursor: Option<CursorRead>,
+    /// The page to read next; `None` when the stream, or its partition, is complete.
     token: Option<Token>,
-    /// Whether the next request is the first of a resumed read.
+    /// Whether the next request is the first of a read that goes on from a page token.
     resumed: bool,
+    /// Whether the page that only carries the state is still to be given.
+    owes_state: bool,
+    tokens: Tokens,
     pages: u64,
+}
+
+/// A partition with what its requests need of it.
+#[derive(Debug, Clone)]
+struct OpenPartition {
+    partition: Partition,
+    key: String,
+    parts: SliceParts,
 }
 
 impl StreamReader {
@@ -43,121 +67,350 @@ impl StreamReader {
         stream: usize,
         settings: ReadSettings,
     ) -> Result<StreamReader, ReadError> {
+        match source.streams.get(stream).map(Arc::clone) {
+            Some(stream) => StreamReader::of_stream(source, stream, settings, Tokens::default()),
+            None => Err(ReadError::Permanent {
+                failure: failure_of("the stream does not exist".to_owned()),
+            }),
+        }
+    }
+
+    /// A reader of a stream that may also be the parent of another one.
+    pub(crate) fn of_stream(
+        source: Arc<Source>,
+        stream: Arc<Stream>,
+        settings: ReadSettings,
+        tokens: Tokens,
+    ) -> Result<StreamReader, ReadError> {
         let secrets = crate::config::secret_values(&source.config_schema, &settings.config);
         let redactor = Redactor::new(&secrets);
-        let permanent = |message: String| {
-            let failure = Failure {
-                message: redactor.text(&message),
-                ..Failure::default()
-            };
-            ReadError::Permanent {
-                failure: Box::new(failure),
-            }
-        };
-        let Some(definition) = source.streams.get(stream) else {
-            return Err(permanent("the stream does not exist".to_owned()));
-        };
-        let paginator = &definition.paginator;
-        let token = match (&settings.from, settings.page) {
-            (Some(_), Some(_)) => {
-                return Err(permanent(
-                    "a read has either a position or a single page".to_owned(),
-                ));
-            }
-            (None, Some(_)) if !paginator.supports_page() => {
-                let message = format!(
-                    "the stream \"{}\" cannot be read by page number",
-                    definition.name
-                );
-                return Err(permanent(message));
-            }
-            (None, Some(page)) => Token::Page(page),
-            (Some(position), None) => paginator.token_of(position).map_err(|message| {
-                let failure = Box::new(Failure {
-                    message,
-                    ..Failure::default()
-                });
-                ReadError::PositionRefused { failure }
-            })?,
-            (None, None) => paginator.first(),
-        };
-        let steps = definition
+        if let Some(problem) = contradiction(&stream, &settings) {
+            let failure = failure_of(redactor.text(&problem));
+            return Err(ReadError::Permanent { failure });
+        }
+        let scope = Scope::of_read(&settings.config, settings.now);
+        let steps = stream
             .extractor
-            .steps(&Scope::of_config(&settings.config))
+            .steps(&scope)
             .map_err(|error| BuildError::Field(error).into_read_error(&redactor))?;
         let sender = Sender {
             source: Arc::clone(&source),
-            stream: definition.name.clone(),
+            stream: stream.name.clone(),
             scopes: budget_scopes(&source, &settings.config)?,
             plain_values: plain_values(&settings.config, &secrets),
-            redactor,
+            redactor: redactor.clone(),
         };
-        let resumed = settings.from.is_some();
-        let token = Some(token);
-        Ok(StreamReader {
+        let mut reader = StreamReader {
             source,
             stream,
             settings,
             sender,
+            redactor,
             steps,
-            token,
-            resumed,
+            walk: None,
+            partition: None,
+            states: None,
+            cursor: None,
+            token: None,
+            resumed: false,
+            owes_state: false,
+            tokens,
             pages: 0,
-        })
+        };
+        if reader.stream.routers.is_some() {
+            reader.begin_walk()?;
+        } else {
+            let from = reader.settings.from.clone();
+            let state = reader.settings.state.clone();
+            reader.open(from.as_ref(), state.as_ref())?;
+            reader.owes_state = reader.token.is_none();
+        }
+        Ok(reader)
+    }
+
+    fn begin_walk(&mut self) -> Result<(), ReadError> {
+        let stream = Arc::clone(&self.stream);
+        let Some(routers) = &stream.routers else {
+            return Ok(());
+        };
+        let position = self.settings.from.as_ref().map(|from| &from.0);
+        if let Some(cursor) = stream
+            .cursor
+            .as_ref()
+            .filter(|_| self.settings.range.is_none())
+        {
+            let scope = Scope::of_read(&self.settings.config, self.settings.now);
+            let field = cursor
+                .field(&scope)
+                .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
+            let input = StateInput {
+                state: self.settings.state.as_ref(),
+                position: position.and_then(|position| position.get("states")),
+                now: self.settings.now,
+            };
+            let states = PartitionStates::new(cursor, field, input);
+            self.states = Some(states.map_err(|message| ReadError::Permanent {
+                failure: failure_of(self.redactor.text(&message)),
+            })?);
+        }
+        self.walk = Some(Walk::new(
+            Arc::clone(&self.source),
+            routers,
+            self.settings.clone(),
+            self.redactor.clone(),
+            position,
+            self.states.as_ref().and_then(PartitionStates::parents),
+            Arc::clone(&self.tokens),
+        ));
+        self.owes_state = true;
+        Ok(())
+    }
+
+    /// Opens the stream, or a partition of it, at a position or from a state.
+    fn open(&mut self, from: Option<&Position>, state: Option<&Value>) -> Result<(), ReadError> {
+        let stream = Arc::clone(&self.stream);
+        let has_slices = stream.cursor.is_some() || stream.routers.is_some();
+        let refused = |message: String| ReadError::PositionRefused {
+            failure: failure_of(message),
+        };
+        let (token, resumed) = match (from, self.settings.page) {
+            (_, Some(page)) => (Token::Page(page), false),
+            (Some(position), None) if !has_slices || Paginator::has_token(position) => {
+                (stream.paginator.token_of(position).map_err(refused)?, true)
+            }
+            _ => (stream.paginator.first(), false),
+        };
+        let scope = Scope::of_read(&self.settings.config, self.settings.now);
+        let cursor = open_cursor(&stream, &self.settings, from, state, &scope)
+            .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
+        let nothing_to_read = cursor.as_ref().is_some_and(|cursor| !cursor.is_open());
+        self.cursor = cursor;
+        self.token = (!nothing_to_read).then_some(token);
+        self.resumed = resumed;
+        Ok(())
     }
 
     /// The next page, or `None` when the stream is complete. After an error the reader may be asked
     /// again, and repeats the request that failed; a new reader from the last [`Position`] does the
     /// same.
     pub async fn next_page(&mut self) -> Result<Option<Page>, ReadError> {
-        let Some(token) = self.token.clone() else {
-            return Ok(None);
-        };
         if self.settings.cancel.is_cancelled() {
             return Err(ReadError::Cancelled);
+        }
+        while self.token.is_none() {
+            if !self.open_next_partition().await? {
+                return Ok(self.state_page());
+            }
         }
         if self.pages >= self.settings.limits.max_pages {
             let message = format!(
                 "the stream did not end within {} pages, which is the limit of one read",
                 self.settings.limits.max_pages
             );
-            let failure = Box::new(Failure {
-                message,
-                ..Failure::default()
-            });
+            let failure = failure_of(message);
             return Err(ReadError::Permanent { failure });
         }
-        let started = Instant::now();
-        let source = Arc::clone(&self.source);
-        let Some(stream) = source.streams.get(self.stream) else {
+        let Some(token) = self.token.clone() else {
             return Ok(None);
         };
+        let started = Instant::now();
+        let stream = Arc::clone(&self.stream);
         let request_token = stream.paginator.request_token(&token);
-        let built = stream
-            .requester
-            .build(
-                &self.settings.config,
-                self.settings.base_url.as_deref(),
-                &stream.paginator,
-                request_token.as_ref(),
-            )
-            .map_err(|error| error.into_read_error(&self.sender.redactor))?;
-        let handler = &stream.requester.error_handler;
-        let received = match self.sender.send(&built, handler, &self.settings).await {
-            Ok(received) => received,
-            Err(error) => return Err(self.position_refused(error)),
+        let slice = self.slice();
+        let first_only = stream.slice_on_first_page_only && request_token.is_some();
+        let mut renewed = false;
+        let received = loop {
+            let session = self.session(&stream, renewed).await?;
+            let scope = Scope {
+                session_token: session.as_deref(),
+                ..self.scope(slice.as_ref())
+            };
+            let asked = Asked {
+                scope: &scope,
+                base_url: self.settings.base_url.as_deref(),
+                paginator: &stream.paginator,
+                token: request_token.as_ref(),
+                cursor: stream.cursor.as_ref().filter(|_| !first_only),
+                routers: stream.routers.as_ref().filter(|_| !first_only),
+            };
+            let built = stream
+                .requester
+                .build(&asked)
+                .map_err(|error| error.into_read_error(&self.sender.redactor))?;
+            let handler = &stream.requester.error_handler;
+            match self.sender.send(&built, handler, &self.settings).await {
+                Ok(received) => break received,
+                Err(error) if session.is_some() && !renewed && wants_new_token(&error) => {
+                    renewed = true;
+                }
+                Err(error) => return Err(self.position_refused(error)),
+            }
         };
-        let mut page = self.page_of(stream, &token, received)?;
+        let mut page = self.page_of(&stream, &token, slice.as_ref(), received)?;
+        if let Some(walk) = &mut self.walk {
+            page.requests = page.requests.saturating_add(walk.take_requests());
+        }
         page.duration = started.elapsed();
         self.resumed = false;
         self.pages += 1;
         Ok(Some(page))
     }
 
+    /// The token for the next request, fetched if there is none that is good; `anew` says that the platform has refused it.
+    async fn session(&mut self, stream: &Stream, anew: bool) -> Result<Option<String>, ReadError> {
+        let settings = self.settings.clone();
+        let scope = Scope::of_read(&settings.config, settings.now);
+        let wrong = |error: BuildError| error.into_read_error(&self.redactor);
+        let login = stream.requester.authenticator.login(&scope);
+        let Some(login) = login.map_err(|error| wrong(BuildError::Field(error)))? else {
+            return Ok(None);
+        };
+        if let Some(given) = login.given(&scope).map_err(wrong)?.filter(|_| !anew) {
+            return Ok(Some(given));
+        }
+        let built = login
+            .build(&scope, settings.base_url.as_deref())
+            .map_err(wrong)?;
+        let key = (built.url.to_string(), built.body.clone());
+        let tokens = Arc::clone(&self.tokens);
+        // Held while it is fetched, so that several streams do not all fetch one.
+        let mut tokens = tokens.lock().await;
+        let is_good = |token: &&Session| token.expires.is_none_or(|at| at > Instant::now());
+        if let Some(token) = tokens.get(&key).filter(is_good).filter(|_| !anew) {
+            return Ok(Some(token.text.clone()));
+        }
+        let received = self.sender.send(&built, login.handler(), &settings).await?;
+        let token = login
+            .read(&received.body, &scope)
+            .map_err(|error| error.into_read_error(&self.redactor))?;
+        self.redactor.add(&token.text);
+        self.sender.redactor.add(&token.text);
+        let text = token.text.clone();
+        tokens.insert(key, token);
+        Ok(Some(text))
+    }
+
+    /// Opens the next partition; false if there is none.
+    async fn open_next_partition(&mut self) -> Result<bool, ReadError> {
+        let Some(walk) = &mut self.walk else {
+            return Ok(false);
+        };
+        let next = walk.next().await?;
+        if let (Some(states), Some(parents)) = (&mut self.states, walk.parent_states()) {
+            states.set_parents(parents);
+        }
+        let Some(partition) = next else {
+            return Ok(false);
+        };
+        let key = Partition::key(&partition.fields);
+        // The position of an earlier read counts for its own partition, the first one that is walked.
+        let resume = self.settings.from.take().filter(|position| {
+            let fields = position.0.get("partition").and_then(Value::as_object);
+            fields == Some(&partition.fields)
+        });
+        let closed = |position: &Position| position.0.get("closed") == Some(&Value::Bool(true));
+        let is_closed = resume.as_ref().is_some_and(closed);
+        self.sender.redactor = self.redactor.clone();
+        for value in partition.extra.values() {
+            self.sender.redactor.add_value(value);
+        }
+        self.partition = Some(OpenPartition {
+            parts: SliceParts::of(&partition),
+            partition,
+            key,
+        });
+        if is_closed {
+            self.token = None;
+            return Ok(true);
+        }
+        let state = match (&self.states, &self.stream.cursor, &self.partition) {
+            (Some(states), Some(cursor), Some(open)) => states.of_partition(&open.key, cursor),
+            _ => None,
+        };
+        self.open(resume.as_ref(), state.as_ref())?;
+        if self.token.is_none() {
+            self.close_partition();
+        }
+        Ok(true)
+    }
+
+    /// Notes down that the open partition is read.
+    fn close_partition(&mut self) {
+        if let (Some(states), Some(cursor), Some(open)) =
+            (&mut self.states, &self.cursor, &self.partition)
+        {
+            let fields = &open.partition.fields;
+            states.close(&open.key, fields, cursor.state(), cursor.latest());
+        }
+    }
+
     /// Where the next page begins; `None` when the stream is complete, and at the beginning of a
-    /// stream whose positions are cursors.
+    /// stream without slices whose positions are page tokens.
     pub fn position(&self) -> Option<Position> {
-        self.token.as_ref().and_then(Token::position)
+        if self.walk.is_none() && self.token.is_none() {
+            return None;
+        }
+        self.position_of(self.token.as_ref(), self.cursor.as_ref())
+    }
+
+    /// What makes the open partition the one it is.
+    pub(crate) fn partition_fields(&self) -> Option<&Map<String, Value>> {
+        self.partition.as_ref().map(|open| &open.partition.fields)
+    }
+
+    /// Partition and slice in one, as expressions see them.
+    fn slice(&self) -> Option<Value> {
+        let of_cursor = self.cursor.as_ref().and_then(CursorRead::slice);
+        let Some(open) = &self.partition else {
+            return of_cursor;
+        };
+        let mut members = open.partition.fields.clone();
+        if let Some(Value::Object(of_cursor)) = of_cursor {
+            members.extend(of_cursor);
+        }
+        Some(Value::Object(members))
+    }
+
+    fn scope<'a>(&'a self, slice: Option<&'a Value>) -> Scope<'a> {
+        Scope {
+            stream_slice: slice,
+            slice_parts: self.partition.as_ref().map(|open| &open.parts),
+            ..Scope::of_read(&self.settings.config, self.settings.now)
+        }
+    }
+
+    /// The last page of a stream whose end does not come with a page of records. It was not asked for, and carries the state.
+    fn state_page(&mut self) -> Option<Page> {
+        if !std::mem::take(&mut self.owes_state) {
+            return None;
+        }
+        let state = match (&mut self.states, &self.stream.cursor) {
+            (Some(states), Some(cursor)) => Some(states.closing(cursor)),
+            _ => self.new_state(self.cursor.as_ref()),
+        };
+        let requests = self.walk.as_mut().map_or(0, Walk::take_requests);
+        self.walk = None;
+        Some(Page {
+            index: self.pages,
+            number: None,
+            records: Vec::new(),
+            rejected: Vec::new(),
+            next: None,
+            slice: None,
+            closes_slice: true,
+            state,
+            bytes: 0,
+            duration: Duration::ZERO,
+            requests,
+        })
+    }
+
+    /// The state to be stored, if this read moves it.
+    fn new_state(&self, cursor: Option<&CursorRead>) -> Option<Value> {
+        match self.settings.page {
+            Some(_) => None,
+            None => cursor.and_then(CursorRead::state),
+        }
     }
 
     /// A refusal of the first request of a resumed read is taken for a refusal of its position.
@@ -177,10 +430,15 @@ impl StreamReader {
         }
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one page, from its answer to the place after it"
+    )]
     fn page_of(
         &mut self,
         stream: &Stream,
         token: &Token,
+        slice: Option<&Value>,
         received: Received,
     ) -> Result<Page, ReadError> {
         let Received {
@@ -193,6 +451,7 @@ impl StreamReader {
         let mut records: Vec<Record> = Vec::new();
         let mut rejected: Vec<RejectedRecord> = Vec::new();
         let mut next = None;
+        let mut cursor = self.cursor.clone();
         if !ignored {
             // Records are moved out of the answer, so an answer that the paginator reads is kept.
             let kept = if stream.paginator.reads_response() {
@@ -209,13 +468,12 @@ impl StreamReader {
                     other => rejected.push(self.reject(&other)),
                 }
             }
-            let config = &self.settings.config;
+            let scope = self.scope(slice);
             let read_error =
                 |error| BuildError::Field(error).into_read_error(&self.sender.redactor);
-            for transformation in &stream.transformations {
-                for record in &mut records {
-                    transformation.apply(record, config).map_err(read_error)?;
-                }
+            stream.refine(&mut records, &scope).map_err(read_error)?;
+            if let Some(cursor) = cursor.as_ref().filter(|cursor| cursor.filters_pages()) {
+                records.retain(|record| cursor.wants(record));
             }
             let last_record = if stream.paginator.reads_last_record() {
                 records.last().cloned().map(Value::Object)
@@ -231,41 +489,112 @@ impl StreamReader {
             };
             next = stream
                 .paginator
-                .next(token, config, &facts)
+                .next(token, &scope, &facts)
                 .map_err(read_error)?;
         }
+        if let Some(cursor) = &mut cursor {
+            if cursor.is_feed() {
+                if records.last().is_some_and(|last| cursor.ends_feed(last)) {
+                    next = None;
+                }
+                records.retain(|record| cursor.wants(record));
+            }
+            for record in &records {
+                cursor.observe(record);
+            }
+        }
+        let page_slice = cursor
+            .as_ref()
+            .and_then(CursorRead::ends)
+            .map(|(since, until)| PageSlice { since, until });
+        let closes_slice = next.is_none();
         if self.settings.page.is_some() {
             next = None;
+        } else if let Some(cursor) = cursor.as_mut().filter(|_| closes_slice) {
+            cursor.close();
+            next = cursor.is_open().then(|| stream.paginator.first());
         }
+        // With partitions there is a next place until the walk has found that there is none.
+        let goes_on = next.is_some() || self.walk.is_some();
+        let position = goes_on
+            .then(|| self.position_of(next.as_ref(), cursor.as_ref()))
+            .flatten();
+        if let Some(position) = &position {
+            // Positions are stored in clear.
+            if self.sender.redactor.holds_secret(&position.0.to_string()) {
+                let message = "the platform's cursor, or a partition, holds a secret of the config (perhaps an address \
+                               with the access token in it), so it cannot be stored; use a paginator \
+                               whose token does not, and extra_fields for secrets of a parent's records";
+                let failure = failure_of(message.to_owned());
+                return Err(ReadError::Permanent { failure });
+            }
+        }
+        let partition_closes = next.is_none();
+        self.token = next;
+        self.cursor = cursor;
+        let state = if self.walk.is_some() {
+            if partition_closes {
+                self.close_partition();
+            }
+            let states = self.states.as_mut().filter(|_| partition_closes);
+            states.and_then(PartitionStates::interim)
+        } else if closes_slice {
+            self.new_state(self.cursor.as_ref())
+        } else {
+            None
+        };
         let number = match token {
             Token::Page(page) => Some(*page),
             _ => None,
         };
-        let position = next.as_ref().and_then(Token::position);
-        if let Some(position) = &position {
-            // Positions are stored in clear.
-            if self.sender.redactor.holds_secret(&position.0.to_string()) {
-                let message = "the platform's cursor holds a secret of the config (perhaps an address \
-                               with the access token in it), so it cannot be stored; use a paginator \
-                               whose token does not";
-                let failure = Box::new(Failure {
-                    message: message.to_owned(),
-                    ..Failure::default()
-                });
-                return Err(ReadError::Permanent { failure });
-            }
-        }
-        self.token = next;
         Ok(Page {
             index: self.pages,
             number,
             records,
             rejected,
             next: position,
+            slice: page_slice,
+            closes_slice,
+            state,
             bytes,
-            duration: std::time::Duration::ZERO,
+            duration: Duration::ZERO,
             requests,
         })
+    }
+
+    /// The position before the page of this token: what the paginator needs, what the cursor needs, and which partition it is.
+    /// Without a token the partition is closed.
+    fn position_of(&self, token: Option<&Token>, cursor: Option<&CursorRead>) -> Option<Position> {
+        let page = token.and_then(Token::position);
+        let slice = cursor.and_then(CursorRead::position);
+        if self.walk.is_none() && slice.is_none() {
+            return page;
+        }
+        let mut members = Map::new();
+        if let Some(walk) = &self.walk {
+            let open = self.partition.as_ref()?;
+            let fields = Value::Object(open.partition.fields.clone());
+            members.insert("partition".to_owned(), fields);
+            if let Some(parent) = walk.position() {
+                members.insert("parent".to_owned(), parent);
+            }
+            if let Some(states) = &self.states {
+                let seen = cursor.map(CursorRead::latest);
+                members.insert("states".to_owned(), states.position(seen));
+            }
+            if token.is_none() {
+                members.insert("closed".to_owned(), Value::Bool(true));
+            }
+        }
+        if let Some(slice) = slice {
+            members.insert("slice".to_owned(), slice);
+        }
+        // The first page of a slice needs no token, and so none that a platform could refuse.
+        let begins = token == Some(&self.stream.paginator.first());
+        if let Some(Position(Value::Object(page))) = page.filter(|_| !begins) {
+            members.extend(page);
+        }
+        Some(Position(Value::Object(members)))
     }
 
     fn reject(&self, value: &Value) -> RejectedRecord {
@@ -288,10 +617,79 @@ impl std::fmt::Debug for StreamReader {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("StreamReader")
-            .field("stream", &self.sender.stream)
+            .field("stream", &self.stream.name)
             .field("pages", &self.pages)
             .finish_non_exhaustive()
     }
+}
+
+/// What is wrong with the settings, whatever the platform would say.
+fn contradiction(stream: &Stream, settings: &ReadSettings) -> Option<String> {
+    let name = &stream.name;
+    if settings.page.is_some() && !stream.supports_page() {
+        return Some(format!(
+            "the stream \"{name}\" cannot be read by page number"
+        ));
+    }
+    if settings.page.is_some() && settings.from.is_some() {
+        return Some("a read has either a position or a single page".to_owned());
+    }
+    if settings.page.is_some() && settings.range.is_some() {
+        return Some("a read has either a data range or a single page".to_owned());
+    }
+    let range = settings.range?;
+    if stream.cursor.is_none() {
+        return Some(format!(
+            "the stream \"{name}\" cannot be read by a data range: it has no cursor (incremental_sync), so its records cannot \
+             be asked for by time"
+        ));
+    }
+    (range.from >= range.to).then(|| {
+        format!(
+            "a data range must end after it begins; this one is from {} to {}",
+            range.from.to_rfc3339(),
+            range.to.to_rfc3339()
+        )
+    })
+}
+
+/// The cursor of the stream, or of a partition, at the place where the read is to start.
+fn open_cursor(
+    stream: &Stream,
+    settings: &ReadSettings,
+    from: Option<&Position>,
+    state: Option<&Value>,
+    scope: &Scope<'_>,
+) -> Result<Option<CursorRead>, crate::request::value::FieldError> {
+    let Some(cursor) = &stream.cursor else {
+        return Ok(None);
+    };
+    let slice = from.and_then(|from| from.0.get("slice"));
+    let is_page = settings.page.is_some();
+    let start = match (slice, settings.range) {
+        (Some(slice), _) => Start::Position(slice, state),
+        (None, Some(range)) => Start::Range(range.from, range.to),
+        (None, None) if is_page => Start::State(None),
+        (None, None) => Start::State(state),
+    };
+    CursorRead::new(cursor, scope, settings.now, start, is_page).map(Some)
+}
+
+/// Whether a failure may be the fault of a token that has died before its time.
+fn wants_new_token(error: &ReadError) -> bool {
+    match error {
+        ReadError::NeedsToken { .. } => true,
+        ReadError::NeedsPerson { failure } => failure.http_status == Some(401),
+        _ => false,
+    }
+}
+
+#[expect(clippy::unnecessary_box_returns, reason = "errors hold it boxed")]
+fn failure_of(message: String) -> Box<Failure> {
+    Box::new(Failure {
+        message,
+        ..Failure::default()
+    })
 }
 
 /// Texts of the config that are no secrets.

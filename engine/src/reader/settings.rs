@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -24,8 +25,16 @@ pub struct ReadSettings {
     pub http: HttpClient,
     /// Who gives permits and hears of answers.
     pub host: Arc<dyn Host>,
+    /// The present moment: the end of what a stream with a cursor reads, and what date functions give. The engine has no clock.
+    pub now: DateTime<Utc>,
     /// Where to go on; `None` begins at the stream's first page.
     pub from: Option<Position>,
+    /// The stream's state, in the language's form (`{"<cursor_field>": "<value>"}`): what a stream with a cursor goes on from.
+    /// `None` begins at the manifest's start. Streams without a cursor have none.
+    pub state: Option<Value>,
+    /// Reads this range of the data instead of everything since the state. The state is neither read nor moved. Only for streams
+    /// with a [`cursor`](crate::StreamInfo::cursor); excludes `page`.
+    pub range: Option<DataRange>,
     /// Read only the page of this number, as the platform counts pages. Only for streams with
     /// [`StreamInfo::supports_page`](crate::StreamInfo::supports_page); excludes `from`.
     pub page: Option<u64>,
@@ -42,10 +51,21 @@ impl fmt::Debug for ReadSettings {
             .debug_struct("ReadSettings")
             .field("base_url", &self.base_url)
             .field("from", &self.from)
+            .field("state", &self.state)
+            .field("range", &self.range)
             .field("page", &self.page)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
+}
+
+/// A range of the data, by the stream's cursor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DataRange {
+    /// The first moment in it.
+    pub from: DateTime<Utc>,
+    /// The first moment after it.
+    pub to: DateTime<Utc>,
 }
 
 /// Bounds of a read, against manifests and platforms that know none.

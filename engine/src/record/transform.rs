@@ -89,17 +89,17 @@ impl Transformation {
         Some(Transformation::Add { fields, condition })
     }
 
-    pub(crate) fn apply(&self, record: &mut Record, config: &Value) -> Result<(), FieldError> {
+    pub(crate) fn apply(&self, record: &mut Record, slice: &Scope<'_>) -> Result<(), FieldError> {
         match self {
             Transformation::Add { fields, condition } => {
                 for field in fields {
-                    field.add(record, condition.as_ref(), config)?;
+                    field.add(record, condition.as_ref(), slice)?;
                 }
                 Ok(())
             }
             Transformation::Remove { paths, condition } => {
                 for path in paths {
-                    remove(record, path, condition.as_ref(), config)?;
+                    remove(record, path, condition.as_ref(), slice)?;
                 }
                 Ok(())
             }
@@ -112,10 +112,10 @@ impl AddedField {
         &self,
         record: &mut Record,
         condition: Option<&Template>,
-        config: &Value,
+        slice: &Scope<'_>,
     ) -> Result<(), FieldError> {
         let whole = Value::Object(std::mem::take(record));
-        let outcome = self.value_for(&whole, condition, config);
+        let outcome = self.value_for(&whole, condition, slice);
         if let Value::Object(members) = whole {
             *record = members;
         }
@@ -129,11 +129,11 @@ impl AddedField {
         &self,
         record: &Value,
         condition: Option<&Template>,
-        config: &Value,
+        slice: &Scope<'_>,
     ) -> Result<Option<(Vec<String>, Value)>, FieldError> {
         let scope = Scope {
             record: Some(record),
-            ..Scope::of_config(config)
+            ..*slice
         };
         let text = |step: &Template| step.text(&scope).map_err(|error| at(step, error));
         let path: Vec<String> = self.path.iter().map(text).collect::<Result<_, _>>()?;
@@ -206,7 +206,7 @@ fn remove(
     record: &mut Record,
     path: &[String],
     condition: Option<&Template>,
-    config: &Value,
+    slice: &Scope<'_>,
 ) -> Result<(), FieldError> {
     let Some((first, rest)) = path.split_first() else {
         return Ok(());
@@ -218,7 +218,7 @@ fn remove(
     for name in names {
         if !rest.is_empty() {
             if let Some(Value::Object(members)) = record.get_mut(&name) {
-                remove(members, rest, condition, config)?;
+                remove(members, rest, condition, slice)?;
             }
             continue;
         }
@@ -230,7 +230,7 @@ fn remove(
             Some(condition) => {
                 let scope = Scope {
                     property: Some(property),
-                    ..Scope::of_config(config)
+                    ..*slice
                 };
                 condition
                     .condition(&scope)

@@ -15,9 +15,11 @@ use crate::auth::Authenticator;
 use crate::error::{Failure, ReadError};
 use crate::errors::ErrorHandler;
 use crate::expr::{Place, Scope, Template, Val};
+use crate::incremental::DatetimeCursor;
 use crate::load::component::{Component, Problems};
 use crate::load::model::Source;
 use crate::paginate::Paginator;
+use crate::partition::Routers;
 use crate::redact::Redactor;
 use option::Injected;
 use value::{Field, FieldError, at, load_mapping, mapping};
@@ -30,7 +32,7 @@ pub(crate) struct Requester {
     parameters: Vec<(Template, Field)>,
     headers: Vec<(Template, Field)>,
     body: Body,
-    authenticator: Authenticator,
+    pub(crate) authenticator: Authenticator,
     pub(crate) error_handler: ErrorHandler,
 }
 
@@ -65,6 +67,20 @@ pub(crate) struct Built {
     pub(crate) credentials: Vec<String>,
     /// The manifest's own scheme and host, for budget matchers.
     pub(crate) origin: String,
+}
+
+/// What a request is built from besides its requester.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// Config and slice.
+    pub(crate) scope: &'a Scope<'a>,
+    pub(crate) base_url: Option<&'a str>,
+    pub(crate) paginator: &'a Paginator,
+    pub(crate) token: Option<&'a Value>,
+    /// Whose ends of the slice go into the request.
+    pub(crate) cursor: Option<&'a DatetimeCursor>,
+    /// Whose values of the partition go into the request.
+    pub(crate) routers: Option<&'a Routers>,
 }
 
 /// Why a request could not be built.
@@ -104,10 +120,19 @@ impl BuildError {
 
 impl Requester {
     pub(crate) fn load(retriever: &Component<'_>, problems: &mut Problems) -> Option<Requester> {
-        if retriever.get("requester").is_none() {
-            retriever.missing("requester", problems);
+        Requester::load_field(retriever, "requester", problems)
+    }
+
+    /// The requester in a field of this name.
+    pub(crate) fn load_field(
+        parent: &Component<'_>,
+        name: &str,
+        problems: &mut Problems,
+    ) -> Option<Requester> {
+        if parent.get(name).is_none() {
+            parent.missing(name, problems);
         }
-        let component = retriever.child("requester", &["HttpRequester"], problems)?;
+        let component = parent.child(name, &["HttpRequester"], problems)?;
         let refused = &[
             "request_body",
             "fetch_properties_from_endpoint",
@@ -154,13 +179,13 @@ impl Requester {
     }
 
     /// Builds the request for a page.
-    pub(crate) fn build(
-        &self,
-        config: &Value,
-        base_url: Option<&str>,
-        paginator: &Paginator,
-        token: Option<&Value>,
-    ) -> Result<Built, BuildError> {
+    pub(crate) fn build(&self, asked: &Asked<'_>) -> Result<Built, BuildError> {
+        let Asked {
+            base_url,
+            paginator,
+            token,
+            ..
+        } = *asked;
         let token_variable = token.map(|token| {
             let mut members = Map::new();
             members.insert("next_page_token".to_owned(), token.clone());
@@ -168,12 +193,20 @@ impl Requester {
         });
         let scope = Scope {
             next_page_token: token_variable.as_ref(),
-            ..Scope::of_config(config)
+            ..*asked.scope
         };
         let mut injected = Injected::default();
         let credentials = self.authenticator.apply(&scope, &mut injected)?;
         // Names that the platform's own request may not use twice.
         let token_address = paginator.inject(token, &scope, &mut injected)?;
+        let mut sliced = Injected::default();
+        if let Some((cursor, slice)) = asked.cursor.zip(scope.stream_slice) {
+            cursor.inject(slice, &scope, &mut sliced)?;
+        }
+        if let Some((routers, slice)) = asked.routers.zip(scope.stream_slice) {
+            routers.inject(slice, &scope, &mut sliced)?;
+        }
+        let injected = injected.and(sliced)?;
         let (mut url, origin) = self.address(&scope, base_url, token_address.as_deref())?;
 
         let own_parameters = mapping(&self.parameters, &scope)?;
@@ -353,6 +386,18 @@ fn load_body(component: &Component<'_>, problems: &mut Problems) -> Option<Body>
     }
 }
 
+impl Injected {
+    /// Both together; the same name twice is a mistake of the manifest.
+    fn and(self, other: Injected) -> Result<Injected, BuildError> {
+        Ok(Injected {
+            parameters: merged("parameter", self.parameters, other.parameters)?,
+            headers: merged("header", self.headers, other.headers)?,
+            body_data: merged("form field", self.body_data, other.body_data)?,
+            body_json: merged_deep(self.body_json, other.body_json)?,
+        })
+    }
+}
+
 fn merged(
     what: &str,
     mut own: Map<String, Value>,
@@ -361,7 +406,7 @@ fn merged(
     for (name, value) in injected {
         if own.contains_key(&name) {
             return Err(BuildError::Other(format!(
-                "the {what} \"{name}\" is set twice: by the request itself, and by its paginator or \
+                "the {what} \"{name}\" is set twice: by the request itself, its paginator, its slices or its \
                  authenticator"
             )));
         }
@@ -393,7 +438,7 @@ fn merged_deep(
     Ok(own)
 }
 
-fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), BuildError> {
+pub(crate) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue), BuildError> {
     let parsed_name = HeaderName::from_bytes(name.as_bytes())
         .map_err(|_| BuildError::Other(format!("\"{name}\" is no name of a header")))?;
     let mut parsed_value = HeaderValue::from_str(value).map_err(|_| {

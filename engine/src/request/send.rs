@@ -15,6 +15,7 @@ use crate::budget::{MatchedRequest, governing};
 use crate::error::{Failure, ReadError};
 use crate::errors::{Action, AnswerView, ErrorKind, Verdict, Wait, error_message, platform_code};
 use crate::errors::{ErrorHandler, retry_after_header};
+use crate::expr::Scope;
 use crate::host::{BudgetKey, Outcome, Permit, PermitRequest, Refused, ResponseSignals};
 use crate::http::{HttpAnswer, HttpFailure, HttpRequest};
 use crate::load::model::Source;
@@ -296,8 +297,9 @@ impl Sender {
             body: &answer.body,
             url: request.url.as_str(),
         };
+        let scope = Scope::of_read(&settings.config, settings.now);
         let verdict = handler
-            .judge(&view, &settings.config)
+            .judge(&view, &scope)
             .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
         let bytes = answer.body.len() as u64;
         let Verdict {
@@ -348,7 +350,7 @@ impl Sender {
         }
         let hint = retry_after_header(&answer.headers);
         let wait = handler
-            .wait(attempt, &answer.headers, &settings.config)
+            .wait(attempt, &answer.headers, &scope)
             .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
         let text = message.unwrap_or_else(|| error_message(&body, &answer.body));
         failure.message = self.failure_message(&text, status);

@@ -121,7 +121,7 @@ pub(crate) fn text_of(value: &Value) -> String {
     }
 }
 
-fn quote_plus(text: &str) -> String {
+pub(crate) fn quote_plus(text: &str) -> String {
     utf8_percent_encode(text, QUOTED)
         .to_string()
         .replace("%20", "+")

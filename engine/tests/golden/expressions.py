@@ -6,11 +6,34 @@
 The result is committed, so that the tests need no Python. Each case: the template, whether it is
 evaluated as a condition, and the value as JSON (with its Python type, for what JSON cannot tell).
 """
+import datetime
 import json
 import pathlib
+import types
 
+import airbyte_cdk.sources.declarative.interpolation.macros as macros
 from airbyte_cdk.sources.declarative.interpolation.interpolated_boolean import InterpolatedBoolean
 from airbyte_cdk.sources.declarative.interpolation.jinja import JinjaInterpolation
+
+NOW = datetime.datetime(2026, 11, 22, 4, 39, 58, 624312, tzinfo=datetime.timezone.utc)
+
+
+class Instances(type):
+    def __instancecheck__(cls, value):
+        return isinstance(value, datetime.datetime)
+
+
+class Frozen(datetime.datetime, metaclass=Instances):
+    """A clock that stands still; what it gives are plain datetimes."""
+
+    @classmethod
+    def now(cls, tz=None):
+        return NOW.astimezone(tz)
+
+
+frozen = types.SimpleNamespace(**{name: getattr(datetime, name) for name in dir(datetime) if not name.startswith("_")})
+frozen.datetime = Frozen
+macros.datetime = frozen
 
 CONFIG = {
     "id": "client", "email": "a@b.example", "n": 7, "f": 1.5, "s": "Hello World", "e": "", "z": None,
@@ -47,6 +70,18 @@ EXPRESSIONS = [
     "{{ config.s.title() }}", "{{ config.s.count('o') }}", "{{ config.s.find('W') }}", "{{ '7'.zfill(3) }}", "{{ 'a,b,c'.rsplit(',', 1) }}", "{{ 'a,b,c'.split(',', 1) }}", "{{ '12'.isdigit() }}", "{{ stream_slice.x }}", "{{ stream_partition }}", "{{ parameters['p'] }}", "{{ parameters.p ~ 1 }}", "{# c #}x", "{{ '{{' }}", "{{ 'it\\'s' }}", "{{ [\"it's\"] }}", "{{ 'é' }}", "{{ ['é\\n'] }}",
     "{{ config.d.list | length > 1 }}", "{{ config.f // 0.4 }}", "{{ config.num ~ config.num }}", "{{ '0x10' }}", "{{ '1_0' }}", "{{ config.list == [1, 2, 3.0] }}", "{{ config.t + 1 }}", "{{ config.t == 1 }}", "{{ -config.n }}", "{{ not none }}", "{{ 7 is odd and 8 is even }}",
 ]
+DATES = [
+    "{{ now_utc() }}", "{{ today_utc() }}", "{{ now_utc().strftime('%Y-%m-%dT%H:%M:%SZ') }}", "{{ now_utc().strftime('%s') }}", "{{ today_utc().strftime('%Y-%m-%d') }}", "{{ day_delta(-1) }}", "{{ day_delta(25, format='%Y-%m-%d') }}",
+    "{{ day_delta(-30, '%d/%m/%Y') }}", "{{ day_delta(0.5) }}", "{{ now_utc() - duration('P1D') }}", "{{ (now_utc() - duration('P6DT23H')).strftime('%Y-%m-%dT%H:%M:%SZ') }}", "{{ now_utc() + duration('P1M') }}", "{{ duration('P1Y2M') }}", "{{ duration('P1DT1H') }}",
+    "{{ duration('PT0.5S') }}", "{{ today_utc() - duration('P1D') }}", "{{ today_utc() - duration('PT36H') }}", "{{ timestamp('2022-02-28') }}", "{{ timestamp(1658505815.223235) }}", "{{ timestamp('2022-02-28T10:00:00.5+01:00') }}", "{{ timestamp(12) }}",
+    "{{ str_to_datetime('2022-01-14') }}", "{{ str_to_datetime('2022-01-01T13:45:30+02:00') }}", "{{ str_to_datetime('2022-01-14').strftime('%d') }}", "{{ str_to_datetime('20220114T101112') }}", "{{ str_to_datetime('2022-W03-5') }}", "{{ str_to_datetime('2022-014') }}",
+    "{{ str_to_datetime('2022-01') }}", "{{ str_to_datetime('2022') }}", "{{ str_to_datetime('2022-01-14 10:11') }}", "{{ str_to_datetime('2022-01-14T24:00') }}", "{{ str_to_datetime('2022-01-14T10:11:12.123456789Z') }}", "{{ str_to_datetime('14.01.2022') }}", "{{ str_to_datetime('2022-01-14T10-0500') }}",
+    "{{ format_datetime('2022-01-14T10:11:12Z', '%Y-%m-%d') }}", "{{ format_datetime('2022-01-14', '%s') }}", "{{ format_datetime('2022-01-14', '%ms') }}", "{{ format_datetime(1642155072, '%Y-%m-%dT%H:%M:%SZ') }}", "{{ format_datetime(1642155072123, '%Y-%m-%d', '%ms') }}",
+    "{{ format_datetime('14/01/2022', '%Y-%m-%d', input_format='%d/%m/%Y') }}", "{{ format_datetime('14/01/2022', '%s', '%d/%m/%Y') }}", "{{ format_datetime(now_utc(), '%Y-%m-%d') }}", "{{ format_datetime('x', '%Y') }}", "{{ now_utc().isoformat() }}", "{{ today_utc().isoformat() }}", "{{ now_utc().year }}",
+    "{{ now_utc().date() }}", "{{ now_utc().timestamp() }}", "{{ now_utc().weekday() }}", "{{ (now_utc() - str_to_datetime('2026-11-01')).days }}", "{{ now_utc() > str_to_datetime('2022-01-14') }}", "{{ now_utc() < today_utc() }}", "{{ max(str_to_datetime('2022-01-14'), now_utc()) }}",
+    "{{ min(now_utc(), str_to_datetime('2022-01-14')) }}", "{{ duration('P1D') * 2 }}", "{{ duration('P2W').total_seconds() }}", "{{ now_utc() - now_utc() }}", "x {{ today_utc() }}", "{{ now_utc() ~ '' }}", "{{ sanitize_url('a b/c?d=é') }}", "{{ camel_case_to_snake_case('CamelCaseID') }}",
+    "{{ duration('nonsense') }}", "{{ now_utc() + 1 }}", "{{ 'a' if now_utc() else 'b' }}", "{{ now_utc().strftime('%Y') | int + 1 }}", "{{ -duration('P1D') }}", "{{ now_utc() == now_utc() }}", "{{ now_utc().nonsense }}", "{{ (now_utc() + duration('P1D')) - now_utc() }}",
+]
 CONDITIONS = ["", "False", "false", "no", "0", "0.0", "0.00", "[]", "()", "{}", "None", "x", "{{ config.t }}", "{{ config.no }}", "{{ config.nothing }}", "{{ config.nothing.a }}", "{{ config.e }}", "{{ config.z }}", "{{ 0 }}", "{{ [] }}", "{{ 'no' }}", "{{ not config.e }}", "{{ config.n > 5 }}", "{{ {} }}", "{{ 'false' }}", "{{ ' ' }}", "set()"]
 
 
@@ -67,7 +102,7 @@ def plain(value):
 def main():
     cases = []
     jinja = JinjaInterpolation()
-    for text in LITERALS + EXPRESSIONS:
+    for text in LITERALS + EXPRESSIONS + DATES:
         context = {"stream_slice": {}, "parameters": {"p": "param"}}
         try:
             value = jinja.eval(text, CONFIG, default=None, **context)
@@ -83,7 +118,7 @@ def main():
         cases.append({"template": text, "type": "condition", "value": value})
     target = pathlib.Path(__file__).with_name("expressions.json")
     lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases)
-    target.write_text('{"config": ' + json.dumps(CONFIG, ensure_ascii=False) + ',\n"cases": [\n' + lines + "\n]}\n")
+    target.write_text('{"now": ' + json.dumps(NOW.isoformat()) + ', "config": ' + json.dumps(CONFIG, ensure_ascii=False) + ',\n"cases": [\n' + lines + "\n]}\n")
     print(len(cases), "cases")
 
 

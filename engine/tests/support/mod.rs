@@ -136,7 +136,10 @@ pub(crate) fn settings(config: Value, base_url: &str, host: Arc<Notebook>) -> Re
         base_url: Some(base_url.to_owned()),
         http: http.unwrap(),
         host,
+        now: chrono::DateTime::UNIX_EPOCH,
         from: None,
+        state: None,
+        range: None,
         page: None,
         cancel: CancellationToken::new(),
         limits: ReadLimits {

@@ -8,6 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use serde_json::{Value, json};
 
 use super::Feed;
 use super::item::Item;
@@ -16,7 +17,7 @@ use crate::control::Endpoint;
 use crate::control::input::{InputError, parse_body};
 
 /// The endpoints below, as the list of all shows them.
-pub(crate) const ENDPOINTS: [Endpoint; 4] = [
+pub(crate) const ENDPOINTS: [Endpoint; 8] = [
     Endpoint::new(
         "GET",
         "/_control/feed/truth",
@@ -29,6 +30,26 @@ pub(crate) const ENDPOINTS: [Endpoint; 4] = [
         "replaces them: {items, page_size, limit?: {calls, window_ms, retry_after_s?}, token_ttl_ms?}",
     ),
     Endpoint::new("GET", "/feed/v1/items", "the list, paged by opaque tokens"),
+    Endpoint::new(
+        "GET",
+        "/feed/v1/changes",
+        "all items by their last change, between since and until, paged by opaque tokens",
+    ),
+    Endpoint::new(
+        "GET",
+        "/_control/feed/changes",
+        "every item as the list of changes has it, a JSON line each",
+    ),
+    Endpoint::new(
+        "POST",
+        "/_control/feed/changes",
+        "changes items at a moment: {first, count, at}",
+    ),
+    Endpoint::new(
+        "GET",
+        "/_control/feed/changes/calls",
+        "the calls of the list of changes that were answered, and forgets them",
+    ),
 ];
 
 /// Routes under `/_control/feed`.
@@ -39,19 +60,47 @@ pub(crate) fn control_routes(feed: Arc<Feed>) -> Router {
             "/_control/feed/settings",
             get(show_settings).put(replace_settings),
         )
+        .route("/_control/feed/changes", get(show_changes).post(touch))
+        .route("/_control/feed/changes/calls", get(take_calls))
         .with_state(feed)
 }
 
-async fn show_truth(State(feed): State<Arc<Feed>>) -> Response {
+async fn show_changes(State(feed): State<Arc<Feed>>) -> Response {
+    let changing = feed.changing();
+    let list = changing
+        .changes
+        .list(feed.seed, changing.settings.items, None, None);
+    lines_of(&list)
+}
+
+async fn touch(State(feed): State<Arc<Feed>>, body: Bytes) -> Result<Json<Value>, InputError> {
+    let touched = feed.changing().changes.touch(&parse_body(&body)?)?;
+    Ok(Json(touched))
+}
+
+async fn take_calls(State(feed): State<Arc<Feed>>) -> Json<Value> {
+    let mut changing = feed.changing();
+    let calls = json!({"calls": changing.changes.calls()});
+    changing.changes.forget_calls();
+    Json(calls)
+}
+
+fn lines_of<T: serde::Serialize>(records: &[T]) -> Response {
     let mut lines = Vec::new();
-    for index in 0..u64::from(feed.settings().items) {
-        let item = Item::at(feed.seed, index);
-        if let Err(error) = serde_json::to_writer(&mut lines, &item) {
-            tracing::error!(%error, "item {index} cannot be rendered: {error}");
+    for record in records {
+        if let Err(error) = serde_json::to_writer(&mut lines, record) {
+            tracing::error!(%error, "a record cannot be rendered: {error}");
         }
         lines.push(b'\n');
     }
     ([(CONTENT_TYPE, "application/x-ndjson")], lines).into_response()
+}
+
+async fn show_truth(State(feed): State<Arc<Feed>>) -> Response {
+    let items: Vec<Item> = (0..u64::from(feed.settings().items))
+        .map(|index| Item::at(feed.seed, index))
+        .collect();
+    lines_of(&items)
 }
 
 async fn show_settings(State(feed): State<Arc<Feed>>) -> Json<FeedSettings> {

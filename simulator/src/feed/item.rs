@@ -55,6 +55,16 @@ impl Item {
     }
 }
 
+impl Item {
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn published_at(&self) -> &str {
+        &self.published_at
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

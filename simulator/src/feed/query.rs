@@ -1,5 +1,6 @@
-//! The query of the list: page size and page token. Parameters the platform does not know are ignored.
+//! The query of a list: page size, page token and window. Parameters the platform does not know are ignored.
 
+use super::changes::moment_parameter;
 use super::errors::ApiError;
 
 /// The largest page that a caller may ask for.
@@ -10,6 +11,10 @@ pub(super) const MOST_PAGE_SIZE: u64 = 1_000;
 pub(super) struct ListQuery {
     pub(super) page_size: Option<u32>,
     pub(super) page_token: Option<String>,
+    /// For the list of changes: the first moment asked for.
+    pub(super) since: Option<String>,
+    /// For the list of changes: the last moment asked for.
+    pub(super) until: Option<String>,
 }
 
 /// Reads the query; where a parameter is repeated, the last one counts. An empty token asks for the first page.
@@ -21,6 +26,8 @@ pub(super) fn parse(query: &str) -> Result<ListQuery, ApiError> {
             "page_token" => {
                 parsed.page_token = (!value.is_empty()).then(|| value.into_owned());
             }
+            "since" => parsed.since = Some(moment_parameter("since", &value)?),
+            "until" => parsed.until = Some(moment_parameter("until", &value)?),
             _ => {}
         }
     }

@@ -18,6 +18,7 @@ mod dev;
 mod drain;
 mod faults;
 mod first_sync;
+mod incremental;
 mod killed_worker;
 mod limits;
 mod page_tokens;

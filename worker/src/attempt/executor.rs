@@ -205,6 +205,7 @@ impl Executor {
             table: &table,
             host: host.clone(),
             http: self.http.clone(),
+            now: self.clock.now(),
         };
         sync.sync(writer).await
     }

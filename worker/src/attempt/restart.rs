@@ -3,7 +3,7 @@
 //! Page tokens that die while a run waits for its limit would otherwise make it read the same pages for ever. A pass is one
 //! reading of a slice from its start up to such a refusal, over however many attempts and waits. A pass that comes further than
 //! all before it gains ground, and the slice may go on; after [`MOST_RESTARTS`] new starts that gained none it is given up. A
-//! slice is a whole stream, so there is nothing smaller to try in its place.
+//! stream without a cursor is one slice; the slices of others have their size from the manifest, and are counted one by one.
 
 use std::fmt;
 

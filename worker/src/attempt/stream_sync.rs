@@ -5,8 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use syncline_engine::{Page, ReadError, ReadLimits, ReadSettings, StreamInfo};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use syncline_engine::{Page, Position, ReadError, ReadLimits, ReadSettings, StreamInfo};
 use syncline_shared::db::run::LogLevel;
+use syncline_shared::db::stream_state::find_state;
+use syncline_shared::db::{DbError, answered};
 use syncline_shared::run::{FailureKind, RunError, RunKind};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio_util::task::AbortOnDropHandle;
@@ -15,7 +19,7 @@ use super::checkpoint::StreamPosition;
 use super::end::{Stop, UNKNOWN_LIMIT_WAIT};
 use super::host::AttemptHost;
 use super::prepare::Prepared;
-use super::restart::MOST_RESTARTS;
+use super::restart::{MOST_RESTARTS, Passes};
 use super::writer::{Batch, WriteError, Writer};
 use crate::destination::{DestinationError, Table, Target};
 
@@ -33,6 +37,8 @@ pub(super) struct StreamSync<'a> {
     pub(super) table: &'a Table,
     pub(super) host: Arc<AttemptHost>,
     pub(super) http: syncline_engine::HttpClient,
+    /// Up to when a stream with a cursor is read, unless an earlier attempt has begun it.
+    pub(super) now: DateTime<Utc>,
 }
 
 /// Why a stream was not read to its end.
@@ -82,10 +88,28 @@ impl StreamSync<'_> {
         }
     }
 
-    /// Puts the stream back to its start, or gives it up when that has not helped before.
+    /// The state from which an incremental run goes on. Other runs look at none.
+    async fn state(&self, writer: &Writer) -> Result<Option<Value>, StreamEnd> {
+        if self.stream.cursor.is_none() || writer.run.kind != RunKind::Incremental {
+            return Ok(None);
+        }
+        let looking = async {
+            let mut db = writer.database.session().await?;
+            let found = find_state(&mut db, writer.run.connection_id, &self.stream.name).await?;
+            db.end().await?;
+            Ok::<_, DbError>(found)
+        };
+        answered(looking)
+            .await
+            .map_err(|error| DestinationError::Database(error).into())
+    }
+
+    /// Puts the stream back to the start of its slice, or gives it up when that has not helped before.
     async fn restart(&self, writer: &mut Writer, reason: &str) -> Result<(), StreamEnd> {
         let name = &self.stream.name;
-        let refused = writer.state.position.stream(name).passes;
+        let standing = writer.state.position.stream(name).clone();
+        let refused = standing.passes;
+        let slice_start = standing.position.as_ref().and_then(Position::slice_start);
         let next = refused.restarted().map_err(|stuck| {
             let message = format!(
                 "{stuck}: the platform refuses the position after each wait, and {MOST_RESTARTS} new starts came no \
@@ -104,13 +128,25 @@ impl StreamSync<'_> {
                 next.restarts
             )
         };
+        let what = if slice_start.is_some() {
+            "slice"
+        } else {
+            "stream"
+        };
         let line = format!(
-            "the platform refused the stored position, so the stream starts again; it had come to page {}, {ground}: {reason}",
+            "the platform refused the stored position, so the {what} starts again; it had come to page {}, {ground}: {reason}",
             refused.pages
         );
         writer.log.add(LogLevel::Warn, Some(name), line);
         writer
-            .start_again(name, next)
+            .start_again(
+                name,
+                &StreamPosition {
+                    done: false,
+                    position: slice_start,
+                    passes: next,
+                },
+            )
             .await
             .map_err(|error| self.write_end(error))
     }
@@ -128,7 +164,10 @@ impl StreamSync<'_> {
             base_url: self.prepared.connection.base_url.clone(),
             http: self.http.clone(),
             host: self.host.clone(),
+            now: self.now,
             from,
+            state: self.state(writer).await?,
+            range: None,
             page: writer.run.page.and_then(|page| u64::try_from(page).ok()),
             cancel: writer.held.interrupted.clone(),
             limits: ReadLimits::default(),
@@ -215,9 +254,19 @@ impl StreamSync<'_> {
                 .log
                 .add(LogLevel::Warn, Some(&self.stream.name), line);
         }
-        let pages = u64::try_from(fetched.len()).unwrap_or(u64::MAX);
-        let passes = writer.state.position.stream(&self.stream.name).passes;
-        let passes = passes.after(pages);
+        let before = writer.state.position.stream(&self.stream.name).passes;
+        let passes = passes_after(before, fetched);
+        // A full run says what it has read once it has read it all.
+        let moves_state = match run.kind {
+            RunKind::Incremental => true,
+            RunKind::Full => done,
+            RunKind::Page => false,
+        };
+        let state = fetched
+            .iter()
+            .rev()
+            .find_map(|fetched| fetched.page.state.as_ref())
+            .filter(|_| moves_state);
         let batch = Batch {
             stream: &self.stream.name,
             table: self.table,
@@ -238,6 +287,7 @@ impl StreamSync<'_> {
                 position: next,
                 passes,
             },
+            state,
             complete_read: done && whole,
         };
         writer
@@ -319,6 +369,17 @@ impl StreamSync<'_> {
         };
         PassEnd::Stream(end)
     }
+}
+
+/// The passes over the slice that is open after these pages: a slice that closes takes its passes with it.
+fn passes_after(before: Passes, fetched: &[Fetched]) -> Passes {
+    fetched.iter().fold(before, |passes, fetched| {
+        if fetched.page.closes_slice && fetched.page.next.is_some() {
+            Passes::default()
+        } else {
+            passes.after(1)
+        }
+    })
 }
 
 impl From<DestinationError> for StreamEnd {

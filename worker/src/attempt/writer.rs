@@ -6,15 +6,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use syncline_shared::db::run::{
     Checkpoint, ClaimedRun, LogLevel, append_log, find_checkpoint, write_checkpoint,
 };
+use syncline_shared::db::stream_state::save_state;
 use syncline_shared::db::{Database, DbConnection, DbError, DbResult, answered, answered_within};
 use syncline_shared::run::{Progress, ReadBack, StreamCounts, StreamStatus, read_back};
 
 use super::checkpoint::{RunPosition, StreamPosition};
 use super::log::AttemptLog;
-use super::restart::Passes;
 use crate::destination::{Encoded, Table, Target};
 use crate::queue::{Held, stale};
 
@@ -48,6 +49,8 @@ pub(super) struct Batch<'a> {
     pub(super) pages: u64,
     /// Where the stream stands after this batch.
     pub(super) position: StreamPosition,
+    /// The stream's new state, which covers this batch's records and those before.
+    pub(super) state: Option<&'a Value>,
     /// True: the run has now read all there is, so keys not met are gone.
     pub(super) complete_read: bool,
 }
@@ -75,8 +78,14 @@ pub(super) struct Writer {
 /// What a transaction is about.
 enum Work<'a> {
     Batch(&'a Batch<'a>),
-    GiveUp { stream: &'a str, problem: &'a str },
-    StartAgain { stream: &'a str, passes: Passes },
+    GiveUp {
+        stream: &'a str,
+        problem: &'a str,
+    },
+    StartAgain {
+        stream: &'a str,
+        start: &'a StreamPosition,
+    },
 }
 
 impl Writer {
@@ -92,14 +101,14 @@ impl Writer {
         self.advance(&Work::GiveUp { stream, problem }).await
     }
 
-    /// Puts a stream back to its start, and writes that: a new start that was not written down could be made any number of
-    /// times.
+    /// Puts a stream back to the start of its slice, and writes that: a new start that was not written down could be made any
+    /// number of times.
     pub(super) async fn start_again(
         &mut self,
         stream: &str,
-        passes: Passes,
+        start: &StreamPosition,
     ) -> Result<(), WriteError> {
-        self.advance(&Work::StartAgain { stream, passes }).await
+        self.advance(&Work::StartAgain { stream, start }).await
     }
 
     /// Writes the lines since the last checkpoint. They are the attempt's own, so they need no lease; losing them loses no data.
@@ -153,11 +162,8 @@ impl Writer {
                 entry.problem = Some((*problem).to_owned());
                 next.position.stream(stream).done = true;
             }
-            Work::StartAgain { stream, passes } => {
-                *next.position.stream(stream) = StreamPosition {
-                    passes: *passes,
-                    ..StreamPosition::default()
-                };
+            Work::StartAgain { stream, start } => {
+                next.position.stream(stream).clone_from(start);
             }
         }
         let (first, lines) = self.log.pending();
@@ -205,7 +211,17 @@ impl Writer {
         });
         // A record that could not be read may be one of those that seem to be gone.
         if batch.complete_read && entry.counts.failed == 0 {
-            entry.counts.deleted += batch.table.mark_deleted(db, batch.target).await?;
+            entry.counts.deleted += batch.table.mark_deleted(&mut *db, batch.target).await?;
+        }
+        if let Some(state) = batch.state {
+            save_state(
+                &mut *db,
+                self.run.connection_id,
+                batch.stream,
+                state,
+                self.run.id,
+            )
+            .await?;
         }
         if entry.problem.is_none()
             && let Some((reason, _)) = batch.encoded.refused.first()

@@ -133,6 +133,7 @@ mod tests {
             schema: json!({"properties": {"id": {"type": "string"}, "qty": {"type": "integer"}}}),
             supports_page: true,
             full_read: true,
+            cursor: None,
         };
         Table::plan("g2a", &stream).expect("a table")
     }

@@ -301,6 +301,7 @@ mod tests {
             schema,
             supports_page: true,
             full_read: true,
+            cursor: None,
         }
     }
 

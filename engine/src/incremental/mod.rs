@@ -1,0 +1,11 @@
+//! Incremental reading: `DatetimeBasedCursor`, its slices, and the state that says how far a stream has been read.
+
+mod bound;
+mod cursor;
+#[cfg(test)]
+mod golden;
+mod read;
+mod slices;
+
+pub(crate) use cursor::DatetimeCursor;
+pub(crate) use read::{CursorRead, Start};

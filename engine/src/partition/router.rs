@@ -1,0 +1,295 @@
+//! `ListPartitionRouter`, `SubstreamPartitionRouter`, and lists of them, which are read as their product.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Partition;
+use crate::expr::{EvalError, Place, Scope, Template, Val, json_is_true};
+use crate::load::component::{Component, Problems};
+use crate::load::model::Stream;
+use crate::page::Record;
+use crate::request::option::{Injected, RequestOption};
+use crate::request::value::{FieldError, at};
+
+const SUPPORTED: &[&str] = &["ListPartitionRouter", "SubstreamPartitionRouter"];
+
+/// The routers of a stream; several make a product.
+#[derive(Debug, Clone)]
+pub(crate) struct Routers(Vec<Router>);
+
+#[derive(Debug, Clone)]
+pub(crate) enum Router {
+    List(List),
+    Substream(Arc<[Parent]>),
+}
+
+/// `ListPartitionRouter`.
+#[derive(Debug, Clone)]
+pub(crate) struct List {
+    field: Template,
+    values: Values,
+    option: Option<RequestOption>,
+}
+
+#[derive(Debug, Clone)]
+enum Values {
+    Plain(Vec<Value>),
+    Template(Template),
+}
+
+/// `ParentStreamConfig`.
+#[derive(Debug, Clone)]
+pub(crate) struct Parent {
+    pub(crate) stream: Arc<Stream>,
+    key: Template,
+    field: Template,
+    option: Option<RequestOption>,
+    extra_fields: Vec<Vec<Template>>,
+    /// The parent is read from its state, which moves when its children are read.
+    pub(crate) incremental: bool,
+}
+
+impl Routers {
+    /// The field `partition_router` of a retriever, if there is one.
+    pub(crate) fn load(retriever: &Component<'_>, problems: &mut Problems) -> Option<Routers> {
+        let routers = retriever.children("partition_router", SUPPORTED, problems);
+        if routers.is_empty() {
+            return None;
+        }
+        let mut loaded = Vec::with_capacity(routers.len());
+        for router in &routers {
+            router.refuse(&[], &[], problems);
+            loaded.extend(match router.kind {
+                "ListPartitionRouter" => List::load(router, problems).map(Router::List),
+                _ => load_parents(router, problems).map(Router::Substream),
+            });
+        }
+        Some(Routers(loaded))
+    }
+
+    /// The only router, if there is no product to be made.
+    pub(crate) fn single(&self) -> Option<&Router> {
+        match self.0.as_slice() {
+            [single] => Some(single),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn all(&self) -> &[Router] {
+        &self.0
+    }
+
+    /// Puts the partition's values into the request where the routers say so.
+    pub(crate) fn inject(
+        &self,
+        partition: &Value,
+        scope: &Scope<'_>,
+        into: &mut Injected,
+    ) -> Result<(), FieldError> {
+        for router in &self.0 {
+            match router {
+                Router::List(list) => {
+                    inject(list.option.as_ref(), &list.field, partition, scope, into)?;
+                }
+                Router::Substream(parents) => {
+                    for parent in parents.iter() {
+                        inject(
+                            parent.option.as_ref(),
+                            &parent.field,
+                            partition,
+                            scope,
+                            into,
+                        )?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn inject(
+    option: Option<&RequestOption>,
+    field: &Template,
+    partition: &Value,
+    scope: &Scope<'_>,
+    into: &mut Injected,
+) -> Result<(), FieldError> {
+    let Some(option) = option else { return Ok(()) };
+    let field = field.text(scope).map_err(|error| at(field, error))?;
+    match partition.get(&field) {
+        Some(value) if json_is_true(value) => option.inject(value.clone(), scope, into),
+        _ => Ok(()),
+    }
+}
+
+fn required(component: &Component<'_>, name: &str, problems: &mut Problems) -> Option<Template> {
+    if component.get(name).is_none() {
+        component.missing(name, problems);
+    }
+    component.template(name, Place::CONFIG, problems)
+}
+
+fn option(component: &Component<'_>, problems: &mut Problems) -> Option<RequestOption> {
+    let option = component.child("request_option", &["RequestOption"], problems)?;
+    RequestOption::load(&option, problems)
+}
+
+impl List {
+    fn load(component: &Component<'_>, problems: &mut Problems) -> Option<List> {
+        let field = required(component, "cursor_field", problems);
+        let values = match component.get("values") {
+            None => {
+                component.missing("values", problems);
+                None
+            }
+            // The language takes the items of a written list as texts.
+            Some(Value::Array(items)) => {
+                let text = |item: &Value| Value::String(crate::request::url::text_of(item));
+                Some(Values::Plain(items.iter().map(text).collect()))
+            }
+            Some(_) => component
+                .template("values", Place::CONFIG, problems)
+                .map(Values::Template),
+        };
+        Some(List {
+            field: field?,
+            values: values?,
+            option: option(component, problems),
+        })
+    }
+
+    pub(crate) fn partitions(&self, scope: &Scope<'_>) -> Result<Vec<Partition>, FieldError> {
+        let field = self
+            .field
+            .text(scope)
+            .map_err(|error| at(&self.field, error))?;
+        let values = match &self.values {
+            Values::Plain(values) => values.clone(),
+            Values::Template(template) => {
+                let value = template
+                    .evaluate(scope)
+                    .map_err(|error| at(template, error))?;
+                let items = value
+                    .as_ref()
+                    .and_then(Val::as_items)
+                    .map(<[Value]>::to_vec);
+                items.ok_or_else(|| {
+                    let kind = value.as_ref().map_or("nothing", Val::type_name);
+                    let message = format!("the values must be a list, this is {kind}");
+                    at(template, EvalError::Type(message))
+                })?
+            }
+        };
+        let partition = |value: Value| {
+            let mut fields = Map::new();
+            fields.insert(field.clone(), value);
+            Partition {
+                fields,
+                extra: Map::new(),
+            }
+        };
+        Ok(values.into_iter().map(partition).collect())
+    }
+}
+
+fn load_parents(router: &Component<'_>, problems: &mut Problems) -> Option<Arc<[Parent]>> {
+    let configs = router.children("parent_stream_configs", &["ParentStreamConfig"], problems);
+    if configs.is_empty() && router.get("parent_stream_configs").is_none() {
+        router.missing("parent_stream_configs", problems);
+    }
+    let mut parents = Vec::with_capacity(configs.len());
+    for config in &configs {
+        parents.push(Parent::load(config, problems)?);
+    }
+    Some(parents.into())
+}
+
+impl Parent {
+    fn load(component: &Component<'_>, problems: &mut Problems) -> Option<Parent> {
+        component.refuse(&["lazy_read_pointer"], &[], problems);
+        if component.get("stream").is_none() {
+            component.missing("stream", problems);
+        }
+        let stream = component
+            .child("stream", &["DeclarativeStream"], problems)
+            .and_then(|stream| crate::load::stream::load(&stream, problems));
+        let key = required(component, "parent_key", problems);
+        let field = required(component, "partition_field", problems);
+        let mut extra_fields = Vec::new();
+        let place = component.path_of("extra_fields");
+        match component.get("extra_fields") {
+            None => {}
+            Some(Value::Array(paths)) => {
+                for (index, path) in paths.iter().enumerate() {
+                    let place = format!("{place}/{index}");
+                    let Some(steps) = path.as_array() else {
+                        problems.add(place, "a path, which is a list of names, is needed here");
+                        continue;
+                    };
+                    let mut templates = Vec::with_capacity(steps.len());
+                    for (index, step) in steps.iter().enumerate() {
+                        let place = format!("{place}/{index}");
+                        templates.extend(component.template_of(
+                            step,
+                            &place,
+                            Place::CONFIG,
+                            problems,
+                        ));
+                    }
+                    extra_fields.push(templates);
+                }
+            }
+            Some(_) => problems.add(place, "a list of paths is needed here"),
+        }
+        Some(Parent {
+            stream: Arc::new(stream?.1),
+            key: key?,
+            field: field?,
+            option: option(component, problems),
+            extra_fields,
+            incremental: component.boolean("incremental_dependency", problems),
+        })
+    }
+
+    /// The partition that a record of the parent makes; none if the record lacks the key.
+    pub(crate) fn partition(
+        &self,
+        record: &Record,
+        of_parent: &Map<String, Value>,
+        scope: &Scope<'_>,
+    ) -> Result<Option<Partition>, FieldError> {
+        let text = |template: &Template| template.text(scope).map_err(|error| at(template, error));
+        let key = text(&self.key)?;
+        let steps: Vec<&str> = key.split('/').filter(|step| !step.is_empty()).collect();
+        let Some(value) = look_up(record, &steps).filter(|value| !value.is_null()) else {
+            return Ok(None);
+        };
+        let mut fields = Map::new();
+        fields.insert(text(&self.field)?, value.clone());
+        let of_parent = Value::Object(of_parent.clone());
+        fields.insert("parent_slice".to_owned(), of_parent);
+        let mut extra = Map::new();
+        for path in &self.extra_fields {
+            let steps: Vec<String> = path.iter().map(text).collect::<Result<_, _>>()?;
+            let names: Vec<&str> = steps.iter().map(String::as_str).collect();
+            let value = look_up(record, &names).cloned().unwrap_or(Value::Null);
+            extra.insert(steps.join("."), value);
+        }
+        Ok(Some(Partition { fields, extra }))
+    }
+}
+
+fn look_up<'r>(record: &'r Record, steps: &[&str]) -> Option<&'r Value> {
+    let (first, rest) = steps.split_first()?;
+    let mut place = record.get(*first)?;
+    for step in rest {
+        place = match place {
+            Value::Object(members) => members.get(*step)?,
+            Value::Array(items) => items.get(step.parse::<usize>().ok()?)?,
+            _ => return None,
+        };
+    }
+    Some(place)
+}

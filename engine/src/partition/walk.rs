@@ -1,0 +1,336 @@
+//! The way through a stream's partitions.
+//!
+//! The records of a single parent are walked as its pages come, so that memory stays flat. A product is made of whole lists.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Partition;
+use super::router::{Parent, Router, Routers};
+use crate::auth::Tokens;
+use crate::error::{Failure, ReadError};
+use crate::expr::Scope;
+use crate::load::model::Source;
+use crate::page::{Page, Position};
+use crate::reader::{ReadSettings, StreamReader};
+use crate::redact::Redactor;
+use crate::request::BuildError;
+
+/// The most partitions of a product.
+const MOST_OF_PRODUCT: usize = 1_000_000;
+
+/// Where a walk stands, and how it goes on.
+pub(crate) struct Walk {
+    source: Arc<Source>,
+    settings: ReadSettings,
+    redactor: Redactor,
+    way: Way,
+    /// The partition that an earlier read stopped at: walking starts there.
+    seek: Option<Map<String, Value>>,
+    tokens: Tokens,
+    /// Requests for parents since this was last asked.
+    requests: u32,
+}
+
+enum Way {
+    /// The lists are still to be made.
+    Unmade(Vec<Router>),
+    Listed(VecDeque<Partition>),
+    Parents(Box<ParentsWalk>),
+}
+
+struct ParentsWalk {
+    parents: Arc<[Parent]>,
+    index: usize,
+    reader: Option<StreamReader>,
+    /// Where the parent's next reader starts.
+    from: Option<Position>,
+    /// The parent's position before the page that the partitions at hand came from.
+    page_start: Option<Position>,
+    at_hand: VecDeque<Partition>,
+    /// The states of parents that are read by them.
+    states: Map<String, Value>,
+    /// A parent's new state, which holds once the partitions at hand are read.
+    coming: Option<(String, Value)>,
+}
+
+impl ParentsWalk {
+    fn new(parents: Arc<[Parent]>, states: Map<String, Value>) -> ParentsWalk {
+        ParentsWalk {
+            parents,
+            index: 0,
+            reader: None,
+            from: None,
+            page_start: None,
+            at_hand: VecDeque::new(),
+            states,
+            coming: None,
+        }
+    }
+}
+
+/// The future of a function that reads a parent, whose reader may walk in turn.
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = Result<T, ReadError>> + Send + 'a>>;
+
+impl Walk {
+    /// `position` is what [`position`](Self::position) gave; `parents` are the parents' states.
+    pub(crate) fn new(
+        source: Arc<Source>,
+        routers: &Routers,
+        settings: ReadSettings,
+        redactor: Redactor,
+        position: Option<&Value>,
+        parents: Option<&Value>,
+        tokens: Tokens,
+    ) -> Walk {
+        let states = parents
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default();
+        let mut way = match routers.single() {
+            Some(Router::Substream(parents)) => {
+                Way::Parents(Box::new(ParentsWalk::new(Arc::clone(parents), states)))
+            }
+            _ => Way::Unmade(routers.all().to_vec()),
+        };
+        let seek = position
+            .and_then(|position| position.get("partition"))
+            .and_then(Value::as_object)
+            .cloned();
+        if let (Way::Parents(walk), Some(parent)) = (
+            &mut way,
+            position.and_then(|position| position.get("parent")),
+        ) {
+            let index = parent.get("index").and_then(Value::as_u64);
+            walk.index = usize::try_from(index.unwrap_or(0)).unwrap_or(0);
+            walk.from = parent
+                .get("from")
+                .filter(|from| !from.is_null())
+                .cloned()
+                .map(Position);
+        }
+        let settings = ReadSettings {
+            from: None,
+            state: None,
+            range: None,
+            page: None,
+            ..settings
+        };
+        Walk {
+            source,
+            settings,
+            redactor,
+            way,
+            seek,
+            tokens,
+            requests: 0,
+        }
+    }
+
+    /// What a position has to hold besides the partition.
+    pub(crate) fn position(&self) -> Option<Value> {
+        let Way::Parents(walk) = &self.way else {
+            return None;
+        };
+        let mut position = Map::new();
+        position.insert("index".to_owned(), Value::from(walk.index));
+        if let Some(Position(from)) = &walk.page_start {
+            position.insert("from".to_owned(), from.clone());
+        }
+        Some(Value::Object(position))
+    }
+
+    /// The states of those parents whose children have been read.
+    pub(crate) fn parent_states(&self) -> Option<&Map<String, Value>> {
+        match &self.way {
+            Way::Parents(walk) => Some(&walk.states),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn take_requests(&mut self) -> u32 {
+        std::mem::take(&mut self.requests)
+    }
+
+    /// The next partition; the one before must have been read. After an error it can be asked again.
+    pub(crate) async fn next(&mut self) -> Result<Option<Partition>, ReadError> {
+        if let Way::Unmade(routers) = &self.way {
+            let routers = routers.clone();
+            let mut listed = self.product(&routers).await?;
+            if let Some(seek) = self.seek.take() {
+                let found = listed.iter().position(|partition| partition.fields == seek);
+                let Some(found) = found else {
+                    let message =
+                        "the partition at which the read stopped is no longer there".to_owned();
+                    return Err(ReadError::PositionRefused {
+                        failure: Box::new(Failure {
+                            message,
+                            ..Failure::default()
+                        }),
+                    });
+                };
+                listed.drain(..found);
+            }
+            self.way = Way::Listed(listed);
+        }
+        match &mut self.way {
+            Way::Unmade(_) => Ok(None),
+            Way::Listed(listed) => Ok(listed.pop_front()),
+            Way::Parents(_) => self.next_of_parents().await,
+        }
+    }
+
+    fn next_of_parents(&mut self) -> Boxed<'_, Option<Partition>> {
+        Box::pin(async move {
+            let Way::Parents(walk) = &mut self.way else {
+                return Ok(None);
+            };
+            loop {
+                if let Some(partition) = walk.at_hand.pop_front() {
+                    return Ok(Some(partition));
+                }
+                if let Some((parent, state)) = walk.coming.take() {
+                    walk.states.insert(parent, state);
+                }
+                let Some(parent) = walk.parents.get(walk.index) else {
+                    return Ok(None);
+                };
+                let reader = match &mut walk.reader {
+                    Some(reader) => reader,
+                    closed => {
+                        let name = &parent.stream.name;
+                        let state = walk.states.get(name).filter(|_| parent.incremental);
+                        let settings = ReadSettings {
+                            from: walk.from.clone(),
+                            state: state.cloned(),
+                            ..self.settings.clone()
+                        };
+                        let stream = Arc::clone(&parent.stream);
+                        let opened = StreamReader::of_stream(
+                            Arc::clone(&self.source),
+                            stream,
+                            settings,
+                            Arc::clone(&self.tokens),
+                        )?;
+                        walk.from = None;
+                        closed.insert(opened)
+                    }
+                };
+                let page_start = reader.position();
+                let Some(page) = reader.next_page().await? else {
+                    walk.reader = None;
+                    walk.page_start = None;
+                    walk.index += 1;
+                    continue;
+                };
+                self.requests = self.requests.saturating_add(page.requests);
+                let mut partitions =
+                    partitions_of(parent, reader, &page, &self.settings, &self.redactor)?;
+                walk.page_start = page_start;
+                if let Some(state) = page.state.filter(|_| parent.incremental) {
+                    walk.coming = Some((parent.stream.name.clone(), state));
+                }
+                // Should the parent's page have changed meanwhile, all of it is read again.
+                if let Some(seek) = self.seek.take()
+                    && let Some(found) = partitions.iter().position(|one| one.fields == seek)
+                {
+                    partitions.drain(..found);
+                }
+                walk.at_hand = partitions;
+            }
+        })
+    }
+
+    /// Every combination of one partition of each router; where two have a field in common, the first router's counts.
+    async fn product(&mut self, routers: &[Router]) -> Result<VecDeque<Partition>, ReadError> {
+        let mut combined = vec![Partition::default()];
+        for router in routers {
+            let partitions = match router {
+                Router::List(list) => {
+                    let scope = Scope::of_read(&self.settings.config, self.settings.now);
+                    list.partitions(&scope)
+                        .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?
+                }
+                Router::Substream(parents) => {
+                    let mut walk = Walk {
+                        source: Arc::clone(&self.source),
+                        settings: self.settings.clone(),
+                        redactor: self.redactor.clone(),
+                        way: Way::Parents(Box::new(ParentsWalk::new(
+                            Arc::clone(parents),
+                            Map::new(),
+                        ))),
+                        seek: None,
+                        tokens: Arc::clone(&self.tokens),
+                        requests: 0,
+                    };
+                    let mut found = Vec::new();
+                    while let Some(partition) = walk.next_of_parents().await? {
+                        found.push(partition);
+                    }
+                    self.requests = self.requests.saturating_add(walk.requests);
+                    found
+                }
+            };
+            if combined.len().saturating_mul(partitions.len()) > MOST_OF_PRODUCT {
+                let message = format!(
+                    "the product of the partition routers has more than {MOST_OF_PRODUCT} partitions"
+                );
+                return Err(ReadError::Permanent {
+                    failure: Box::new(Failure {
+                        message,
+                        ..Failure::default()
+                    }),
+                });
+            }
+            combined = combined
+                .iter()
+                .flat_map(|left| partitions.iter().map(|right| left.with(right)))
+                .collect();
+        }
+        Ok(combined.into())
+    }
+}
+
+impl Partition {
+    fn with(&self, other: &Partition) -> Partition {
+        let mut joined = self.clone();
+        for (name, value) in &other.fields {
+            joined
+                .fields
+                .entry(name.clone())
+                .or_insert_with(|| value.clone());
+        }
+        for (name, value) in &other.extra {
+            joined
+                .extra
+                .entry(name.clone())
+                .or_insert_with(|| value.clone());
+        }
+        joined
+    }
+}
+
+fn partitions_of(
+    parent: &Parent,
+    reader: &StreamReader,
+    page: &Page,
+    settings: &ReadSettings,
+    redactor: &Redactor,
+) -> Result<VecDeque<Partition>, ReadError> {
+    let scope = Scope::of_read(&settings.config, settings.now);
+    let nothing = Map::new();
+    let of_parent = reader.partition_fields().unwrap_or(&nothing);
+    let mut partitions = VecDeque::with_capacity(page.records.len());
+    for record in &page.records {
+        let partition = parent
+            .partition(record, of_parent, &scope)
+            .map_err(|error| BuildError::Field(error).into_read_error(redactor))?;
+        partitions.extend(partition);
+    }
+    Ok(partitions)
+}
