@@ -1,4 +1,4 @@
-//! What a claim costs, whatever lies in the queue beside what it takes.
+//! What a claim costs, whatever lies in the queue beside what it takes; and that a finish does not search the history.
 
 use crate::explain::{analysed, run};
 use crate::fill;
@@ -75,4 +75,23 @@ async fn a_look_for_freed_runs_costs_by_the_pauses_and_not_by_the_runs() {
 #[tokio::test]
 async fn a_hundred_thousand_blocked_runs_cost_a_claim_nothing() {
     assert_claims_cost_the_same_beside("blocked").await;
+}
+
+#[tokio::test]
+async fn a_finish_does_not_search_the_history_for_what_it_puts_there() {
+    let (_database, mut db) = fill::database().await;
+    fill::runs(&mut db, "running", 1, 10).await;
+    let finish = find("finish", &["with ended as materialized"]);
+    let of_token = |token: u32| {
+        let id = fill::id_of("run", 1);
+        format!(
+            "array[{id}], array[{token}], array['succeeded'], array['succeeded'], array[0], array[null]::jsonb[], array[1], \
+             array[null]::text[], 'test:1'"
+        )
+    };
+    let held = analysed(&mut db, &finish, &of_token(1)).await;
+    assert_eq!(held.searches_of("run_history"), 0, "{held}");
+    // That of a lease given away may be there from an earlier call.
+    let stale = analysed(&mut db, &finish, &of_token(7)).await;
+    assert!(stale.searches_of("run_history") > 0, "{stale}");
 }

@@ -88,6 +88,19 @@ impl Plan {
         found
     }
 
+    /// How often parts of a table were searched by an execution. Fails unless the plan has such a search.
+    pub(crate) fn searches_of(&self, table: &str) -> u64 {
+        let mut loops = Vec::new();
+        walk(&self.0[0]["Plan"], false, &mut |node, _| {
+            let name = node["Relation Name"].as_str().unwrap_or_default();
+            if name.starts_with(table) && node["Node Type"].as_str().unwrap().contains("Scan") {
+                loops.push(node["Actual Loops"].as_u64().unwrap());
+            }
+        });
+        assert!(!loops.is_empty(), "nothing searches {table}:\n{self}");
+        loops.iter().sum()
+    }
+
     /// True if there is such a node, of such a name in one of its fields.
     pub(crate) fn has(&self, node_type: &str, field: &str, name: &str) -> bool {
         let mut found = false;

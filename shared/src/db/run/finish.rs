@@ -54,7 +54,8 @@ pub async fn finish(
     // The token alone proves the lease, so there is no predicate on the state, whose statistics mislead the planner. Rows
     // are locked one by one through the primary key, and deleted by id: when a lock was waited for, for somebody who asked to cancel
     // the run, the row has moved, and what lies at its new ctid is younger than this statement's snapshot. `promoted` reads what
-    // `gone` returns, so a gate is left before it is taken. `offset 0` has the history asked for one run after the other, too.
+    // `gone` returns, so a gate is left before it is taken. `offset 0` has the history asked for one run after the other, too,
+    // and only for those that were not there: in a plan made while a partition was empty, any of its indexes may have been taken.
     Ok(sqlx::query_scalar!(
         r#"with ended as materialized (
                select o.*
@@ -105,7 +106,8 @@ pub async fn finish(
            union all
            select h.id from unnest($1::uuid[], $2::bigint[]) as o (id, token)
            cross join lateral (
-               select k.id from syncline.run_history k where k.id = o.id and k.lease_token = o.token offset 0) h"#,
+               select k.id from syncline.run_history k where k.id = o.id and k.lease_token = o.token offset 0) h
+           where o.id not in (select id from kept)"#,
         &ids,
         &tokens,
         &outcomes,
