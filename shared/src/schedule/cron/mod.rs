@@ -196,7 +196,7 @@ impl CronTrigger {
         let first = change.old_local().min(change.new_local());
         let end = change.old_local().max(change.new_local());
         let hour_of = |local: Local| local.div_euclid(3600);
-        (hour_of(first)..=hour_of(end)).all(|hour| self.fields.has_hour(hour.rem_euclid(24)))
+        (hour_of(first - 1)..=hour_of(end)).all(|hour| self.fields.has_hour(hour.rem_euclid(24)))
     }
 }
 
