@@ -1,7 +1,7 @@
 //! Triggers in words for people. What is not certain has no words: the reader is then shown the expression and the next
 //! ticks, since a sentence that could be wrong is worse than none.
 //!
-//! The words are made of what the fields mean, not of how they are written: `0 2 * * *`, `@daily` moved by two hours and `0 2 * * 0-6`
+//! The words are made of what the fields mean, not of how they are written: `0 0 * * *`, `@daily` and `0 0 * * 0-6`
 //! say the same.
 
 use chrono::{DateTime, SecondsFormat, Utc};

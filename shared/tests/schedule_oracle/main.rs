@@ -3,7 +3,6 @@
 //! The everyday test compares with committed answers; the proof makes a virtual environment and asks for 100,000 new ones.
 
 #![expect(clippy::unwrap_used, reason = "a test may fail by panicking")]
-#![expect(clippy::print_stdout, reason = "what was compared")]
 
 mod python;
 

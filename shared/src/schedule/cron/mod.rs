@@ -29,8 +29,8 @@
 //!
 //! # Cost
 //!
-//! Between two changes of the clock local time is plain arithmetic ([`fields`]), so a span is cut at its changes
-//! ([`clock_changes`]) and each piece is counted month by month. A year of ten-second moments takes microseconds.
+//! Between two changes of the clock local time is plain arithmetic (`fields.rs`), so a span is cut at its changes
+//! (`clock_changes.rs`) and each piece is counted month by month. A year of ten-second moments takes microseconds.
 
 mod bits;
 mod clock_changes;

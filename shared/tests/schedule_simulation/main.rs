@@ -298,7 +298,7 @@ fn a_year_is_accounted_for_moment_by_moment() {
         end_at: Some(utc("2026-11-30T12:00:00Z")),
         ..default
     };
-    let schedules = [
+    let all_rules = [
         (cron("30 2 * * *", "Europe/Berlin"), default),
         (cron("*/15 * * * *", "Europe/Berlin"), all),
         (cron("0 9-17 * * 1-5", "America/New_York"), none),
@@ -317,7 +317,7 @@ fn a_year_is_accounted_for_moment_by_moment() {
         (Trigger::Manual, default),
     ];
     let mut checked = Vec::new();
-    for (seed, (trigger, policy)) in (1..).zip(&schedules) {
+    for (seed, (trigger, policy)) in (1..).zip(&all_rules) {
         let plan = Plan {
             schedule: SCHEDULE,
             trigger,
