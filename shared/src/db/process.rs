@@ -47,7 +47,7 @@ pub struct SilentWorker {
     pub id: ProcessId,
     /// Host and process id.
     pub name: String,
-    /// The name of its connections.
+    /// The name of its connections, if they may hold locks: one that stopped has none, and what shares its process goes on.
     pub application: Option<String>,
 }
 
@@ -113,7 +113,8 @@ pub async fn list_silent_workers(
 ) -> DbResult<Vec<SilentWorker>> {
     Ok(sqlx::query_as!(
         SilentWorker,
-        r#"select id as "id: ProcessId", name, application from syncline.process
+        r#"select id as "id: ProcessId", name, case when stopped_at is null then application end as application
+           from syncline.process
            where role = 'worker' and rescued_at is null
              and (stopped_at is not null or seen_at < syncline.now() - make_interval(secs => $1))"#,
         silence.as_secs_f64()
@@ -143,11 +144,13 @@ pub async fn mark_rescued(
 }
 
 /// Ends the connections that are left of a process whose runs are given to others: a transaction of a worker that was cut off
-/// without a word holds its locks until a time-out. Answers how many there were.
+/// without a word holds its locks until a time-out. The caller's own are spared, if it shares the process. Answers how many
+/// there were.
 pub async fn end_connections(db: &mut DbConnection, application: &str) -> DbResult<i64> {
     Ok(sqlx::query_scalar!(
         r#"select count(pg_terminate_backend(pid)) as "ended!" from pg_stat_activity
-           where application_name = $1 and datname = current_database() and pid <> pg_backend_pid()"#,
+           where application_name = $1 and datname = current_database()
+             and application_name <> current_setting('application_name')"#,
         application
     )
     .fetch_one(db)

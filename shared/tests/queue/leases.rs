@@ -170,6 +170,42 @@ async fn a_rescued_process_cannot_renew() {
 }
 
 #[tokio::test]
+async fn the_connections_of_a_worker_that_stopped_are_left_to_its_process() {
+    let world = World::new().await;
+    let mut db = world.db().await;
+    let lease = Duration::from_secs(30);
+    process::stop(&mut db, world.process).await.unwrap();
+    let silent = process::list_silent_workers(&mut db, lease).await.unwrap();
+    let silent: Vec<_> = silent
+        .iter()
+        .map(|worker| (worker.id, worker.application.as_deref()))
+        .collect();
+    assert_eq!(silent, [(world.process, None)]);
+}
+
+#[tokio::test]
+async fn a_rescuer_ends_the_connections_of_others_and_never_those_of_its_own_process() {
+    let world = World::new().await;
+    let (mut db, mut beside_it) = (world.db().await, world.db().await);
+    let own: String = sqlx::query_scalar("select current_setting('application_name')")
+        .fetch_one(&mut *db)
+        .await
+        .unwrap();
+    assert_eq!(process::end_connections(&mut db, &own).await.unwrap(), 0);
+    process::beat(&mut beside_it, world.process).await.unwrap();
+
+    let other = world.another_process().await;
+    let mut cut_off = other.session().await.unwrap();
+    let theirs: String = sqlx::query_scalar("select current_setting('application_name')")
+        .fetch_one(&mut *cut_off)
+        .await
+        .unwrap();
+    assert!(process::end_connections(&mut db, &theirs).await.unwrap() > 0);
+    let ended = process::beat(&mut cut_off, world.process).await;
+    assert!(ended.is_err(), "{ended:?}");
+}
+
+#[tokio::test]
 async fn a_process_that_restarts_under_its_old_name_does_not_keep_its_runs() {
     let world = World::new().await;
     let one = world.business("acme", 1).await;

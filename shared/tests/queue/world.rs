@@ -25,7 +25,7 @@ pub(crate) struct World {
     /// For looking from outside.
     pub(crate) pool: PgPool,
     pub(crate) process: ProcessId,
-    _database: TestDatabase,
+    server: TestDatabase,
 }
 
 impl World {
@@ -43,7 +43,7 @@ impl World {
             database: connected,
             pool,
             process,
-            _database: database,
+            server: database,
         };
         let mut db = world.db().await;
         let capacity = Capacity { slots: 8, share: 8 };
@@ -57,6 +57,12 @@ impl World {
         .await
         .unwrap();
         world
+    }
+
+    /// The same database as another process sees it.
+    pub(crate) async fn another_process(&self) -> Database {
+        let config = DatabaseConfig::direct(self.server.url(), 1);
+        Database::connect(&config, "queue tests").await.unwrap()
     }
 
     pub(crate) async fn db(&self) -> Session {
