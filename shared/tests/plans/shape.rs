@@ -65,8 +65,10 @@ fn hot_statements() -> Vec<(Statement, String)> {
         (
             find("enqueue", &["virtual as materialized"]),
             format!(
-                "array[{connection}], array[{connection}], array['g2a'], 'sync', 50::int2, {id}, null, 'manual', null, 'full', null, null, \
-                 0, array[null]::uuid[]"
+                "array[{id}], array[null]::uuid[], array['manual'], array[null]::text[], array['full'], array[null]::jsonb[], \
+                 array[null]::bigint[], array[null]::timestamptz[], array[null]::timestamptz[], array[50]::int2[], array[null]::int[], \
+                 array[{connection}], array[{connection}], array['g2a'], array[null]::uuid[], array[0]::float8[], array[1]::bigint[], \
+                 'sync'"
             ),
         ),
         (

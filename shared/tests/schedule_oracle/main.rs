@@ -27,7 +27,10 @@ fn read(line: &str) -> Answer {
     let mut columns = line.split('|');
     let mut column = || columns.next().unwrap().trim();
     let instant = DateTime::UNIX_EPOCH + seconds(column());
-    let next = column().split_whitespace().map(|delta| instant + seconds(delta)).collect();
+    let next = column()
+        .split_whitespace()
+        .map(|delta| instant + seconds(delta))
+        .collect();
     Answer {
         instant,
         next,
@@ -47,13 +50,31 @@ fn differences(trigger: &Trigger, answer: &Answer) -> Vec<String> {
     let mut before = answer.instant;
     for next in &answer.next {
         let ours = trigger.next_after(before);
-        differ(&format!("next after {before}"), format!("{ours:?}"), format!("{:?}", Some(*next)));
-        differ("count", trigger.count_between(before + TimeDelta::nanoseconds(1), *next).to_string(), "1".to_owned());
+        differ(
+            &format!("next after {before}"),
+            format!("{ours:?}"),
+            format!("{:?}", Some(*next)),
+        );
+        differ(
+            "count",
+            trigger
+                .count_between(before + TimeDelta::nanoseconds(1), *next)
+                .to_string(),
+            "1".to_owned(),
+        );
         let last = trigger.last_at_or_before(*next);
-        differ(&format!("last until {next}"), format!("{last:?}"), format!("{:?}", Some(*next)));
+        differ(
+            &format!("last until {next}"),
+            format!("{last:?}"),
+            format!("{:?}", Some(*next)),
+        );
         if before != answer.instant {
             let last = trigger.last_before(*next);
-            differ(&format!("last before {next}"), format!("{last:?}"), format!("{:?}", Some(before)));
+            differ(
+                &format!("last before {next}"),
+                format!("{last:?}"),
+                format!("{:?}", Some(before)),
+            );
         }
         before = *next;
     }
@@ -89,7 +110,10 @@ fn compare(output: &str) -> usize {
             }
         }
     }
-    assert!(failed == 0, "{failed} of {questions} differ, such as\n{failures}");
+    assert!(
+        failed == 0,
+        "{failed} of {questions} differ, such as\n{failures}"
+    );
     questions
 }
 
@@ -119,5 +143,8 @@ fn proof_schedules_agree_with_python_for_100_000_triples() {
 #[test]
 #[ignore = "proof: makes a virtual environment of Python"]
 fn proof_the_committed_answers_are_the_oracles() {
-    assert!(python::ask(&["goldens"]) == include_str!("goldens.txt"), "oracle.py goldens > goldens.txt");
+    assert!(
+        python::ask(&["goldens"]) == include_str!("goldens.txt"),
+        "oracle.py goldens > goldens.txt"
+    );
 }

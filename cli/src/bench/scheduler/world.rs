@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 /// Businesses that the connections belong to.
 const BUSINESSES: i32 = 50;
 /// Until scheduler processes are up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What is measured, and with how much.
 #[derive(Debug, Clone)]

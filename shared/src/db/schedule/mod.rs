@@ -195,10 +195,7 @@ impl Schedule {
     }
 
     /// Nominal instant and due time of its first moment that is not before `from`; `None`: time does not drive it, or no longer.
-    pub fn first_moment(
-        &self,
-        from: DateTime<Utc>,
-    ) -> Result<Option<Moment>, TriggerError> {
+    pub fn first_moment(&self, from: DateTime<Utc>) -> Result<Option<Moment>, TriggerError> {
         let (trigger, policy) = (self.trigger()?, self.policy()?);
         let plan = Plan {
             schedule: self.id,
