@@ -5,12 +5,12 @@
 
 use std::path::Path;
 
-use anyhow::Context;
+use chrono::TimeDelta;
 use syncline_api::apply::{ApplyOptions, Document, Sources, apply};
 use syncline_engine::Catalog;
 use syncline_shared::config::{ConnectorsConfig, SecretConfig};
 use syncline_shared::db::connection::{self, Connection, ConnectionDraft};
-use syncline_shared::db::{self, Database, DbConnection, schedule};
+use syncline_shared::db::{self, Database, DbConnection};
 use syncline_shared::secret::Cipher;
 use syncline_simulator::G2aAccount;
 
@@ -20,6 +20,8 @@ const SCHEDULE: &str = "demo-g2a-every-5-minutes";
 const DEMO_LIMIT: u32 = 50;
 /// As good as none: for measurements.
 const LIFTED_LIMIT: u32 = 1_000_000;
+/// Long enough for the document to be applied before: a schedule has no ticks from before it was made.
+const UNTIL_FIRST_TICK: TimeDelta = TimeDelta::seconds(1);
 
 /// Makes sure of the demo, and has its first sync run at once.
 pub(super) async fn set_up(
@@ -32,23 +34,16 @@ pub(super) async fn set_up(
     if let Some(existing) = connection::find(&mut db, CONNECTION).await? {
         return follow_simulator(&mut db, &existing, simulator_url).await;
     }
+    let first_tick = db::now(&mut db).await? + UNTIL_FIRST_TICK;
     drop(db);
     let mut document = connection_document("demo", CONNECTION, DEMO_LIMIT, simulator_url);
     document.push_str(&format!(
         "schedules:
-  - {{key: {SCHEDULE}, name: Demo products, every_seconds: 300, target: {{connection: {CONNECTION}}}}}
-"
+  - {{key: {SCHEDULE}, name: Demo products, every_seconds: 300, anchor: \"{}\", target: {{connection: {CONNECTION}}}}}
+",
+        first_tick.to_rfc3339()
     ));
-    apply_text(database, secret, connectors, &document).await?;
-
-    // Its first tick is due now.
-    let mut db = database.session().await?;
-    let made = schedule::find(&mut db, SCHEDULE)
-        .await?
-        .context("the demo's schedule is gone")?;
-    let now = db::now(&mut db).await?;
-    schedule::set_next(&mut db, made.id, Some((now, now))).await?;
-    Ok(())
+    apply_text(database, secret, connectors, &document).await
 }
 
 /// A connection to the simulated G2A, its budget as good as lifted.
