@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 use syncline_shared::db::batch::{self, BatchFilter};
 use syncline_shared::db::schedule::list_standings;
 use syncline_shared::db::tick::{self, TickFilter};
+use syncline_shared::db::{DbConnection, DbResult};
 use syncline_shared::ids::{BatchId, ScheduleId};
 use syncline_shared::schedule::TickOutcome;
 use uuid::Uuid;
@@ -49,6 +50,148 @@ async fn fill_ticks(db: &mut PgConnection, count: u32) -> ScheduleId {
     ScheduleId(id)
 }
 
+/// What each question costs, in buffers.
+struct Costs {
+    meter: Meter,
+    schedule: ScheduleId,
+    of: BTreeMap<&'static str, i64>,
+}
+
+impl Costs {
+    /// Asks twice and counts the second time, so that nothing has to be looked up or cleaned up for the first time.
+    async fn measure<T>(
+        &mut self,
+        name: &'static str,
+        ask: impl AsyncFn(&mut DbConnection) -> DbResult<T>,
+    ) -> T {
+        ask(&mut self.meter.session).await.unwrap();
+        let before = self.meter.read().await;
+        let answer = ask(&mut self.meter.session).await.unwrap();
+        self.of.insert(name, self.meter.read().await - before);
+        answer
+    }
+
+    async fn lists_of_ticks(&mut self, now: DateTime<Utc>) {
+        let schedule = self.schedule;
+        let ago = |seconds: i64| Some(now - chrono::TimeDelta::seconds(seconds));
+        let of = |outcome| TickFilter {
+            outcome: Some(outcome),
+            ..TickFilter::default()
+        };
+        let filters = [
+            ("the latest", TickFilter::default(), 50),
+            ("fired", of(TickOutcome::Fired), 50),
+            ("skipped", of(TickOutcome::Skipped), 50),
+            ("none of them", of(TickOutcome::Late), 0),
+            (
+                "since some minutes",
+                TickFilter {
+                    from: ago(205),
+                    ..TickFilter::default()
+                },
+                20,
+            ),
+            (
+                "the page after some",
+                TickFilter {
+                    before: ago(5_000),
+                    ..TickFilter::default()
+                },
+                50,
+            ),
+        ];
+        for (name, filter, rows) in filters {
+            let page = self
+                .measure(name, async |db| tick::list(db, schedule, &filter, 50).await)
+                .await;
+            assert_eq!(page.len(), rows, "{name}");
+        }
+    }
+
+    /// The third tick before now fired, nothing is at the second after it, and a gap covers five seconds.
+    async fn instants(&mut self, now: DateTime<Utc>) {
+        let schedule = self.schedule;
+        for (name, seconds, outcome) in [
+            ("an instant that fired", 30, Some(TickOutcome::Fired)),
+            ("an instant of nothing", 29, None),
+            ("an instant within a gap", 1_008, Some(TickOutcome::Missed)),
+        ] {
+            let at = now - chrono::TimeDelta::seconds(seconds);
+            let found = self
+                .measure(name, async |db| tick::find_covering(db, schedule, at).await)
+                .await;
+            assert_eq!(found.map(|tick| tick.outcome), outcome, "{name}");
+        }
+    }
+
+    async fn standing(&mut self) {
+        let schedule = self.schedule;
+        let found = self
+            .measure("how it is doing", async |db| {
+                list_standings(db, &[schedule]).await
+            })
+            .await;
+        assert_eq!((found[0].succeeded, found[0].ended), (100, 100));
+    }
+
+    async fn lists_of_batches(&mut self, middle: BatchId) {
+        let schedule = self.schedule;
+        let of_schedule = BatchFilter {
+            schedule: Some(schedule),
+            ..BatchFilter::default()
+        };
+        let batches = [
+            ("batches", BatchFilter::default(), 50),
+            (
+                "batches after some",
+                BatchFilter {
+                    before: Some(middle),
+                    ..BatchFilter::default()
+                },
+                50,
+            ),
+            (
+                "batches of a schedule after some",
+                BatchFilter {
+                    before: Some(middle),
+                    ..of_schedule
+                },
+                50,
+            ),
+            (
+                "batches that have ended",
+                BatchFilter {
+                    ended: Some(true),
+                    ..of_schedule
+                },
+                50,
+            ),
+            (
+                "batches that have not",
+                BatchFilter {
+                    ended: Some(false),
+                    ..BatchFilter::default()
+                },
+                0,
+            ),
+            (
+                "batches of a schedule that have not",
+                BatchFilter {
+                    ended: Some(false),
+                    ..of_schedule
+                },
+                0,
+            ),
+        ];
+        for (name, filter, rows) in batches {
+            let page = self
+                .measure(name, async |db| batch::list(db, &filter, 50).await)
+                .await;
+            assert_eq!(page.len(), rows, "{name}");
+        }
+    }
+}
+
 async fn costs(count: u32) -> BTreeMap<&'static str, i64> {
     let (database, mut db) = fill::database().await;
     let schedule = fill_ticks(&mut db, count).await;
@@ -58,131 +201,21 @@ async fn costs(count: u32) -> BTreeMap<&'static str, i64> {
             .fetch_one(&mut db)
             .await
             .unwrap();
-    let ago = |seconds: i64| Some(now - chrono::TimeDelta::seconds(seconds));
-    let of = |outcome| TickFilter {
-        outcome: Some(outcome),
-        ..TickFilter::default()
-    };
-    let filters = [
-        ("the latest", TickFilter::default(), 50),
-        ("fired", of(TickOutcome::Fired), 50),
-        ("skipped", of(TickOutcome::Skipped), 50),
-        ("none of them", of(TickOutcome::Late), 0),
-        (
-            "since some minutes",
-            TickFilter {
-                from: ago(205),
-                ..TickFilter::default()
-            },
-            20,
-        ),
-        (
-            "the page after some",
-            TickFilter {
-                before: ago(5_000),
-                ..TickFilter::default()
-            },
-            50,
-        ),
-    ];
-    let mut meter = Meter::new(&database).await;
-    let mut costs = BTreeMap::new();
-    for (name, filter, rows) in filters {
-        // The second time, so that nothing has to be looked up or cleaned up for the first time.
-        for _ in 0..2 {
-            let before = meter.read().await;
-            let page = tick::list(&mut meter.session, schedule, &filter, 50)
-                .await
-                .unwrap();
-            assert_eq!(page.len(), rows, "{name}");
-            costs.insert(name, meter.read().await - before);
-        }
-    }
-    // The third tick before now fired, nothing is at the second after it, and a gap covers five seconds.
-    for (name, seconds, outcome) in [
-        ("an instant that fired", 30, Some(TickOutcome::Fired)),
-        ("an instant of nothing", 29, None),
-        ("an instant within a gap", 1_008, Some(TickOutcome::Missed)),
-    ] {
-        for _ in 0..2 {
-            let before = meter.read().await;
-            let at = now - chrono::TimeDelta::seconds(seconds);
-            let found = tick::find_covering(&mut meter.session, schedule, at)
-                .await
-                .unwrap();
-            assert_eq!(found.map(|tick| tick.outcome), outcome, "{name}");
-            costs.insert(name, meter.read().await - before);
-        }
-    }
-    for _ in 0..2 {
-        let before = meter.read().await;
-        let found = list_standings(&mut meter.session, &[schedule])
-            .await
-            .unwrap();
-        assert_eq!((found[0].succeeded, found[0].ended), (100, 100));
-        costs.insert("how it is doing", meter.read().await - before);
-    }
     let middle: Uuid =
         sqlx::query_scalar("select id from syncline.batch order by id offset 5000 limit 1")
             .fetch_one(&mut db)
             .await
             .unwrap();
-    let of_schedule = BatchFilter {
-        schedule: Some(schedule),
-        ..BatchFilter::default()
+    let mut costs = Costs {
+        meter: Meter::new(&database).await,
+        schedule,
+        of: BTreeMap::new(),
     };
-    let batches = [
-        ("batches", BatchFilter::default(), 50),
-        (
-            "batches after some",
-            BatchFilter {
-                before: Some(BatchId(middle)),
-                ..BatchFilter::default()
-            },
-            50,
-        ),
-        (
-            "batches of a schedule after some",
-            BatchFilter {
-                before: Some(BatchId(middle)),
-                ..of_schedule
-            },
-            50,
-        ),
-        (
-            "batches that have ended",
-            BatchFilter {
-                ended: Some(true),
-                ..of_schedule
-            },
-            50,
-        ),
-        (
-            "batches that have not",
-            BatchFilter {
-                ended: Some(false),
-                ..BatchFilter::default()
-            },
-            0,
-        ),
-        (
-            "batches of a schedule that have not",
-            BatchFilter {
-                ended: Some(false),
-                ..of_schedule
-            },
-            0,
-        ),
-    ];
-    for (name, filter, rows) in batches {
-        for _ in 0..2 {
-            let before = meter.read().await;
-            let page = batch::list(&mut meter.session, &filter, 50).await.unwrap();
-            assert_eq!(page.len(), rows, "{name}");
-            costs.insert(name, meter.read().await - before);
-        }
-    }
-    costs
+    costs.lists_of_ticks(now).await;
+    costs.instants(now).await;
+    costs.standing().await;
+    costs.lists_of_batches(BatchId(middle)).await;
+    costs.of
 }
 
 #[tokio::test]
