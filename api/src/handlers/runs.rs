@@ -121,8 +121,10 @@ impl RunInput {
         let streams = read_streams(&mut fields, notes);
         let page = fields.integer("page", 0, i64::from(i32::MAX), notes);
         let kind = fields.word("kind", notes);
-        if matches!(kind, Some(RunKind::Page | RunKind::Backfill))
-            || (page.is_some() && kind.is_some())
+        if matches!(
+            kind,
+            Some(RunKind::Page | RunKind::Backfill | RunKind::Rebuild)
+        ) || (page.is_some() && kind.is_some())
         {
             let detail = "kind is incremental or full, and is left out where page is given";
             notes.refuse("/kind", "kind", detail);

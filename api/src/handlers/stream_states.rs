@@ -287,15 +287,16 @@ async fn refuse_while_running(db: &mut DbConnection, connection: &Connection) ->
 pub(crate) struct ResyncInput {
     /// Only these streams; those that the connection has chosen, if it is left out.
     pub streams: Option<Vec<String>>,
-    /// Not possible yet, and refused: removing the connection's rows before they are read again.
+    /// Removes the connection's rows of these streams, and forgets their states, before they are read again. Whoever reads the tables
+    /// meanwhile finds what has come so far.
     #[schema(required = false, default = false)]
     pub remove_rows: bool,
 }
 
 /// Read everything of a connection again
 ///
-/// One full run, whatever the states say. Rows stay readable meanwhile; what the platform no longer has is marked as deleted when a
-/// stream was read to its end.
+/// One full run, whatever the states say. Rows stay readable meanwhile, unless they are to be removed first; what the platform no longer
+/// has is marked as deleted when a stream was read to its end.
 #[utoipa::path(
     post, path = "/api/v1/connections/{id}/resync", tag = "Connections", operation_id = "resyncConnection",
     params(
@@ -321,18 +322,18 @@ pub(crate) async fn resync(
     params.finish()?;
     let mut notes = Notes::default();
     let mut streams = None;
+    let mut kind = RunKind::Full;
     if let Some(mut fields) = Fields::of(&body.value, "", &mut notes) {
         streams = read_streams(&mut fields, &mut notes);
         if fields.boolean("remove_rows", &mut notes) == Some(true) {
-            let detail = "rows cannot be removed before they are read again yet; leave remove_rows out: \
-                a stream that is read to its end marks the rows that the platform no longer has as deleted";
-            notes.refuse("/remove_rows", "not-possible", detail);
+            kind = RunKind::Rebuild;
         }
         fields.finish(&mut notes);
     }
     accept(notes)?;
     let mut db = state.database.begin().await?;
-    let done = resync_once(&state, &mut db, &caller, &id, streams, &body.repeat).await;
+    let wanted = (kind, streams.as_deref());
+    let done = resync_once(&state, &mut db, &caller, &id, wanted, &body.repeat).await;
     let batch = conclude(db, done).await?;
     state.runs_queued.wake();
     started(&state, batch).await
@@ -343,7 +344,7 @@ async fn resync_once(
     db: &mut DbConnection,
     caller: &Caller,
     id: &str,
-    streams: Option<Vec<String>>,
+    (kind, streams): (RunKind, Option<&[String]>),
     repeat: &Repeat,
 ) -> ApiResult<BatchId> {
     if let Some(made) = repeat.look_up(db, caller).await? {
@@ -352,8 +353,8 @@ async fn resync_once(
     let found = find(db, id).await?;
     let wanted = Start {
         target: &TargetInput::Connection(found.key),
-        streams: streams.as_deref(),
-        kind: RunKind::Full,
+        streams,
+        kind,
         page: None,
         delay: std::time::Duration::ZERO,
     };

@@ -276,6 +276,7 @@ fn reads(run_kind: RunKind, page: Option<i64>, streams: Option<&[String]>) -> St
     let what = match run_kind {
         RunKind::Incremental => "What is new".to_owned(),
         RunKind::Full => "Everything".to_owned(),
+        RunKind::Rebuild => "Everything, after its rows were removed,".to_owned(),
         RunKind::Page => format!("Page {}", page.unwrap_or_default()),
         RunKind::Backfill => "A data range".to_owned(),
     };

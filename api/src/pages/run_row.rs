@@ -131,6 +131,7 @@ pub(super) fn kind(kind: RunKind, page: Option<i64>) -> Option<String> {
     match kind {
         RunKind::Incremental => None,
         RunKind::Full => Some("Full".to_owned()),
+        RunKind::Rebuild => Some("Rebuild".to_owned()),
         RunKind::Page => Some(format!("Page {}", page.unwrap_or_default())),
         RunKind::Backfill => Some("Backfill".to_owned()),
     }

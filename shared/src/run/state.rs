@@ -136,6 +136,8 @@ words! {
         Incremental = "incremental",
         /// Everything, whatever the state says.
         Full = "full",
+        /// Everything, after the connection's rows of each stream were removed and its state forgotten.
+        Rebuild = "rebuild",
         /// One page of one stream; neither reads nor moves state.
         Page = "page",
         /// A data range; neither reads nor moves state.

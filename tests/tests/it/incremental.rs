@@ -243,3 +243,65 @@ async fn a_worker_killed_within_a_slice_loses_and_doubles_nothing_and_moves_no_s
     let again = records(&calls) - 120;
     assert!(again <= 30, "{again} records were read twice: {calls:#?}");
 }
+
+/// Gives a row an id that the platform does not know, and another one a connection of its own.
+async fn leave_behind(cluster: &Cluster, connection: &str) {
+    let gone = "update synced.changes_changes set id = 'gone' where id = (select min(id) from synced.changes_changes)";
+    sqlx::query(gone).execute(&cluster.pool).await.unwrap();
+    let others = "insert into synced.changes_changes
+            (_connection_id, id, _run_id, _synced_at, _first_seen_at, _hash)
+         select gen_random_uuid(), id, _run_id, _synced_at, _first_seen_at, _hash
+         from synced.changes_changes where _connection_id = $1::text::uuid limit 1";
+    sqlx::query(others)
+        .bind(connection)
+        .execute(&cluster.pool)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_rebuild_removes_the_rows_of_its_connection_and_goes_on_after_a_crash() {
+    let limits = json!({"requests": {"limit": 5, "per_seconds": 1}});
+    let (mut cluster, connection) = cluster(2, json!({}), limits).await;
+    run(&cluster, "incremental").await;
+    leave_behind(&cluster, &connection).await;
+    // A stream with a cursor does not tell what has gone.
+    let full = run(&cluster, "full").await;
+    assert_eq!(counts(&full), [120, 1, 0, 119, 0, 0], "{full:#}");
+
+    let resync = format!("/connections/{CONNECTION}/resync");
+    let batch = cluster
+        .api
+        .post(&resync, json!({"remove_rows": true}))
+        .await;
+    let batch = batch.expect(202)["id"].as_str().unwrap().to_owned();
+    let runs = cluster.api.list(&format!("/runs?batch={batch}")).await;
+    let id = runs[0]["id"].as_str().unwrap().to_owned();
+    let begun = |run: &Value| run["progress"]["inserted"].as_u64() >= Some(12);
+    let middle = cluster
+        .api
+        .wait_for_run(&id, "the first rows to be back", begun)
+        .await;
+    assert_eq!(state(&cluster).await, None);
+    let (victim, _) = cluster.worker_of(&middle);
+    cluster.process(&victim).kill_9();
+
+    let ended = cluster.api.wait_for_success(&id).await;
+    let [_, inserted, updated, _, deleted, failed] = counts(&ended);
+    assert_eq!(
+        (inserted, updated, deleted, failed),
+        (120, 0, 121, 0),
+        "{ended:#}"
+    );
+    assert_rows_are_the_truth(&cluster, &connection).await;
+    let all: i64 = sqlx::query_scalar("select count(*) from synced.changes_changes")
+        .fetch_one(&cluster.pool)
+        .await
+        .unwrap();
+    assert_eq!(all, 121, "the other connection's row is there");
+    let truth = cluster.simulator.changes_truth().await;
+    assert_eq!(
+        state(&cluster).await,
+        Some(json!({"updated_at": newest(&truth)}))
+    );
+}

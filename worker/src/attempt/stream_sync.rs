@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use syncline_engine::{DataRange, Page, Position, ReadError, ReadLimits, ReadSettings, StreamInfo};
-use syncline_shared::db::run::LogLevel;
+use syncline_shared::db::run::{ClaimedRun, LogLevel};
 use syncline_shared::db::stream_state::find_state;
 use syncline_shared::db::{DbError, answered};
 use syncline_shared::run::{FailureKind, RunError, RunKind};
@@ -79,12 +79,42 @@ impl StreamSync<'_> {
                 "goes on from its last checkpoint",
             );
         }
+        self.empty(writer).await?;
         loop {
             match self.read_and_write(writer).await {
                 Ok(()) => return Ok(()),
                 Err(PassEnd::Stream(end)) => return Err(end),
                 Err(PassEnd::PositionRefused(reason)) => self.restart(writer, &reason).await?,
             }
+        }
+    }
+
+    /// Removes the rows of before the run, if they are to be built anew. An attempt that finds the stream begun has nothing to
+    /// remove; one that finds it half emptied goes on.
+    async fn empty(&self, writer: &mut Writer) -> Result<(), StreamEnd> {
+        let name = &self.stream.name;
+        let standing = writer.state.position.stream(name);
+        if writer.run.kind != RunKind::Rebuild || standing.position.is_some() || standing.done {
+            return Ok(());
+        }
+        let run = writer.run.clone();
+        let removed = writer
+            .empty(self.table, self.target(&run, false))
+            .await
+            .map_err(|error| self.write_end(error))?;
+        if removed > 0 {
+            let line = format!("{removed} rows were removed, to be read again");
+            writer.log.add(LogLevel::Info, Some(name), line);
+        }
+        Ok(())
+    }
+
+    fn target(&self, run: &ClaimedRun, track_keys: bool) -> Target<'_> {
+        Target {
+            connection: run.connection_id,
+            run: run.id,
+            stream: &self.stream.name,
+            track_keys,
         }
     }
 
@@ -263,7 +293,7 @@ impl StreamSync<'_> {
         // A full run says what it has read once it has read it all.
         let moves_state = match run.kind {
             RunKind::Incremental => true,
-            RunKind::Full => done,
+            RunKind::Full | RunKind::Rebuild => done,
             RunKind::Page | RunKind::Backfill => false,
         };
         let state = fetched
@@ -274,12 +304,7 @@ impl StreamSync<'_> {
         let batch = Batch {
             stream: &self.stream.name,
             table: self.table,
-            target: Target {
-                connection: run.connection_id,
-                run: run.id,
-                stream: &self.stream.name,
-                track_keys: whole,
-            },
+            target: self.target(&run, whole),
             encoded: self
                 .table
                 .encode(fetched.iter().flat_map(|fetched| &fetched.page.records)),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use syncline_shared::db::run::{
     Checkpoint, ClaimedRun, LogLevel, append_log, find_checkpoint, write_checkpoint,
 };
-use syncline_shared::db::stream_state::save_state;
+use syncline_shared::db::stream_state::{delete_state, save_state};
 use syncline_shared::db::{Database, DbConnection, DbError, DbResult, answered, answered_within};
 use syncline_shared::run::{Progress, ReadBack, StreamCounts, StreamStatus, read_back};
 
@@ -23,6 +23,8 @@ use crate::queue::{Held, stale};
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// A transaction that takes longer is taken for lost: its connection may be silent.
 const WRITTEN_WITHIN: Duration = Duration::from_mins(1);
+/// Rows that one transaction removes.
+const REMOVED_AT_ONCE: i64 = 20_000;
 /// Refused records that are kept as samples, per batch.
 const SAMPLES: usize = 3;
 
@@ -86,6 +88,10 @@ enum Work<'a> {
         stream: &'a str,
         start: &'a StreamPosition,
     },
+    Empty {
+        table: &'a Table,
+        target: Target<'a>,
+    },
 }
 
 impl Writer {
@@ -109,6 +115,25 @@ impl Writer {
         start: &StreamPosition,
     ) -> Result<(), WriteError> {
         self.advance(&Work::StartAgain { stream, start }).await
+    }
+
+    /// Removes the connection's rows that are from before this run, a transaction for some thousands of them, and the stream's state,
+    /// which would promise rows that are gone. Answers how many were removed.
+    pub(super) async fn empty(
+        &mut self,
+        table: &Table,
+        target: Target<'_>,
+    ) -> Result<u64, WriteError> {
+        let mut removed = 0;
+        loop {
+            let before = self.state.progress.stream(target.stream).counts.deleted;
+            self.advance(&Work::Empty { table, target }).await?;
+            let now = self.state.progress.stream(target.stream).counts.deleted - before;
+            removed += now;
+            if now == 0 {
+                return Ok(removed);
+            }
+        }
     }
 
     /// Writes the lines since the last checkpoint. They are the attempt's own, so they need no lease; losing them loses no data.
@@ -164,6 +189,13 @@ impl Writer {
             }
             Work::StartAgain { stream, start } => {
                 next.position.stream(stream).clone_from(start);
+            }
+            Work::Empty { table, target } => {
+                let removed = table
+                    .remove_older(&mut transaction, *target, REMOVED_AT_ONCE)
+                    .await?;
+                delete_state(&mut transaction, target.connection, target.stream).await?;
+                next.progress.stream(target.stream).counts.deleted += removed;
             }
         }
         let (first, lines) = self.log.pending();

@@ -99,6 +99,29 @@ impl Table {
         Ok(marked.rows_affected())
     }
 
+    /// Removes up to so many of the connection's rows that are from before this run. Answers how many there were.
+    pub(crate) async fn remove_older(
+        &self,
+        db: &mut DbConnection,
+        target: Target<'_>,
+        at_most: i64,
+    ) -> DbResult<u64> {
+        // Along the primary key, which begins with the connection. No other run of it writes meanwhile.
+        let statement = format!(
+            "delete from {table} where ctid = any (array(
+                 select ctid from {table} where _connection_id = $1 and _run_id <> $2 limit $3))",
+            table = self.qualified()
+        );
+        let removed = sqlx::query(AssertSqlSafe(statement))
+            .bind(target.connection.0)
+            .bind(target.run.0)
+            .bind(at_most)
+            .persistent(false)
+            .execute(&mut *db)
+            .await?;
+        Ok(removed.rows_affected())
+    }
+
     fn stage_creation(&self) -> String {
         let mut columns = String::from("_ordinal bigint, _hash bytea");
         for column in &self.columns {

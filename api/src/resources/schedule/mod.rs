@@ -204,8 +204,11 @@ pub(crate) fn read_kind(fields: &mut Fields<'_>, notes: &mut Notes) -> (RunKind,
     let has_page = fields.value("page").is_some();
     let kind: Option<RunKind> = fields.word("kind", notes);
     match kind {
-        Some(RunKind::Backfill) => {
-            let detail = "kind \"backfill\" is for backfills; allowed: incremental, full, page";
+        Some(asked @ (RunKind::Backfill | RunKind::Rebuild)) => {
+            let detail = format!(
+                "kind {:?} is not for schedules; allowed: incremental, full, page",
+                asked.as_str()
+            );
             notes.refuse(fields.at("kind"), "unknown-value", detail);
         }
         Some(RunKind::Page) if !has_page => {
