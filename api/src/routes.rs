@@ -42,6 +42,8 @@ fn endpoints() -> OpenApiRouter<AppState> {
         .routes(routes!(schedules::control::resume))
         .routes(routes!(schedules::control::trigger_now))
         .routes(routes!(schedules::preview::show_one))
+        .routes(routes!(schedules::advice::show))
+        .routes(routes!(schedules::advice::apply))
         .routes(routes!(schedules::ticks::list))
         .routes(routes!(schedules::ticks::show))
         .routes(routes!(schedules::inbound::create, schedules::inbound::delete))

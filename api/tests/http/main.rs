@@ -5,6 +5,7 @@
 )]
 
 mod access;
+mod advice;
 mod apply;
 mod backfills;
 mod batches;

@@ -3,6 +3,7 @@
 //! A [`Trigger`] names moments, a [`Policy`] says what becomes of them, a [`Plan`] is both and decides. People write a
 //! trigger as cron fields, as an interval or as a [`Preset`], and read it as words.
 
+pub mod advice;
 pub mod cron;
 pub mod delay;
 mod due;

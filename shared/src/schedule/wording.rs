@@ -42,7 +42,7 @@ impl Trigger {
     pub fn words(&self) -> Option<String> {
         match self {
             Self::Cron(cron) => cron_words(cron),
-            Self::Interval { every_seconds, .. } => Some(interval_words(*every_seconds)),
+            Self::Interval { every_seconds, .. } => Some(every_words(*every_seconds)),
             Self::Once { at } => Some(once_words(*at)),
             Self::Manual => Some("Only when asked for".to_owned()),
         }
@@ -68,7 +68,8 @@ fn once_words(at: DateTime<Utc>) -> String {
     )
 }
 
-fn interval_words(seconds: i64) -> String {
+/// The distance of an interval in words: `Every 2 hours`.
+pub(super) fn every_words(seconds: i64) -> String {
     let seconds = seconds.unsigned_abs();
     match seconds {
         0..60 => every(seconds, "second"),
@@ -479,11 +480,11 @@ mod tests {
 
     #[test]
     fn intervals_have_the_largest_whole_unit() {
-        assert_eq!(interval_words(1), "Every second");
-        assert_eq!(interval_words(90), "Every 90 seconds");
-        assert_eq!(interval_words(300), "Every 5 minutes");
-        assert_eq!(interval_words(3600), "Every hour");
-        assert_eq!(interval_words(172_800), "Every 48 hours");
+        assert_eq!(every_words(1), "Every second");
+        assert_eq!(every_words(90), "Every 90 seconds");
+        assert_eq!(every_words(300), "Every 5 minutes");
+        assert_eq!(every_words(3600), "Every hour");
+        assert_eq!(every_words(172_800), "Every 48 hours");
     }
 
     #[test]

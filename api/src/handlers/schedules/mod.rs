@@ -1,5 +1,6 @@
 //! Schedules: made, listed, shown, changed and removed. Who changes one locks its row first, and wakes the schedulers after the commit.
 
+pub(crate) mod advice;
 pub(crate) mod control;
 pub(crate) mod inbound;
 pub(crate) mod preview;

@@ -107,8 +107,14 @@ pub async fn update(
     id: ScheduleId,
     draft: &ScheduleDraft<'_>,
 ) -> DbResult<()> {
+    // Between set and where, a column is what it was.
     sqlx::query!(
         "update syncline.schedule set
+             timed_at = case
+                 when (trigger, cron, zone, every_seconds, target, connection_id, business_id, platform, streams, kind,
+                       policy -> 'spread_seconds')
+                     is distinct from ($3, $4, $5, $6, $11, $12, $13, $14, $15, $16, $19::jsonb -> 'spread_seconds')
+                 then syncline.now() else timed_at end,
              name = $2, trigger = $3, cron = $4, zone = $5, every_seconds = $6, anchor = $7, run_at = $8,
              after_schedule_id = $9, after_outcome = $10, target = $11, connection_id = $12,
              business_id = $13, platform = $14, streams = $15, kind = $16, page = $17, priority = $18,

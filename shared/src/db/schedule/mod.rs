@@ -5,6 +5,7 @@
 mod change;
 mod due;
 mod find;
+mod observe;
 mod standing;
 
 pub use change::{
@@ -16,6 +17,7 @@ pub use find::{
     ScheduleFilter, find, find_key, list, list_after, list_followed, list_upcoming, lock,
     lock_following,
 };
+pub use observe::observe;
 pub use standing::{Standing, list_standings};
 
 use chrono::{DateTime, Utc};
