@@ -3,26 +3,31 @@
 //! The reader advances only when a page was decoded whole: after an error it stands where it stood, and
 //! may be asked again. A stream with a cursor is read slice by slice; the page that closes a slice carries the state.
 
+mod check;
+mod page;
+mod place;
+mod session;
 mod settings;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use serde_json::{Map, Value};
 
 pub use settings::{DataRange, ReadLimits, ReadSettings};
 
-use crate::auth::{Token as Session, Tokens};
+use self::check::contradiction;
+use self::session::wants_new_token;
+use crate::auth::Tokens;
 use crate::error::{Failure, ReadError};
 use crate::expr::{Scope, SliceParts};
 use crate::incremental::{CursorRead, Start};
 use crate::load::model::{Source, Stream};
-use crate::page::{Page, PageSlice, Position, Record, RejectedRecord};
-use crate::paginate::{PageFacts, Paginator, Token};
+use crate::page::{Page, Position};
+use crate::paginate::{Paginator, Token};
 use crate::partition::{Partition, PartitionStates, StateInput, Walk};
-use crate::record::take_records;
 use crate::redact::Redactor;
-use crate::request::send::{Received, Sender};
+use crate::request::send::Sender;
 use crate::request::{Asked, BuildError, budget_scopes};
 
 /// Reads one stream; the caller pulls pages and may load one while the next is fetched.
@@ -256,40 +261,6 @@ impl StreamReader {
         Ok(Some(page))
     }
 
-    /// The token for the next request, fetched if there is none that is good; `anew` says that the platform has refused it.
-    async fn session(&mut self, stream: &Stream, anew: bool) -> Result<Option<String>, ReadError> {
-        let settings = self.settings.clone();
-        let scope = Scope::of_read(&settings.config, settings.now);
-        let wrong = |error: BuildError| error.into_read_error(&self.redactor);
-        let login = stream.requester.authenticator.login(&scope);
-        let Some(login) = login.map_err(|error| wrong(BuildError::Field(error)))? else {
-            return Ok(None);
-        };
-        if let Some(given) = login.given(&scope).map_err(wrong)?.filter(|_| !anew) {
-            return Ok(Some(given));
-        }
-        let built = login
-            .build(&scope, settings.base_url.as_deref())
-            .map_err(wrong)?;
-        let key = (built.url.to_string(), built.body.clone());
-        let tokens = Arc::clone(&self.tokens);
-        // Held while it is fetched, so that several streams do not all fetch one.
-        let mut tokens = tokens.lock().await;
-        let is_good = |token: &&Session| token.expires.is_none_or(|at| at > Instant::now());
-        if let Some(token) = tokens.get(&key).filter(is_good).filter(|_| !anew) {
-            return Ok(Some(token.text.clone()));
-        }
-        let received = self.sender.send(&built, login.handler(), &settings).await?;
-        let token = login
-            .read(&received.body, &scope)
-            .map_err(|error| error.into_read_error(&self.redactor))?;
-        self.redactor.add(&token.text);
-        self.sender.redactor.add(&token.text);
-        let text = token.text.clone();
-        tokens.insert(key, token);
-        Ok(Some(text))
-    }
-
     /// Opens the next partition; false if there is none.
     async fn open_next_partition(&mut self) -> Result<bool, ReadError> {
         let Some(walk) = &mut self.walk else {
@@ -344,15 +315,6 @@ impl StreamReader {
         }
     }
 
-    /// Where the next page begins; `None` when the stream is complete, and at the beginning of a
-    /// stream without slices whose positions are page tokens.
-    pub fn position(&self) -> Option<Position> {
-        if self.walk.is_none() && self.token.is_none() {
-            return None;
-        }
-        self.position_of(self.token.as_ref(), self.cursor.as_ref())
-    }
-
     /// What makes the open partition the one it is.
     pub(crate) fn partition_fields(&self) -> Option<&Map<String, Value>> {
         self.partition.as_ref().map(|open| &open.partition.fields)
@@ -379,40 +341,6 @@ impl StreamReader {
         }
     }
 
-    /// The last page of a stream whose end does not come with a page of records. It was not asked for, and carries the state.
-    fn state_page(&mut self) -> Option<Page> {
-        if !std::mem::take(&mut self.owes_state) {
-            return None;
-        }
-        let state = match (&mut self.states, &self.stream.cursor) {
-            (Some(states), Some(cursor)) => Some(states.closing(cursor)),
-            _ => self.new_state(self.cursor.as_ref()),
-        };
-        let requests = self.walk.as_mut().map_or(0, Walk::take_requests);
-        self.walk = None;
-        Some(Page {
-            index: self.pages,
-            number: None,
-            records: Vec::new(),
-            rejected: Vec::new(),
-            next: None,
-            slice: None,
-            closes_slice: true,
-            state,
-            bytes: 0,
-            duration: Duration::ZERO,
-            requests,
-        })
-    }
-
-    /// The state to be stored, if this read moves it.
-    fn new_state(&self, cursor: Option<&CursorRead>) -> Option<Value> {
-        match self.settings.page {
-            Some(_) => None,
-            None => cursor.and_then(CursorRead::state),
-        }
-    }
-
     /// A refusal of the first request of a resumed read is taken for a refusal of its position.
     fn position_refused(&self, error: ReadError) -> ReadError {
         match error {
@@ -429,188 +357,6 @@ impl StreamReader {
             other => other,
         }
     }
-
-    #[expect(
-        clippy::too_many_lines,
-        reason = "one page, from its answer to the place after it"
-    )]
-    fn page_of(
-        &mut self,
-        stream: &Stream,
-        token: &Token,
-        slice: Option<&Value>,
-        received: Received,
-    ) -> Result<Page, ReadError> {
-        let Received {
-            body,
-            headers,
-            bytes,
-            requests,
-            ignored,
-        } = received;
-        let mut records: Vec<Record> = Vec::new();
-        let mut rejected: Vec<RejectedRecord> = Vec::new();
-        let mut next = None;
-        let mut cursor = self.cursor.clone();
-        if !ignored {
-            // Records are moved out of the answer, so an answer that the paginator reads is kept.
-            let kept = if stream.paginator.reads_response() {
-                body.clone()
-            } else {
-                Value::Null
-            };
-            let found = take_records(body, &self.steps);
-            let extracted = found.len() as u64;
-            records.reserve(found.len());
-            for value in found {
-                match value {
-                    Value::Object(record) => records.push(record),
-                    other => rejected.push(self.reject(&other)),
-                }
-            }
-            let scope = self.scope(slice);
-            let read_error =
-                |error| BuildError::Field(error).into_read_error(&self.sender.redactor);
-            stream.refine(&mut records, &scope).map_err(read_error)?;
-            if let Some(cursor) = cursor.as_ref().filter(|cursor| cursor.filters_pages()) {
-                records.retain(|record| cursor.wants(record));
-            }
-            let last_record = if stream.paginator.reads_last_record() {
-                records.last().cloned().map(Value::Object)
-            } else {
-                None
-            };
-            let facts = PageFacts {
-                extracted,
-                last_record: last_record.as_ref(),
-                page_size: records.len() as u64,
-                response: &kept,
-                headers: &headers,
-            };
-            next = stream
-                .paginator
-                .next(token, &scope, &facts)
-                .map_err(read_error)?;
-        }
-        if let Some(cursor) = &mut cursor {
-            if cursor.is_feed() {
-                if records.last().is_some_and(|last| cursor.ends_feed(last)) {
-                    next = None;
-                }
-                records.retain(|record| cursor.wants(record));
-            }
-            for record in &records {
-                cursor.observe(record);
-            }
-        }
-        let page_slice = cursor
-            .as_ref()
-            .and_then(CursorRead::ends)
-            .map(|(since, until)| PageSlice { since, until });
-        let closes_slice = next.is_none();
-        if self.settings.page.is_some() {
-            next = None;
-        } else if let Some(cursor) = cursor.as_mut().filter(|_| closes_slice) {
-            cursor.close();
-            next = cursor.is_open().then(|| stream.paginator.first());
-        }
-        // With partitions there is a next place until the walk has found that there is none.
-        let goes_on = next.is_some() || self.walk.is_some();
-        let position = goes_on
-            .then(|| self.position_of(next.as_ref(), cursor.as_ref()))
-            .flatten();
-        if let Some(position) = &position {
-            // Positions are stored in clear.
-            if self.sender.redactor.holds_secret(&position.0.to_string()) {
-                let message = "the platform's cursor, or a partition, holds a secret of the config (perhaps an address \
-                               with the access token in it), so it cannot be stored; use a paginator \
-                               whose token does not, and extra_fields for secrets of a parent's records";
-                let failure = failure_of(message.to_owned());
-                return Err(ReadError::Permanent { failure });
-            }
-        }
-        let partition_closes = next.is_none();
-        self.token = next;
-        self.cursor = cursor;
-        let state = if self.walk.is_some() {
-            if partition_closes {
-                self.close_partition();
-            }
-            let states = self.states.as_mut().filter(|_| partition_closes);
-            states.and_then(PartitionStates::interim)
-        } else if closes_slice {
-            self.new_state(self.cursor.as_ref())
-        } else {
-            None
-        };
-        let number = match token {
-            Token::Page(page) => Some(*page),
-            _ => None,
-        };
-        Ok(Page {
-            index: self.pages,
-            number,
-            records,
-            rejected,
-            next: position,
-            slice: page_slice,
-            closes_slice,
-            state,
-            bytes,
-            duration: Duration::ZERO,
-            requests,
-        })
-    }
-
-    /// The position before the page of this token: what the paginator needs, what the cursor needs, and which partition it is.
-    /// Without a token the partition is closed.
-    fn position_of(&self, token: Option<&Token>, cursor: Option<&CursorRead>) -> Option<Position> {
-        let page = token.and_then(Token::position);
-        let slice = cursor.and_then(CursorRead::position);
-        if self.walk.is_none() && slice.is_none() {
-            return page;
-        }
-        let mut members = Map::new();
-        if let Some(walk) = &self.walk {
-            let open = self.partition.as_ref()?;
-            let fields = Value::Object(open.partition.fields.clone());
-            members.insert("partition".to_owned(), fields);
-            if let Some(parent) = walk.position() {
-                members.insert("parent".to_owned(), parent);
-            }
-            if let Some(states) = &self.states {
-                let seen = cursor.map(CursorRead::latest);
-                members.insert("states".to_owned(), states.position(seen));
-            }
-            if token.is_none() {
-                members.insert("closed".to_owned(), Value::Bool(true));
-            }
-        }
-        if let Some(slice) = slice {
-            members.insert("slice".to_owned(), slice);
-        }
-        // The first page of a slice needs no token, and so none that a platform could refuse.
-        let begins = token == Some(&self.stream.paginator.first());
-        if let Some(Position(Value::Object(page))) = page.filter(|_| !begins) {
-            members.extend(page);
-        }
-        Some(Position(Value::Object(members)))
-    }
-
-    fn reject(&self, value: &Value) -> RejectedRecord {
-        let kind = match value {
-            Value::Null => "null",
-            Value::Bool(_) => "a boolean",
-            Value::Number(_) => "a number",
-            Value::String(_) => "a text",
-            Value::Array(_) => "a list",
-            Value::Object(_) => "an object",
-        };
-        RejectedRecord {
-            reason: format!("a record must be a JSON object, this is {kind}"),
-            sample: self.sender.redactor.excerpt(value.to_string().as_bytes()),
-        }
-    }
 }
 
 impl std::fmt::Debug for StreamReader {
@@ -621,36 +367,6 @@ impl std::fmt::Debug for StreamReader {
             .field("pages", &self.pages)
             .finish_non_exhaustive()
     }
-}
-
-/// What is wrong with the settings, whatever the platform would say.
-fn contradiction(stream: &Stream, settings: &ReadSettings) -> Option<String> {
-    let name = &stream.name;
-    if settings.page.is_some() && !stream.supports_page() {
-        return Some(format!(
-            "the stream \"{name}\" cannot be read by page number"
-        ));
-    }
-    if settings.page.is_some() && settings.from.is_some() {
-        return Some("a read has either a position or a single page".to_owned());
-    }
-    if settings.page.is_some() && settings.range.is_some() {
-        return Some("a read has either a data range or a single page".to_owned());
-    }
-    let range = settings.range?;
-    if stream.cursor.is_none() {
-        return Some(format!(
-            "the stream \"{name}\" cannot be read by a data range: it has no cursor (incremental_sync), so its records cannot \
-             be asked for by time"
-        ));
-    }
-    (range.from >= range.to).then(|| {
-        format!(
-            "a data range must end after it begins; this one is from {} to {}",
-            range.from.to_rfc3339(),
-            range.to.to_rfc3339()
-        )
-    })
 }
 
 /// The cursor of the stream, or of a partition, at the place where the read is to start.
@@ -673,15 +389,6 @@ fn open_cursor(
         (None, None) => Start::State(state),
     };
     CursorRead::new(cursor, scope, settings.now, start, is_page).map(Some)
-}
-
-/// Whether a failure may be the fault of a token that has died before its time.
-fn wants_new_token(error: &ReadError) -> bool {
-    match error {
-        ReadError::NeedsToken { .. } => true,
-        ReadError::NeedsPerson { failure } => failure.http_status == Some(401),
-        _ => false,
-    }
 }
 
 #[expect(clippy::unnecessary_box_returns, reason = "errors hold it boxed")]

@@ -1,0 +1,66 @@
+//! Where a read stands: positions that are stored, and the state that a later read begins from.
+
+use serde_json::{Map, Value};
+
+use super::StreamReader;
+use crate::incremental::CursorRead;
+use crate::page::Position;
+use crate::paginate::Token;
+
+impl StreamReader {
+    /// Where the next page begins; `None` when the stream is complete, and at the beginning of a
+    /// stream without slices whose positions are page tokens.
+    pub fn position(&self) -> Option<Position> {
+        if self.walk.is_none() && self.token.is_none() {
+            return None;
+        }
+        self.position_of(self.token.as_ref(), self.cursor.as_ref())
+    }
+
+    /// The state to be stored, if this read moves it.
+    pub(super) fn new_state(&self, cursor: Option<&CursorRead>) -> Option<Value> {
+        match self.settings.page {
+            Some(_) => None,
+            None => cursor.and_then(CursorRead::state),
+        }
+    }
+
+    /// The position before the page of this token: what the paginator needs, what the cursor needs, and which partition it is.
+    /// Without a token the partition is closed.
+    pub(super) fn position_of(
+        &self,
+        token: Option<&Token>,
+        cursor: Option<&CursorRead>,
+    ) -> Option<Position> {
+        let page = token.and_then(Token::position);
+        let slice = cursor.and_then(CursorRead::position);
+        if self.walk.is_none() && slice.is_none() {
+            return page;
+        }
+        let mut members = Map::new();
+        if let Some(walk) = &self.walk {
+            let open = self.partition.as_ref()?;
+            let fields = Value::Object(open.partition.fields.clone());
+            members.insert("partition".to_owned(), fields);
+            if let Some(parent) = walk.position() {
+                members.insert("parent".to_owned(), parent);
+            }
+            if let Some(states) = &self.states {
+                let seen = cursor.map(CursorRead::latest);
+                members.insert("states".to_owned(), states.position(seen));
+            }
+            if token.is_none() {
+                members.insert("closed".to_owned(), Value::Bool(true));
+            }
+        }
+        if let Some(slice) = slice {
+            members.insert("slice".to_owned(), slice);
+        }
+        // The first page of a slice needs no token, and so none that a platform could refuse.
+        let begins = token == Some(&self.stream.paginator.first());
+        if let Some(Position(Value::Object(page))) = page.filter(|_| !begins) {
+            members.extend(page);
+        }
+        Some(Position(Value::Object(members)))
+    }
+}
