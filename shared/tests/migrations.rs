@@ -13,7 +13,7 @@ use syncline_shared::db::process::{self, Capacity, ProcessRole};
 use syncline_shared::db::run::{self, Claim, ClaimedRun, Finish};
 use syncline_shared::db::{Database, check_schema, history, migrate};
 use syncline_shared::ids::ProcessId;
-use syncline_shared::run::{AttemptOutcome, Outcome, SYNC_QUEUE};
+use syncline_shared::run::SYNC_QUEUE;
 
 async fn connect(url: &str) -> Database {
     let config = DatabaseConfig::direct(url, 4);
@@ -49,19 +49,7 @@ async fn work_off(database: &Database) -> Vec<ClaimedRun> {
         process,
     };
     let runs = run::claim(&mut db, &claim).await.unwrap();
-    let ends: Vec<_> = runs
-        .iter()
-        .map(|run| Finish {
-            id: run.id,
-            token: run.token,
-            outcome: Outcome::Succeeded,
-            attempt: AttemptOutcome::Succeeded,
-            failures: 0,
-            reason: None,
-            error: None,
-            calls: 1,
-        })
-        .collect();
+    let ends: Vec<_> = runs.iter().map(Finish::succeeded).collect();
     let ended = run::finish(&mut db, &ends, "test:1").await.unwrap();
     assert_eq!(ended.len(), runs.len());
     runs

@@ -236,14 +236,9 @@ impl World {
         let ends: Vec<_> = runs
             .iter()
             .map(|run| Finish {
-                id: run.id,
-                token: run.token,
                 outcome,
                 attempt: AttemptOutcome::from(outcome),
-                failures: 0,
-                reason: None,
-                error: None,
-                calls: 0,
+                ..Finish::succeeded(run)
             })
             .collect();
         let ended = run::finish(&mut *self.db().await, &ends, "test:1")

@@ -146,7 +146,7 @@ impl Retiming<'_> {
                 let fields = match seconds {
                     DAY => format!("{minute} {} * * *", next.hour()),
                     HOUR => format!("{minute} * * * *"),
-                    HOUR.. => format!("{minute} */{} * * *", seconds / HOUR),
+                    _ if seconds > HOUR => format!("{minute} */{} * * *", seconds / HOUR),
                     _ => format!("*/{} * * * *", seconds / 60),
                 };
                 Some(json!({"cron": fields}))

@@ -89,14 +89,8 @@ async fn a_stale_end_does_not_fail_its_neighbours() {
         .iter()
         .enumerate()
         .map(|(index, run)| run::Finish {
-            id: run.id,
             token: run.token - i64::from(index == 0),
-            outcome: syncline_shared::run::Outcome::Succeeded,
-            attempt: AttemptOutcome::Succeeded,
-            failures: 0,
-            reason: None,
-            error: None,
-            calls: 0,
+            ..run::Finish::succeeded(run)
         })
         .collect();
     let kept = run::finish(&mut *world.db().await, &ends, "test:1")

@@ -17,7 +17,7 @@ use syncline_shared::db::run::{
 use syncline_shared::db::{Database, DbResult, Session, business};
 use syncline_shared::ids::{ProcessId, RunId};
 use syncline_shared::run::{
-    AttemptOutcome, Outcome, PRIORITY_MANUAL, RunKind, RunOrigin, RunState, SYNC_QUEUE, WaitReason,
+    AttemptOutcome, PRIORITY_MANUAL, RunKind, RunOrigin, RunState, SYNC_QUEUE, WaitReason,
 };
 
 pub(crate) struct World {
@@ -158,16 +158,7 @@ impl World {
 
     /// Ends a run well; true if the end was accepted.
     pub(crate) async fn finish(&self, run: &ClaimedRun) -> bool {
-        let end = Finish {
-            id: run.id,
-            token: run.token,
-            outcome: Outcome::Succeeded,
-            attempt: AttemptOutcome::Succeeded,
-            failures: 0,
-            reason: None,
-            error: None,
-            calls: 1,
-        };
+        let end = Finish::succeeded(run);
         run::finish(&mut *self.db().await, &[end], "test:1")
             .await
             .unwrap()

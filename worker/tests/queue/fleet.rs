@@ -9,7 +9,6 @@ use syncline_shared::config::LeaseConfig;
 use syncline_shared::db::run::{ClaimedRun, Finish, RunTarget};
 use syncline_shared::ids::{ConnectionId, RunId};
 use syncline_shared::lifecycle::Lifecycle;
-use syncline_shared::run::{AttemptOutcome, Outcome};
 use syncline_worker::{AttemptEnd, Handler, QueueConfig, run_queue};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -101,16 +100,7 @@ impl Running {
 
 /// The end of a run that went well.
 pub(crate) fn succeeded(run: &ClaimedRun) -> AttemptEnd {
-    let end = Finish {
-        id: run.id,
-        token: run.token,
-        outcome: Outcome::Succeeded,
-        attempt: AttemptOutcome::Succeeded,
-        failures: run.failures,
-        reason: None,
-        error: None,
-        calls: 0,
-    };
+    let end = Finish::succeeded(run);
     AttemptEnd::Finish(end, run.connection_id)
 }
 

@@ -7,7 +7,6 @@ use syncline_shared::config::{DatabaseConfig, LeaseConfig};
 use syncline_shared::db::Database;
 use syncline_shared::db::run::{ClaimedRun, Finish};
 use syncline_shared::lifecycle::Lifecycle;
-use syncline_shared::run::{AttemptOutcome, Outcome};
 use syncline_worker::{AttemptEnd, Handler, QueueConfig, run_queue};
 
 /// A lease as workers have it by default.
@@ -63,15 +62,6 @@ impl Handler for NoOp {
 
 /// The end of a run that went well.
 pub(super) fn succeeded(run: &ClaimedRun) -> AttemptEnd {
-    let end = Finish {
-        id: run.id,
-        token: run.token,
-        outcome: Outcome::Succeeded,
-        attempt: AttemptOutcome::Succeeded,
-        failures: run.failures,
-        reason: None,
-        error: None,
-        calls: 0,
-    };
+    let end = Finish::succeeded(run);
     AttemptEnd::Finish(end, run.connection_id)
 }

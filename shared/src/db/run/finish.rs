@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::ClaimedRun;
 use crate::db::{DbConnection, DbResult};
 use crate::ids::RunId;
 use crate::run::{AttemptOutcome, Outcome, RunError};
@@ -25,6 +26,22 @@ pub struct Finish {
     pub error: Option<RunError>,
     /// Requests that the attempt sent.
     pub calls: i64,
+}
+
+impl Finish {
+    /// The end of a run that went well, without a request.
+    pub fn succeeded(run: &ClaimedRun) -> Self {
+        Self {
+            id: run.id,
+            token: run.token,
+            outcome: Outcome::Succeeded,
+            attempt: AttemptOutcome::Succeeded,
+            failures: run.failures,
+            reason: None,
+            error: None,
+            calls: 0,
+        }
+    }
 }
 
 /// Finishes runs, each by id and token, in one statement. Answers those that are in the history under their token, whether by
