@@ -327,7 +327,8 @@ fn choices<T: Copy + fmt::Debug>(
 impl FormPage {
     /// What is wrong with a field.
     fn wrong_at(&self, field: &str) -> Option<&String> {
-        self.wrong.get(field)
+        let found = self.wrong.iter().find(|(told, _)| *told == field);
+        found.map(|(_, text)| text)
     }
 
     fn units(&self) -> impl Iterator<Item = (&'static str, bool)> {

@@ -1,8 +1,6 @@
 //! The form of a schedule: what was typed, as a schedule's document and back. It checks nothing: whether a document can be accepted
 //! is asked of the API's functions, and their answers are shown at the field that they are about.
 
-use std::collections::BTreeMap;
-
 use chrono::DateTime;
 use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
@@ -62,8 +60,30 @@ pub(super) struct Typed {
     pub pause_after: String,
 }
 
-/// What is wrong with the form, by the field.
-pub(super) type Wrong = BTreeMap<&'static str, String>;
+/// What is wrong with the form: fields in their order, each with what to enter there.
+pub(super) type Wrong = Vec<(&'static str, String)>;
+
+/// The fields that problems are about, in the order of the form.
+const ORDER: [&str; 18] = [
+    "form",
+    "key",
+    "name",
+    "target_name",
+    "when",
+    "every",
+    "minute",
+    "daily_at",
+    "days",
+    "weekly_at",
+    "from",
+    "once_at",
+    "after",
+    "cron",
+    "zone",
+    "overlap",
+    "catch_up",
+    "pause_after",
+];
 
 impl Typed {
     /// The form of a new schedule.
@@ -280,8 +300,11 @@ impl Typed {
         let mut wrong = Wrong::new();
         for problem in problems {
             let (field, text) = self.place(problem);
-            wrong.entry(field).or_insert(text);
+            if wrong.iter().all(|(told, _)| *told != field) {
+                wrong.push((field, text));
+            }
         }
+        wrong.sort_by_key(|(field, _)| ORDER.iter().position(|known| known == field));
         wrong
     }
 

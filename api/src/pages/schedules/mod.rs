@@ -54,10 +54,11 @@ struct ScheduleLine {
     next: Option<Moment>,
     /// Its last batch.
     last: Option<BatchLink>,
-    /// The latest tick, if it made no batch.
+    /// The latest tick, if it made no batch and none has been made since.
     passed: Option<TickLine>,
     badge: Badge,
     pause: Option<PauseNote>,
+    can_pause: bool,
     problem: Option<String>,
 }
 
@@ -148,8 +149,11 @@ fn line(
     now: DateTime<Utc>,
 ) -> ScheduleLine {
     let latest = ticks.iter().find(|tick| tick.schedule_id == schedule.id);
-    let passed =
-        latest.filter(|tick| !matches!(tick.outcome, TickOutcome::Fired | TickOutcome::Late));
+    let last_at = view.last_batch.as_ref().map(|last| last.created_at);
+    let passed = latest.filter(|tick| {
+        !matches!(tick.outcome, TickOutcome::Fired | TickOutcome::Late)
+            && last_at.is_none_or(|last| tick.nominal_at > last)
+    });
     ScheduleLine {
         key: schedule.key.clone(),
         name: schedule.name.clone(),
@@ -168,6 +172,7 @@ fn line(
             reason: tick.reason.clone(),
         }),
         badge: words::badge(view),
+        can_pause: view.pause.is_none() && view.enabled,
         pause: view.pause.as_ref().map(|pause| PauseNote::new(pause, now)),
         problem: view.problem.clone(),
     }

@@ -47,7 +47,7 @@ struct SchedulePage {
     when: When,
     target: String,
     reads: String,
-    next: Option<Moment>,
+    next: Option<NextTick>,
     last: Option<BatchLink>,
     success: Option<String>,
     unfinished: Option<String>,
@@ -145,7 +145,11 @@ pub(in crate::pages) async fn show(
         when: When::of(&found),
         target: words::target(&found),
         reads: run::reads(found.kind, found.page, found.streams.as_deref()),
-        next: found.next_at.map(|at| Moment::new(at, now)),
+        next: view
+            .next_local
+            .as_ref()
+            .zip(view.next_at)
+            .map(|(local, at)| NextTick::at(local, at, now)),
         last: view.last_batch.as_ref().map(|last| BatchLink {
             badge: batch_badge(last.status),
             address: runs_of(&found.key, last.id),

@@ -19,10 +19,17 @@ impl NextTick {
     /// `tick`, as seen at `now`.
     pub(super) fn new(tick: PreviewTick, now: DateTime<Utc>) -> Self {
         Self {
-            local: DateTime::parse_from_rfc3339(&tick.local)
-                .map_or(tick.local, |local| on_its_clock(local)),
-            at: Moment::new(tick.at, now),
             note: tick.note,
+            ..Self::at(&tick.local, tick.at, now)
+        }
+    }
+
+    /// The tick at `at`, which its schedule's clock shows as `local` (RFC 3339).
+    pub(super) fn at(local: &str, at: DateTime<Utc>, now: DateTime<Utc>) -> Self {
+        Self {
+            local: DateTime::parse_from_rfc3339(local).map_or(local.to_owned(), on_its_clock),
+            at: Moment::new(at, now),
+            note: None,
         }
     }
 }
