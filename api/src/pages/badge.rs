@@ -24,10 +24,12 @@ pub(super) const UP_TO_DATE: Badge = badge("green", "check", "Up to date");
 pub(super) const NEW: Badge = badge("gray", "new", "New");
 /// Switched off by a person.
 pub(super) const DISABLED: Badge = badge("gray", "pause", "Disabled");
+/// It has unfinished runs.
+pub(super) const RUNNING: Badge = badge("blue", "ring", "Running");
 /// Rests until somebody resumes it.
 pub(super) const PAUSED: Badge = badge("gray", "pause", "Paused");
-/// Switched on.
-pub(super) const ENABLED: Badge = badge("green", "check", "Enabled");
+/// Waits for its next moment, or to be asked for.
+pub(super) const ACTIVE: Badge = badge("green", "check", "Active");
 /// Data is being read.
 pub(super) const SYNCING: Badge = badge("blue", "ring", "Syncing");
 /// A person must act.

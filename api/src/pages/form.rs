@@ -25,13 +25,19 @@ pub(super) struct Fields(Vec<(String, String)>);
 
 /// The fields of a form of a session, whose token was right.
 #[derive(Debug)]
-pub(super) struct SessionForm;
+pub(super) struct SessionForm(pub Fields);
 
 impl Fields {
     /// The first field of this name, or nothing.
     pub(super) fn get(&self, name: &str) -> &str {
         let found = self.0.iter().find(|(field, _)| field == name);
         found.map_or("", |(_, value)| value.as_str())
+    }
+
+    /// All fields of this name: boxes that were ticked.
+    pub(super) fn all(&self, name: &str) -> Vec<String> {
+        let found = self.0.iter().filter(|(field, _)| field == name);
+        found.map(|(_, value)| value.clone()).collect()
     }
 }
 
@@ -63,7 +69,7 @@ impl FromRequest<AppState> for SessionForm {
                 .sessions
                 .check_form_token(&session, fields.get(TOKEN_FIELD))
         {
-            return Ok(Self);
+            return Ok(Self(fields));
         }
         Err(ApiError::Forbidden(
             "this form is not from your present session, so nothing was done; open the page again and repeat it"

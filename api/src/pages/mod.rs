@@ -28,6 +28,7 @@ mod sign_in;
 mod trouble;
 mod visitor;
 
+use self::schedules::{control, edit, one as schedule};
 use askama::Template;
 use axum::Router;
 use axum::http::{HeaderValue, header};
@@ -49,6 +50,20 @@ pub(crate) fn router() -> Router<AppState> {
         .route("/runs/{id}/cancel", post(run_control::cancel))
         .route("/runs/{id}/retry", post(run_control::retry))
         .route("/schedules", get(schedules::list))
+        // No key has this form, so it is in no schedule's way.
+        .route("/schedules/-new", get(edit::show_new).post(edit::create))
+        .route("/schedules/{id}", get(schedule::show))
+        .route("/schedules/{id}/edit", get(edit::show).post(edit::save))
+        .route("/schedules/{id}/run", post(control::run))
+        .route(
+            "/schedules/{id}/pause",
+            get(control::ask_pause).post(control::pause),
+        )
+        .route("/schedules/{id}/resume", post(control::resume))
+        .route(
+            "/schedules/{id}/delete",
+            get(control::ask_delete).post(control::delete),
+        )
         .route("/connections", get(connections::list))
         .route("/connections/{key}/run", post(run_now::start))
         .route("/connections/{key}/pause", post(pauses::pause_connection))

@@ -140,7 +140,7 @@ async fn as_page(response: Response) -> Response {
 }
 
 /// With a capital and a full stop, as a page has it.
-fn sentence(text: &str) -> String {
+pub(super) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
     let Some(first) = chars.next() else {
         return String::new();

@@ -272,7 +272,7 @@ fn sentence(run: &Run, now: DateTime<Utc>) -> String {
     }
 }
 
-fn reads(run_kind: RunKind, page: Option<i64>, streams: Option<&[String]>) -> String {
+pub(super) fn reads(run_kind: RunKind, page: Option<i64>, streams: Option<&[String]>) -> String {
     let what = match run_kind {
         RunKind::Incremental => "What is new".to_owned(),
         RunKind::Full => "Everything".to_owned(),

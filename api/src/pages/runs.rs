@@ -46,6 +46,8 @@ struct Asked {
     connection: Option<String>,
     business: Option<String>,
     schedule: Option<String>,
+    /// A batch, named by its id; with its schedule, if it is one's.
+    batch: Option<String>,
 }
 
 #[derive(Debug)]
@@ -84,6 +86,7 @@ pub(super) async fn list(
         connection: params.text("connection"),
         business: params.text("business"),
         schedule: params.text("schedule"),
+        batch: params.text("batch"),
     };
     let turn = turn(params.text("newer_than"), params.text("older_than"))?;
     params.finish()?;
@@ -186,6 +189,12 @@ async fn resolve(
             problems.push(format!("There is no schedule with the key “{name}”"));
         }
     }
+    if let Some(id) = &asked.batch {
+        filter.batch = id.parse().ok();
+        if filter.batch.is_none() {
+            problems.push(format!("There is no batch with the id “{id}”"));
+        }
+    }
     Ok(problems)
 }
 
@@ -224,6 +233,7 @@ impl Asked {
             ("connection", &self.connection),
             ("business", &self.business),
             ("schedule", &self.schedule),
+            ("batch", &self.batch),
         ]
         .into_iter()
         .filter_map(|(name, value)| Some((name, value.as_deref()?)))

@@ -47,6 +47,11 @@ impl FromRequestParts<AppState> for Visitor {
 }
 
 impl Visitor {
+    /// The same, as the API's functions know it.
+    pub(super) fn viewer(&self) -> Viewer {
+        Viewer(self.caller.clone())
+    }
+
     /// The frame of a page whose data is as of `now`.
     pub(super) fn frame(
         self,

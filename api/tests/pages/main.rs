@@ -7,6 +7,7 @@
 mod browser;
 mod control;
 mod forms;
+mod schedules;
 mod sign_in;
 #[expect(
     dead_code,

@@ -26,7 +26,8 @@ async fn every_page_is_whole_without_script_and_has_a_title_of_its_own() {
     let run = format!("/runs/{}", run["id"].as_str().unwrap());
     let mut browser = Browser::signed_in(&app, "ana").await;
     let mut titles = BTreeSet::new();
-    for path in PAGES.into_iter().chain([run.as_str()]) {
+    let others = [run.as_str(), "/schedules/hourly"];
+    for path in PAGES.into_iter().chain(others) {
         let page = browser.get(path).await;
         assert_eq!(page.status, 200, "{path}");
         assert_eq!(page.header("cache-control"), "no-store");

@@ -164,7 +164,7 @@ pub(crate) async fn show(
 }
 
 /// An instant, or a time on the zone's clock. Of one that comes twice, the first is meant.
-fn read_instant(text: &str, zone: Tz) -> ApiResult<DateTime<Utc>> {
+pub(crate) fn read_instant(text: &str, zone: Tz) -> ApiResult<DateTime<Utc>> {
     if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
         return Ok(instant.to_utc().trunc_subsecs(6));
     }

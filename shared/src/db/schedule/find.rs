@@ -1,5 +1,6 @@
 //! Looking schedules up.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Schedule, ScheduleState, query_schedules};
@@ -80,6 +81,45 @@ pub async fn list(
         filter.platform,
         filter.text,
         states.as_deref(),
+        limit
+    )
+    .fetch_all(db)
+    .await?)
+}
+
+/// Where a page of [`list_by_urgency`] goes on: behind this schedule.
+#[derive(Debug, Clone)]
+pub struct Urgency {
+    /// True if it asks for a person.
+    pub needs_person: bool,
+    /// When it is due.
+    pub due_at: Option<DateTime<Utc>>,
+    /// Its key.
+    pub key: String,
+}
+
+/// Schedules as people should look at them: those that paused themselves after failures or have a problem, then the others by when they
+/// are due, and last those that never are. One that is due meanwhile moves back, so a list that is turned over may show it twice; it
+/// leaves none out.
+pub async fn list_by_urgency(
+    db: &mut DbConnection,
+    text: Option<&str>,
+    after: Option<&Urgency>,
+    limit: i64,
+) -> DbResult<Vec<Schedule>> {
+    Ok(query_schedules!(
+        "where ($1::text is null or position(lower($1) in lower(s.key || ' ' || s.name)) > 0)
+           and ($2::text is null
+                or (not (s.problem is not null or s.pause_cause is not distinct from 'failures'),
+                    coalesce(s.due_at, 'infinity'), s.key)
+                   > (not $3::bool, coalesce($4::timestamptz, 'infinity'), $2))
+         order by not (s.problem is not null or s.pause_cause is not distinct from 'failures'),
+                  coalesce(s.due_at, 'infinity'), s.key
+         limit $5",
+        text,
+        after.map(|after| after.key.as_str()),
+        after.map(|after| after.needs_person),
+        after.and_then(|after| after.due_at),
         limit
     )
     .fetch_all(db)

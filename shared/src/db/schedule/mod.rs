@@ -14,8 +14,8 @@ pub use change::{
 };
 pub use due::{Decided, call_trigger, count_batch, lock_due, postpone, save_decided};
 pub use find::{
-    ScheduleFilter, find, find_key, list, list_after, list_followed, list_upcoming, lock,
-    lock_following,
+    ScheduleFilter, Urgency, find, find_key, list, list_after, list_by_urgency, list_followed,
+    list_upcoming, lock, lock_following,
 };
 pub use observe::observe;
 pub use standing::{Standing, list_standings};
@@ -180,6 +180,11 @@ impl Schedule {
     /// True if it has ticks.
     pub const fn is_active(&self) -> bool {
         self.enabled && self.paused_at.is_none() && self.problem.is_none()
+    }
+
+    /// True if it rests until a person acts: it paused itself after failures, or cannot be scheduled.
+    pub const fn needs_person(&self) -> bool {
+        self.problem.is_some() || matches!(self.pause_cause, Some(SchedulePauseCause::Failures))
     }
 
     /// What people are shown of it.
