@@ -1,11 +1,13 @@
 //! Chaos: real processes under steady load while a seeded script of faults hits them, the network and Postgres.
 //!
 //! [`script`] decides what happens in which order, from a seed alone. [`inflict`] does it. [`load`] keeps runs coming. What must
-//! hold afterwards is in [`crate::story`] and [`crate::fleet`].
+//! hold afterwards is in [`crate::story`] and [`crate::fleet`]. [`schedulers`] is the same about ticks, by a [`timetable`].
 
 pub mod inflict;
 pub mod load;
+pub mod schedulers;
 pub mod script;
+pub mod timetable;
 
 use std::time::Duration;
 
@@ -69,19 +71,12 @@ pub async fn rage(length: Duration, holds: Holds, recovery: Duration) {
     let mut inflictor =
         Inflictor::new(&mut cluster, holds, usize::from(SLOTS), fleet.members.len());
     let began = Instant::now();
-    for (number, step) in Script::new(seed).enumerate() {
-        if number >= script::KINDS && began.elapsed() >= length {
-            break;
-        }
-        sleep(step.pause).await;
-        println!(
-            "chaos: {:6.2} s: {:?}, choice {}",
-            began.elapsed().as_secs_f64(),
-            step.fault,
-            step.choice
-        );
-        inflictor.inflict(step).await;
-    }
+    play(
+        Script::new(seed, script::TO_CLUSTERS),
+        &mut inflictor,
+        length,
+    )
+    .await;
     let explained = inflictor.explained_losses();
     println!(
         "chaos: {:6.2} s: over; the faults explain at most {explained} lost attempts",
@@ -105,6 +100,34 @@ pub async fn rage(length: Duration, holds: Holds, recovery: Duration) {
         began.elapsed().as_secs_f64()
     );
     assert!(accepted > 0, "nothing was asked for");
+    assert_no(&problems, seed);
+}
+
+/// Inflicts what the script says, for so long, and at least each kind once. Answers after what time each kind had been there.
+async fn play(script: Script, inflictor: &mut Inflictor<'_>, length: Duration) -> Duration {
+    let began = Instant::now();
+    let round = script.round();
+    let mut all_kinds_after = Duration::MAX;
+    for (number, step) in script.enumerate() {
+        if number == round {
+            all_kinds_after = began.elapsed();
+        }
+        if number >= round && began.elapsed() >= length {
+            break;
+        }
+        sleep(step.pause).await;
+        println!(
+            "chaos: {:6.2} s: {:?}, choice {}",
+            began.elapsed().as_secs_f64(),
+            step.fault,
+            step.choice
+        );
+        inflictor.inflict(step).await;
+    }
+    all_kinds_after
+}
+
+fn assert_no(problems: &[String], seed: u64) {
     assert!(
         problems.is_empty(),
         "{SEED}={seed}: {} rules are broken:\n{}",

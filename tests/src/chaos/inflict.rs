@@ -10,7 +10,9 @@ use tokio::time::{Instant, sleep};
 use super::script::{Fault, Holds, Step};
 use crate::Cluster;
 
-/// How long the destination table is kept locked for somebody to come and wait.
+/// How many schedulers are killed one after the other.
+const SCHEDULERS_IN_A_ROW: u64 = 4;
+/// How long a table is kept locked for somebody to come and wait.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Inflicts faults upon a cluster.
@@ -79,9 +81,29 @@ impl<'a> Inflictor<'a> {
                 let victim = self.pick("scheduler", step.choice);
                 self.kill(&victim).await;
             }
+            Fault::KillSchedulersInARow => {
+                for nth in 0..SCHEDULERS_IN_A_ROW {
+                    let victim = self.pick("scheduler", step.choice + nth);
+                    self.kill(&victim).await;
+                }
+            }
+            Fault::KillAllSchedulers => self.kill_all_schedulers().await,
+            Fault::KillSchedulerInTick => {
+                let (mut lock, victim) = self.scheduler_in_tick(step.choice).await;
+                self.kill(&victim).await;
+                tell(&mut lock, "rollback").await;
+            }
             Fault::FreezeScheduler => {
                 let victim = self.pick("scheduler", step.choice);
                 self.freeze_for(&victim, holds.beyond_lease).await;
+            }
+            Fault::FreezeSchedulerInTick => {
+                let (mut lock, victim) = self.scheduler_in_tick(step.choice).await;
+                self.cluster.process(&victim).freeze();
+                // Now its ticks are written, and nobody is there to commit them.
+                tell(&mut lock, "rollback").await;
+                sleep(holds.beyond_lease).await;
+                self.cluster.process(&victim).thaw();
             }
             Fault::RestartPostgresFast => self.cluster.postgres().restart(StopMode::Fast).await,
             Fault::RestartPostgresImmediately => {
@@ -140,6 +162,22 @@ impl<'a> Inflictor<'a> {
         println!("chaos: killed {victim}, started {next}");
     }
 
+    async fn kill_all_schedulers(&mut self) {
+        let victims = self.cluster.living("scheduler");
+        for victim in &victims {
+            self.cluster.process(victim).kill_9();
+        }
+        sleep(self.holds.briefly).await;
+        let next: Vec<String> = victims
+            .iter()
+            .map(|_| self.cluster.begin_another("scheduler"))
+            .collect();
+        for name in &next {
+            self.cluster.process(name).wait_for_log("is up").await;
+        }
+        println!("chaos: killed {victims:?}, started {next:?}");
+    }
+
     async fn freeze_for(&mut self, victim: &str, time: Duration) {
         println!("chaos: {victim} stands still for {time:?}");
         self.cluster.process(victim).freeze();
@@ -148,9 +186,13 @@ impl<'a> Inflictor<'a> {
     }
 
     async fn lock_destination(&self, mode: &str) -> PgConnection {
+        self.lock_table("synced.g2a_products", mode).await
+    }
+
+    async fn lock_table(&self, table: &str, mode: &str) -> PgConnection {
         let mut db = self.cluster.connect_to_database().await;
         tell(&mut db, "begin").await;
-        let lock = format!("lock table synced.g2a_products in {mode} mode");
+        let lock = format!("lock table {table} in {mode} mode");
         tell(&mut db, &lock).await;
         db
     }
@@ -178,6 +220,32 @@ impl<'a> Inflictor<'a> {
         }
         println!("chaos: nobody came to the locked table");
         (lock, self.pick("worker", choice))
+    }
+
+    /// Locks the table of ticks against writers and waits until a scheduler stands in the transaction that writes to it. Answers the
+    /// lock's holder and that scheduler; any scheduler if nobody came.
+    async fn scheduler_in_tick(&mut self, choice: u64) -> (PgConnection, String) {
+        let lock = self.lock_table("syncline.tick", "share").await;
+        let mut db = self.cluster.connect_to_database().await;
+        let waiting = "select p.name from pg_stat_activity a join syncline.process p on p.application = a.application_name \
+                       where a.wait_event_type = 'Lock' and a.query like '%insert into syncline.tick%' \
+                       and p.role = 'scheduler'";
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            let names: Vec<String> = sqlx::query_scalar(waiting)
+                .fetch_all(&mut db)
+                .await
+                .unwrap();
+            let living = self.cluster.living("scheduler");
+            let mut names = names.iter().map(|name| self.cluster.name_of(name));
+            if let Some(victim) = names.find(|name| living.contains(name)) {
+                println!("chaos: {victim} stands in the transaction of its ticks");
+                return (lock, victim);
+            }
+            sleep(Duration::from_millis(40)).await;
+        }
+        println!("chaos: nobody came to the locked table");
+        (lock, self.pick("scheduler", choice))
     }
 
     async fn worker_of_a_running_run(&mut self, choice: u64) -> Option<String> {

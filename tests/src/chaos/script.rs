@@ -19,8 +19,16 @@ pub enum Fault {
     FreezeWorkerInMerge,
     /// kill -9 of a scheduler; another one is started.
     KillScheduler,
+    /// kill -9 of one scheduler after the other, several times in a row; another one is started each time.
+    KillSchedulersInARow,
+    /// kill -9 of all schedulers at once; as many others are started a moment later.
+    KillAllSchedulers,
+    /// kill -9 of a scheduler in the transaction that records its ticks.
+    KillSchedulerInTick,
     /// A scheduler stands still for longer than a lease.
     FreezeScheduler,
+    /// The same, beginning in the transaction that records its ticks.
+    FreezeSchedulerInTick,
     /// Postgres is restarted in an orderly way.
     RestartPostgresFast,
     /// Postgres is restarted as after a crash.
@@ -39,10 +47,8 @@ pub enum Fault {
     HangTasks,
 }
 
-/// How many kinds there are.
-pub const KINDS: usize = ALL.len();
-
-const ALL: [Fault; 15] = [
+/// What a cluster must survive.
+pub const TO_CLUSTERS: &[Fault] = &[
     Fault::KillWorker,
     Fault::KillWorkerInMerge,
     Fault::FreezeWorkerBriefly,
@@ -58,6 +64,20 @@ const ALL: [Fault; 15] = [
     Fault::HalfOpenNetwork,
     Fault::DelayNetwork,
     Fault::HangTasks,
+];
+
+/// What schedulers must survive.
+pub const TO_SCHEDULERS: &[Fault] = &[
+    Fault::KillScheduler,
+    Fault::KillSchedulersInARow,
+    Fault::KillAllSchedulers,
+    Fault::KillSchedulerInTick,
+    Fault::FreezeScheduler,
+    Fault::FreezeSchedulerInTick,
+    Fault::RestartPostgresFast,
+    Fault::RestartPostgresImmediately,
+    Fault::TakePostgresAway,
+    Fault::TerminateBackends,
 ];
 
 /// For how long faults are held.
@@ -109,17 +129,24 @@ pub struct Step {
 /// The endless sequence of faults of a seed: each kind once in a random order, and so again and again.
 #[derive(Debug, Clone)]
 pub struct Script {
+    kinds: &'static [Fault],
     random: Random,
     round: Vec<Fault>,
 }
 
 impl Script {
-    /// The sequence of a seed.
-    pub fn new(seed: u64) -> Self {
+    /// The sequence of a seed, of faults of these kinds.
+    pub fn new(seed: u64, kinds: &'static [Fault]) -> Self {
         Self {
+            kinds,
             random: Random::new(seed),
             round: Vec::new(),
         }
+    }
+
+    /// How many steps have every kind once.
+    pub fn round(&self) -> usize {
+        self.kinds.len()
     }
 }
 
@@ -128,7 +155,7 @@ impl Iterator for Script {
 
     fn next(&mut self) -> Option<Step> {
         if self.round.is_empty() {
-            self.round = ALL.to_vec();
+            self.round = self.kinds.to_vec();
             self.random.shuffle(&mut self.round);
         }
         let fault = self.round.pop()?;
@@ -146,17 +173,17 @@ mod tests {
 
     #[test]
     fn a_seed_brings_the_same_faults_back_and_every_round_has_each_kind() {
-        let steps: Vec<Step> = Script::new(7).take(KINDS * 2).collect();
-        assert!(Script::new(7).take(KINDS * 2).eq(steps.iter().copied()));
-        assert!(
-            !Script::new(8)
-                .take(KINDS)
-                .eq(steps[..KINDS].iter().copied())
-        );
-        for round in steps.chunks(KINDS) {
-            let mut kinds: Vec<Fault> = round.iter().map(|step| step.fault).collect();
-            kinds.sort_unstable();
-            assert_eq!(kinds, ALL);
+        for kinds in [TO_CLUSTERS, TO_SCHEDULERS] {
+            let script = |seed| Script::new(seed, kinds);
+            let round = script(7).round();
+            let steps: Vec<Step> = script(7).take(round * 2).collect();
+            assert!(script(7).take(round * 2).eq(steps.iter().copied()));
+            assert!(!script(8).take(round).eq(steps[..round].iter().copied()));
+            for round in steps.chunks(round) {
+                let mut found: Vec<Fault> = round.iter().map(|step| step.fault).collect();
+                found.sort_unstable();
+                assert_eq!(found, kinds);
+            }
         }
     }
 }
