@@ -420,16 +420,25 @@ fn sent_by(page: &str) -> Vec<(String, String)> {
     sent
 }
 
+/// What must never reach a page as markup.
+const EVIL: &str = "\"><script>alert(1)</script>";
+
+/// The field that is wrong, what is typed, and what is said about it.
+type Case = (
+    &'static str,
+    &'static [(&'static str, &'static str)],
+    &'static str,
+);
+
 #[tokio::test]
 async fn what_cannot_be_accepted_is_told_at_its_field_and_stays_typed() {
     let app = with_schedule().await;
     let mut olga = Browser::signed_in(&app, "olga").await;
-    let evil = "\"><script>alert(1)</script>";
-    let cases: [(&str, &[(&str, &str)], &str); 16] = [
+    let cases: [Case; 16] = [
         ("key", &[("key", "No Key")], "allowed: 1 to 63 of a-z"),
         ("key", &[("key", "")], "Enter a key"),
         ("key", &[("key", "a")], "is taken by another schedule"),
-        ("key", &[("key", evil)], "is no key"),
+        ("key", &[("key", EVIL)], "is no key"),
         (
             "target_name",
             &[("target_name", "nobody")],
@@ -442,7 +451,7 @@ async fn what_cannot_be_accepted_is_told_at_its_field_and_stays_typed() {
         ),
         (
             "target_name",
-            &[("target_kind", "platform"), ("target_name", evil)],
+            &[("target_kind", "platform"), ("target_name", EVIL)],
             "known: shop",
         ),
         (

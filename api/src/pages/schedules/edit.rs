@@ -346,7 +346,7 @@ impl FormPage {
             .collect()
     }
 
-    fn target_kinds(&self) -> [(&'static str, &'static str); 4] {
+    fn target_kinds() -> [(&'static str, &'static str); 4] {
         [
             ("connection", "One connection"),
             ("business", "All connections of a business"),
@@ -355,7 +355,7 @@ impl FormPage {
         ]
     }
 
-    fn after_outcomes(&self) -> [(&'static str, &'static str); 2] {
+    fn after_outcomes() -> [(&'static str, &'static str); 2] {
         [
             (AfterOutcome::Succeeded.as_str(), "that has succeeded"),
             (AfterOutcome::Ended.as_str(), "that has ended, however"),

@@ -346,7 +346,7 @@ fn tick_row(
             TickCause::Trigger => Some("its inbound trigger was called"),
         },
         fired: has_fired.then(|| Moment::new(tick.decided_at, now)),
-        late: has_fired.then(|| duration(late)),
+        late: (has_fired && late >= 1000).then(|| duration(late)),
         runs: tick
             .batch_id
             .map(|id| (runs_of(key, id.0), badges.get(&id).copied())),
