@@ -1,7 +1,7 @@
 //! The scheduler's eye: it asks what is to be done, and wakes those who do it.
 //!
 //! One statement a second is all that an idle scheduler asks, however many schedules there are; a change of a schedule is heard of
-//! by LISTEN and looked at at once.
+//! by LISTEN and looked at at once, and so is what was just decided: each tick names the moment of the next.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ const SHORTEST_SLEEP: Duration = Duration::from_millis(20);
 /// Whom the scheduler wakes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Prompts {
+    /// Looks again: schedules have new moments.
+    pub(crate) look: Arc<Notify>,
     /// Decides ticks.
     pub(crate) ticks: Arc<Notify>,
     /// Moves runs whose wait is over.
@@ -34,8 +36,7 @@ pub(crate) struct Prompts {
 
 impl Prompts {
     fn wake(&self, agenda: &Agenda) {
-        let is_over = |seconds: Option<f64>| seconds.is_some_and(|seconds| seconds <= 0.0);
-        if is_over(agenda.until_schedule) {
+        if agenda.has_due_schedules {
             self.ticks.notify_one();
         }
         if agenda.has_runs {
@@ -56,7 +57,7 @@ pub(crate) async fn look_on(
     prompts: Prompts,
     life: Lifecycle,
 ) -> anyhow::Result<()> {
-    let changed = Arc::new(Notify::new());
+    let changed = prompts.look.clone();
     life.spawn(
         "schedule listener",
         listen_on(
@@ -118,6 +119,7 @@ mod tests {
     use super::*;
 
     const IDLE: Agenda = Agenda {
+        has_due_schedules: false,
         until_schedule: None,
         until_run: None,
         has_runs: false,
@@ -138,7 +140,7 @@ mod tests {
         assert_eq!(sleep(Some(3600.0), None), LOOK_EVERY_WHEN_IDLE);
         assert_eq!(sleep(Some(0.5), Some(0.25)), Duration::from_millis(250));
         assert_eq!(sleep(Some(0.001), None), SHORTEST_SLEEP);
-        assert_eq!(sleep(Some(-5.0), None), LOOK_EVERY_WHEN_IDLE);
+        assert_eq!(sleep(Some(0.5), Some(-5.0)), Duration::from_millis(500));
         let busy = Agenda {
             has_runs: true,
             ..IDLE

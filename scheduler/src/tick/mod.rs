@@ -41,6 +41,7 @@ pub(crate) async fn tick_on(
             match answered_within(DECIDED_WITHIN, decide_some(&database, at_once)).await {
                 Ok(None) => break,
                 Ok(Some(done)) => {
+                    prompts.look.notify_one();
                     if done.runs > 0 {
                         wake.wake();
                     }

@@ -5,9 +5,11 @@ use super::{DbConnection, DbResult};
 /// What is to be done, and what is next.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Agenda {
-    /// Seconds until a schedule is due; negative: one is overdue; `None`: none will be.
+    /// True if schedules are due, also if another scheduler is at them.
+    pub has_due_schedules: bool,
+    /// Seconds until the next of those is due that are not; `None`: none will be.
     pub until_schedule: Option<f64>,
-    /// Seconds until the wait of a run is over, likewise.
+    /// Seconds until the wait of a run is over; negative: it is over already; `None`: no run waits.
     pub until_run: Option<f64>,
     /// True if there are unfinished runs.
     pub has_runs: bool,
@@ -21,8 +23,9 @@ pub struct Agenda {
 pub async fn look(db: &mut DbConnection) -> DbResult<Agenda> {
     Ok(sqlx::query_as!(
         Agenda,
-        r#"select extract(epoch from (
-                      select due_at from syncline.schedule where due_at is not null order by due_at limit 1)
+        r#"select exists (select from syncline.schedule where due_at <= syncline.now()) as "has_due_schedules!",
+                  extract(epoch from (
+                      select due_at from syncline.schedule where due_at > syncline.now() order by due_at limit 1)
                       - syncline.now())::float8 as until_schedule,
                   extract(epoch from (
                       select due_at from syncline.run
