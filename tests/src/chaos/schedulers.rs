@@ -55,7 +55,7 @@ pub async fn rage_at_schedulers(
     println!(
         "chaos: {} schedules, {words}; all was done {:.1} s after the last fault",
         size.schedules,
-        (began.elapsed() - over).as_secs_f64()
+        began.elapsed().saturating_sub(over).as_secs_f64()
     );
     // Postgres was away for longer than the intervals.
     if !has_gaps && all_kinds_after < length {

@@ -181,11 +181,8 @@ async fn find(state: &AppState, id: &str) -> ApiResult<Schedule> {
     api::find(&mut db, id).await
 }
 
-/// A schedule's document with the change that the form makes. Another target takes the place of the one before.
+/// A schedule's document with the change that the form makes.
 fn merged(mut document: Value, change: &Value) -> Value {
-    if let Value::Object(members) = &mut document {
-        members.remove("target");
-    }
     merge_schedule(&mut document, change);
     document
 }

@@ -99,8 +99,8 @@ pub fn merge(document: &mut Value, change: &Value) {
     }
 }
 
-/// Merges a change into a schedule's document. One that chooses another trigger takes the place of the one before, without it having
-/// to be taken away by null.
+/// Merges a change into a schedule's document. Another trigger or target takes the place of the one before, without it having to be taken
+/// away by null.
 pub fn merge_schedule(document: &mut Value, change: &Value) {
     let chosen = |name: &&str| change.get(*name).is_some_and(|value| !value.is_null());
     let chosen: Vec<&str> = TRIGGER.iter().copied().filter(chosen).collect();
@@ -114,6 +114,11 @@ pub fn merge_schedule(document: &mut Value, change: &Value) {
         if !stays_interval {
             members.remove("anchor");
         }
+    }
+    if let Value::Object(members) = document
+        && change.get("target").is_some()
+    {
+        members.remove("target");
     }
     merge(document, change);
 }
@@ -130,6 +135,17 @@ mod tests {
             &json!({"a": null, "b": {"c": 4}, "e": [2], "f": {"g": null}}),
         );
         assert_eq!(document, json!({"b": {"c": 4, "d": 3}, "e": [2], "f": {}}));
+    }
+
+    #[test]
+    fn another_target_takes_the_place_of_the_one_before() {
+        let mut document = json!({"target": {"business": "acme"}, "priority": 3});
+        let change = json!({"target": {"connection": "acme-g2a"}});
+        merge_schedule(&mut document, &change);
+        assert_eq!(
+            document,
+            json!({"target": {"connection": "acme-g2a"}, "priority": 3})
+        );
     }
 
     #[test]
