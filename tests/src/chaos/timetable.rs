@@ -1,7 +1,7 @@
 //! Many schedules of a few seconds that all end at the same instant, and what must be true of their ticks afterwards.
 //!
 //! The moments are computed here from what the schedules say: a fixed instant plus whole intervals. What became of them is asked in
-//! SQL, over all schedules at once; every question answers its breaches as sentences, at most [`SHOWN`] of them.
+//! SQL, over all schedules at once; every question answers its breaches as sentences, at most a few of them.
 
 use std::fmt::Write as _;
 use std::time::Duration;
