@@ -4,6 +4,10 @@ use super::{DbConnection, DbResult};
 
 /// What is to be done, and what is next.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is the answer to a question of its own"
+)]
 pub struct Agenda {
     /// True if schedules are due, also if another scheduler is at them.
     pub has_due_schedules: bool,

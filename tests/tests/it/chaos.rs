@@ -23,7 +23,7 @@ async fn chaos_of_schedulers_leaves_every_moment_in_exactly_one_tick() {
         schedules: 50,
         one_unforgiving_in: 5,
     };
-    let (length, recovery) = (Duration::from_secs(45), Duration::from_secs(60));
+    let (length, recovery) = (Duration::from_secs(45), Duration::from_mins(1));
     rage_at_schedulers(length, size, 2, Holds::SHORT, recovery).await;
 }
 
@@ -37,7 +37,7 @@ async fn what_chaos_of_schedulers_would_do_wrong_is_seen() {
     };
     let timetable = Timetable::write(&cluster, &fleet, size, Duration::from_secs(6)).await;
     timetable
-        .wait_until_over(&cluster, Duration::from_secs(60))
+        .wait_until_over(&cluster, Duration::from_mins(1))
         .await;
     assert_eq!(timetable.judge(&cluster).await, [""; 0]);
     let mistakes = [
