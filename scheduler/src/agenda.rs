@@ -11,6 +11,7 @@ use syncline_shared::db::notify::{SCHEDULE_CHANGED, listen_on};
 use syncline_shared::db::{Database, Session, answered};
 use syncline_shared::lifecycle::Lifecycle;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// The longest sleep: a change of a schedule takes effect within it, also when the wake-up is lost.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -35,12 +36,17 @@ pub(crate) struct Prompts {
 }
 
 impl Prompts {
-    fn wake(&self, agenda: &Agenda) {
+    /// `keep_house`: also what is no more urgent than once in [`LOOK_EVERY`].
+    fn wake(&self, agenda: &Agenda, keep_house: bool) {
         if agenda.has_due_schedules {
             self.ticks.notify_one();
         }
-        if agenda.has_runs {
+        let is_wait_over = agenda.until_run.is_some_and(|seconds| seconds <= 0.0);
+        if is_wait_over || keep_house && agenda.has_runs {
             self.runs.notify_one();
+        }
+        if !keep_house {
+            return;
         }
         if agenda.has_fan_outs {
             self.fan_outs.notify_one();
@@ -69,6 +75,7 @@ pub(crate) async fn look_on(
     );
     // Kept from look to look: to borrow a connection costs as much as to look.
     let mut kept: Option<Session> = None;
+    let mut house_kept: Option<Instant> = None;
     while !life.draining().is_cancelled() {
         let before = kept.take();
         let looking = async {
@@ -81,8 +88,18 @@ pub(crate) async fn look_on(
         let pause = match answered(looking).await {
             Ok((agenda, session)) => {
                 kept = Some(session).filter(Session::outlives_a_statement);
-                prompts.wake(&agenda);
-                sleep_after(&agenda)
+                let since_house_kept = house_kept.map_or(LOOK_EVERY, |at| at.elapsed());
+                let keep_house = since_house_kept >= LOOK_EVERY;
+                if keep_house {
+                    house_kept = Some(Instant::now());
+                }
+                prompts.wake(&agenda, keep_house);
+                if keep_house || !is_busy(&agenda) {
+                    sleep_after(&agenda)
+                } else {
+                    let until_then = LOOK_EVERY.saturating_sub(since_house_kept);
+                    sleep_after(&agenda).min(until_then).max(SHORTEST_SLEEP)
+                }
             }
             Err(error) => {
                 tracing::warn!(%error, "the scheduler could not look what is due, trying again: {error}");
@@ -98,8 +115,13 @@ pub(crate) async fn look_on(
     Ok(())
 }
 
+/// True if there is something that changes by itself.
+fn is_busy(agenda: &Agenda) -> bool {
+    agenda.has_runs || agenda.has_open_batches || agenda.has_fan_outs
+}
+
 fn sleep_after(agenda: &Agenda) -> Duration {
-    let longest = if agenda.has_runs || agenda.has_open_batches || agenda.has_fan_outs {
+    let longest = if is_busy(agenda) {
         LOOK_EVERY
     } else {
         LOOK_EVERY_WHEN_IDLE

@@ -6,7 +6,7 @@ use super::{DbConnection, DbResult};
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each answers one question; no two are one"
+    reason = "each is the answer to a question of its own"
 )]
 pub struct Agenda {
     /// True if schedules are due, also if another scheduler is at them.

@@ -112,6 +112,8 @@ pub async fn enqueue_all(
     // `turns` locks the rows of the businesses concerned, in the order of their ids, until the transaction ends.
     // Of several runs of one connection the first that finds its gate free is queued; the rest are blocked. The
     // conflict with a run that is being finished waits for that transaction.
+    // What runs have in common is joined once, at the beginning: later the planner expects one row and would compare each run with each
+    // batch.
     Ok(sqlx::query_as!(
         EnqueuedRun,
         r#"with common as materialized (
@@ -123,7 +125,8 @@ pub async fn enqueue_all(
                         range_from, range_to, priority, time_limit_seconds, number)
            ),
            input as materialized (
-               select syncline.new_run_id() as id, i.*, c.priority,
+               select syncline.new_run_id() as id, i.*, c.batch_id, c.schedule_id, c.origin, c.requested_by, c.kind, c.stream_names,
+                      c.page, c.range_from, c.range_to, c.priority, c.time_limit_seconds,
                       case when exists (select from syncline.pause)
                            then syncline.pause_note(i.platform, i.business_id, i.connection_id) end as held
                from unnest($12::uuid[], $13::uuid[], $14::text[], $15::uuid[], $16::float8[], $17::bigint[])
@@ -154,10 +157,10 @@ pub async fn enqueue_all(
                    (id, queue, state, batch_id, schedule_id, connection_id, business_id, platform, origin,
                     requested_by, kind, streams, page, range_from, range_to, priority, fair_turn, due_at, retry_of,
                     time_limit_seconds)
-               select n.id, $18, 'queued', c.batch_id, c.schedule_id, n.connection_id, n.business_id, n.platform, c.origin,
-                      c.requested_by, c.kind, c.stream_names, c.page, c.range_from, c.range_to, n.priority, n.turn,
-                      syncline.now(), n.retry_of, c.time_limit_seconds
-               from numbered n join common c using (number)
+               select n.id, $18, 'queued', n.batch_id, n.schedule_id, n.connection_id, n.business_id, n.platform, n.origin,
+                      n.requested_by, n.kind, n.stream_names, n.page, n.range_from, n.range_to, n.priority, n.turn,
+                      syncline.now(), n.retry_of, n.time_limit_seconds
+               from numbered n
                where n.delay <= 0 and n.held is null
                  and not exists (select from syncline.run b
                                  where b.connection_id = n.connection_id and b.state = 'blocked' offset 0)
@@ -171,12 +174,12 @@ pub async fn enqueue_all(
                     requested_by, kind, streams, page, range_from, range_to, priority, fair_turn, due_at, retry_of,
                     time_limit_seconds, wait_reason, wait_detail)
                select n.id, $18, case when n.delay <= 0 and n.held is null then 'blocked' else 'waiting' end,
-                      c.batch_id, c.schedule_id, n.connection_id, n.business_id, n.platform, c.origin,
-                      c.requested_by, c.kind, c.stream_names, c.page, c.range_from, c.range_to, n.priority, n.turn,
-                      syncline.now() + make_interval(secs => n.delay), n.retry_of, c.time_limit_seconds,
+                      n.batch_id, n.schedule_id, n.connection_id, n.business_id, n.platform, n.origin,
+                      n.requested_by, n.kind, n.stream_names, n.page, n.range_from, n.range_to, n.priority, n.turn,
+                      syncline.now() + make_interval(secs => n.delay), n.retry_of, n.time_limit_seconds,
                       case when n.delay > 0 then 'delay' when n.held is not null then 'pause' end,
                       case when n.delay <= 0 then n.held end
-               from numbered n join common c using (number)
+               from numbered n
                where n.id not in (select id from ready)
                returning id, connection_id, state, retry_of
            )
