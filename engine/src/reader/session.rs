@@ -9,7 +9,6 @@ use crate::auth::Token;
 use crate::error::ReadError;
 use crate::expr::Scope;
 use crate::load::model::Stream;
-use crate::redact::Redactor;
 use crate::request::BuildError;
 
 impl StreamReader {
@@ -27,21 +26,20 @@ impl StreamReader {
             ..
         } = self;
         let scope = Scope::of_read(&settings.config, settings.now);
-        let wrong = |error: BuildError, redactor: &Redactor| error.into_read_error(redactor);
         let login = stream.requester.authenticator.login(&scope);
-        let login = login.map_err(|error| wrong(BuildError::Field(error), redactor))?;
+        let login = login.map_err(|error| BuildError::Field(error).into_read_error(redactor))?;
         let Some(login) = login else {
             return Ok(None);
         };
         let given = login
             .given(&scope)
-            .map_err(|error| wrong(error, redactor))?;
+            .map_err(|error| error.into_read_error(redactor))?;
         if let Some(given) = given.filter(|_| !anew) {
             return Ok(Some(given));
         }
         let built = login
             .build(&scope, settings.base_url.as_deref())
-            .map_err(|error| wrong(error, redactor))?;
+            .map_err(|error| error.into_read_error(redactor))?;
         let key = (built.url.to_string(), built.body.clone());
         let tokens = Arc::clone(tokens);
         // Held while it is fetched, so that several streams do not all fetch one.

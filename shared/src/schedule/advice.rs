@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use serde_json::{Value, json};
 
 use super::trigger::Trigger;
-use super::wording::every_words;
+use super::wording::{every_words, lower_first};
 use crate::words::words;
 
 /// Runs that are looked at, at the least.
@@ -286,14 +286,6 @@ fn percent(part: f64) -> String {
         ..1.0 => "less than 1 %".to_owned(),
         percent => format!("{percent:.0} %"),
     }
-}
-
-fn lower_first(text: &str) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map(|first| first.to_lowercase().collect::<String>() + letters.as_str())
-        .unwrap_or_default()
 }
 
 #[expect(

@@ -42,6 +42,13 @@ words! {
     }
 }
 
+impl TickOutcome {
+    /// True if it made a batch of runs.
+    pub const fn has_fired(self) -> bool {
+        matches!(self, Self::Fired | Self::Late)
+    }
+}
+
 words! {
     /// What a schedule syncs.
     pub enum TargetKind {

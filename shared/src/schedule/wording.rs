@@ -291,7 +291,8 @@ fn list(words: &[String]) -> String {
     }
 }
 
-fn lower_first(text: &str) -> String {
+/// The text with a small letter at its beginning, for the middle of a sentence.
+pub(super) fn lower_first(text: &str) -> String {
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| {
         first.to_lowercase().chain(letters).collect()

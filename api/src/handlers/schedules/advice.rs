@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use chrono_tz::Tz;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use syncline_engine::{BudgetPolicy, Catalog};
 use syncline_shared::db::schedule::{Schedule, observe};
@@ -20,6 +20,7 @@ use crate::auth::{Operator, Viewer};
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::Params;
 use crate::idempotency::conclude;
+use crate::resources::limits::Limits;
 use crate::resources::schedule::merge_schedule;
 use crate::state::AppState;
 
@@ -138,28 +139,27 @@ async fn calls_a_day(
     let policies = catalog
         .find(&found.platform)
         .map_or(&[][..], |connector| connector.budgets());
+    let own = Limits::deserialize(&found.limits).unwrap_or_default();
     Ok(policies
         .iter()
-        .flat_map(|policy| allowed(policy, &found.limits))
+        .flat_map(|policy| allowed(policy, &own))
         .reduce(f64::min))
 }
 
 /// What the windows of a policy allow in a day, or what the connection has in place of them.
-fn allowed(policy: &BudgetPolicy, limits: &Value) -> Vec<f64> {
-    let own = limits.get(&policy.name).and_then(|own| {
-        Some(own.get("limit")?.as_f64()? / own.get("per_seconds")?.as_f64()? * SECONDS_A_DAY)
-    });
-    match own {
-        Some(own) => vec![own],
-        None => policy
-            .windows
-            .iter()
-            .filter_map(|window| {
-                let limit = u32::try_from(window.limit).ok()?;
-                Some(f64::from(limit) / window.per.as_secs_f64() * SECONDS_A_DAY)
-            })
-            .collect(),
+fn allowed(policy: &BudgetPolicy, own: &Limits) -> Vec<f64> {
+    let a_day = |limit: u32, seconds: f64| f64::from(limit) / seconds * SECONDS_A_DAY;
+    if let Some(own) = own.get(&policy.name) {
+        let whole = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
+        return vec![a_day(whole(own.limit), whole(own.per_seconds).into())];
     }
+    let windows = policy.windows.iter();
+    windows
+        .filter_map(|window| {
+            let limit = u32::try_from(window.limit).ok()?;
+            Some(a_day(limit, window.per.as_secs_f64()))
+        })
+        .collect()
 }
 
 fn view(considered: Considered) -> AdviceView {
@@ -243,11 +243,9 @@ pub(crate) async fn apply(
     params: Params,
 ) -> ApiResult<Json<ScheduleView>> {
     params.finish()?;
-    let kind: AdviceKind = kind.parse().map_err(|_| {
-        ApiError::NotFound(format!(
-            "there is no advice of kind {kind:?}; known: less_often, more_time, more_often, spread"
-        ))
-    })?;
+    let kind: AdviceKind = kind
+        .parse()
+        .map_err(|problem| ApiError::NotFound(format!("there is no such advice: {problem}")))?;
     let mut db = state.database.begin().await?;
     let done = apply_locked(&state, &mut db, &id, kind).await;
     let view = conclude(db, done).await?;

@@ -220,16 +220,13 @@ async fn preview(
         db::now(&mut db).await?
     };
     match api::preview::create(visitor.viewer(), State(state.clone()), Body(document)).await {
-        Ok(found) => {
-            let ticks = found.0.ticks.into_iter();
-            Ok(Said {
-                wrong: Wrong::new(),
-                preview: Some(PreviewBox {
-                    words: found.0.words,
-                    ticks: ticks.map(|tick| NextTick::new(tick, now)).collect(),
-                }),
-            })
-        }
+        Ok(found) => Ok(Said {
+            wrong: Wrong::new(),
+            preview: Some(PreviewBox {
+                words: found.0.words,
+                ticks: NextTick::all(found.0.ticks, now),
+            }),
+        }),
         Err(error) => refused(typed, error),
     }
 }

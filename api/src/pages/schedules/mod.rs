@@ -18,7 +18,6 @@ use syncline_shared::db::overview::{self, ScheduleTick};
 use syncline_shared::db::schedule::{self, Schedule, Urgency};
 use syncline_shared::ids::ScheduleId;
 use syncline_shared::run::RunStatus;
-use syncline_shared::schedule::TickOutcome;
 use url::form_urlencoded;
 
 use self::words::{PauseNote, When};
@@ -69,6 +68,18 @@ struct BatchLink {
     address: String,
     /// When it ended, or was enqueued.
     at: Moment,
+}
+
+impl BatchLink {
+    /// The last batch of a schedule, if it has had one.
+    fn last_of(view: &ScheduleView, now: DateTime<Utc>) -> Option<Self> {
+        let last = view.last_batch.as_ref()?;
+        Some(Self {
+            badge: batch_badge(last.status),
+            address: runs_of(&view.key, last.id),
+            at: Moment::new(last.ended_at.unwrap_or(last.created_at), now),
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -151,8 +162,7 @@ fn line(
     let latest = ticks.iter().find(|tick| tick.schedule_id == schedule.id);
     let last_at = view.last_batch.as_ref().map(|last| last.created_at);
     let passed = latest.filter(|tick| {
-        !matches!(tick.outcome, TickOutcome::Fired | TickOutcome::Late)
-            && last_at.is_none_or(|last| tick.nominal_at > last)
+        !tick.outcome.has_fired() && last_at.is_none_or(|last| tick.nominal_at > last)
     });
     ScheduleLine {
         key: schedule.key.clone(),
@@ -161,11 +171,7 @@ fn line(
         streams: schedule.streams.as_ref().map(|streams| streams.join(", ")),
         when: When::of(schedule),
         next: schedule.next_at.map(|at| Moment::new(at, now)),
-        last: view.last_batch.as_ref().map(|last| BatchLink {
-            badge: batch_badge(last.status),
-            address: runs_of(&schedule.key, last.id),
-            at: Moment::new(last.ended_at.unwrap_or(last.created_at), now),
-        }),
+        last: BatchLink::last_of(view, now),
         passed: passed.map(|tick| TickLine {
             badge: tick.outcome.into(),
             at: Moment::new(tick.nominal_at, now),

@@ -11,7 +11,7 @@ use syncline_shared::db::batch::{self, BatchFilter, BatchView};
 use syncline_shared::db::schedule::Schedule;
 use syncline_shared::db::tick::{self, Tick, TickFilter};
 use syncline_shared::ids::BatchId;
-use syncline_shared::schedule::{CatchUpMode, Policy, TickCause, TickOutcome};
+use syncline_shared::schedule::{CatchUpMode, Policy, TickCause};
 use url::form_urlencoded;
 
 use super::preview::NextTick;
@@ -150,11 +150,7 @@ pub(in crate::pages) async fn show(
             .as_ref()
             .zip(view.next_at)
             .map(|(local, at)| NextTick::at(local, at, now)),
-        last: view.last_batch.as_ref().map(|last| BatchLink {
-            badge: batch_badge(last.status),
-            address: runs_of(&found.key, last.id),
-            at: Moment::new(last.ended_at.unwrap_or(last.created_at), now),
-        }),
+        last: BatchLink::last_of(&view, now),
         success: (view.success.ended > 0).then(|| {
             format!(
                 "{} of the last {}",
@@ -196,10 +192,7 @@ async fn upcoming(
     let count = Params::parse(Some("count=10"));
     let path = Path(found.id.to_string());
     match api::preview::show_one(visitor.viewer(), State(state.clone()), path, count).await {
-        Ok(preview) => {
-            let ticks = preview.0.ticks.into_iter();
-            Ok(ticks.map(|tick| NextTick::new(tick, now)).collect())
-        }
+        Ok(preview) => Ok(NextTick::all(preview.0.ticks, now)),
         Err(ApiError::Conflict { .. }) => Ok(Vec::new()),
         Err(error) => Err(error),
     }
@@ -328,7 +321,7 @@ fn tick_row(
     badges: &BTreeMap<BatchId, Badge>,
     now: DateTime<Utc>,
 ) -> TickRow {
-    let has_fired = matches!(tick.outcome, TickOutcome::Fired | TickOutcome::Late);
+    let has_fired = tick.outcome.has_fired();
     let late = (tick.decided_at - tick.last_nominal_at).num_milliseconds();
     TickRow {
         id: tick.nominal_at.timestamp_micros().to_string(),

@@ -16,8 +16,12 @@ pub(super) struct NextTick {
 }
 
 impl NextTick {
-    /// `tick`, as seen at `now`.
-    pub(super) fn new(tick: PreviewTick, now: DateTime<Utc>) -> Self {
+    /// Those of a preview, as seen at `now`.
+    pub(super) fn all(ticks: Vec<PreviewTick>, now: DateTime<Utc>) -> Vec<Self> {
+        ticks.into_iter().map(|tick| Self::new(tick, now)).collect()
+    }
+
+    fn new(tick: PreviewTick, now: DateTime<Utc>) -> Self {
         Self {
             note: tick.note,
             ..Self::at(&tick.local, tick.at, now)

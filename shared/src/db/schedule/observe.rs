@@ -8,8 +8,8 @@ use crate::schedule::advice::Observed;
 /// Finished runs that are looked at, the latest ones.
 const MOST_RUNS: i64 = 500;
 
-/// Looks at the latest runs that a schedule's ticks have made in the last 30 days, of one kind, and since it was timed as it is. `gap_seconds`: what lies between
-/// two ticks. Costs the same however long the history is. Budgets are not looked at.
+/// Looks at the latest runs that a schedule's ticks have made in the last 30 days, of one kind, and since it was timed as it is.
+/// `gap_seconds`: what lies between two ticks. Costs the same however long the history is. Budgets are not looked at.
 pub async fn observe(
     db: &mut DbConnection,
     schedule: ScheduleId,
@@ -41,7 +41,6 @@ pub async fn observe(
                from syncline.attempt where run_id = h.id) a"#,
         schedule.0,
         kind.as_str(),
-        // As seconds with a fraction, which make_interval takes.
         f64::from(i32::try_from(gap_seconds).unwrap_or(i32::MAX)),
         MOST_RUNS
     )
