@@ -140,7 +140,8 @@ pub(crate) async fn trigger(
 }
 
 async fn make(db: &mut DbConnection, order: Order<'_>) -> ApiResult<BatchId> {
-    let made = batch::fan_out(db, &[order]).await?.pop();
+    let fan_out = batch::fan_out(db, &[order]).await?;
+    let made = fan_out.enqueue(db).await?.pop();
     let made =
         made.ok_or_else(|| ApiError::Internal(anyhow::anyhow!("nothing was made of an order")))?;
     made.batch_id.ok_or_else(|| nothing_started(&made))

@@ -1,6 +1,7 @@
 //! Closes batches whose runs have all ended: one line in the log, schedules that failed too often pause, schedules that follow fire.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use syncline_shared::db::batch::{Closed, close_ended, only_closer};
@@ -10,12 +11,18 @@ use syncline_shared::db::{Database, DbConnection, DbResult};
 use syncline_shared::ids::BatchId;
 use syncline_shared::run::Outcome;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::{Next, Service};
 use crate::tick::follow;
 
 /// Open batches that one transaction looks at.
 const AT_ONCE: i64 = 2_000;
+/// Between two looks of a pass, as a multiple of what a look takes: with very many open batches, closing them must not keep the
+/// database from what they wait for.
+const REST: u32 = 20;
+/// A pass that takes longer ends.
+const LONGEST: Duration = Duration::from_secs(5);
 
 pub(crate) struct BatchCloser {
     database: Database,
@@ -45,7 +52,9 @@ impl Service for BatchCloser {
     }
 
     async fn pass(&mut self) -> DbResult<Option<String>> {
+        let pass_began = Instant::now();
         loop {
+            let began = Instant::now();
             let mut db = self.database.begin().await?;
             if !only_closer(&mut db).await? {
                 return Ok(None);
@@ -70,6 +79,13 @@ impl Service for BatchCloser {
             self.after = next;
             if next.is_none() {
                 return Ok(None);
+            }
+            // The next pass goes on where this one ends.
+            if pass_began.elapsed() > LONGEST {
+                return Ok(None);
+            }
+            if closed.is_empty() {
+                tokio::time::sleep(began.elapsed() * REST).await;
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Deciding what is due: many schedules in a handful of statements.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use syncline_shared::db::schedule::{self, Decided, Schedule};
@@ -106,14 +106,14 @@ pub(super) async fn decide(
         policies.push(Some(read.policy));
     }
 
-    tick::record_all(db, &ticks).await?;
     let fired = fire(db, &firings).await?;
-    for one in &fired.by_time {
-        if let Some(decided) = decided.iter_mut().find(|decided| decided.id == *one) {
-            decided.fired += 1;
-        }
+    ticks.extend_from_slice(&fired.ticks);
+    let mut fired_by_time: HashMap<ScheduleId, i64> = HashMap::new();
+    for id in &fired.by_time {
+        *fired_by_time.entry(*id).or_default() += 1;
     }
     for ((decided, policy), schedule) in decided.iter_mut().zip(&policies).zip(due) {
+        decided.fired = fired_by_time.get(&schedule.id).copied().unwrap_or(0);
         let in_all = (schedule.fired + decided.fired).unsigned_abs();
         if policy
             .as_ref()
@@ -122,11 +122,10 @@ pub(super) async fn decide(
             decided.next = None;
         }
     }
+    tick::record_all(db, &ticks).await?;
     schedule::save_decided(db, &decided).await?;
-    Ok(Done {
-        runs: fired.runs,
-        has_more: fired.has_more,
-    })
+    // Last: schedulers wait for each other from here to the COMMIT.
+    fired.enqueue(db).await
 }
 
 /// What the clock asks of a schedule.

@@ -35,8 +35,11 @@ pub(crate) async fn follow(
             });
         }
     }
-    tick::record_all(db, &skipped).await?;
-    Ok(fire(db, &firings).await?.runs)
+    let fired = fire(db, &firings).await?;
+    let mut ticks = skipped;
+    ticks.extend_from_slice(&fired.ticks);
+    tick::record_all(db, &ticks).await?;
+    Ok(fired.enqueue(db).await?.runs)
 }
 
 fn reason_to_skip(schedule: &Schedule, batch: &Closed) -> Option<String> {

@@ -1,15 +1,17 @@
-//! Firing: batches and runs of ticks, and the ticks' rows.
+//! Firing: batches of ticks, and what the ticks' rows are to say.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use syncline_shared::db::batch::{FannedOut, Order, Target, fan_out};
+use syncline_shared::db::batch::{FanOut, FannedOut, Order, Target, fan_out};
 use syncline_shared::db::schedule::Schedule;
-use syncline_shared::db::tick::{self, TickDecision};
+use syncline_shared::db::tick::TickDecision;
 use syncline_shared::db::{DbConnection, DbResult};
 use syncline_shared::ids::ScheduleId;
 use syncline_shared::run::RunOrigin;
 use syncline_shared::schedule::{TickCause, TickOutcome};
+
+use super::Done;
 
 /// A tick that is to make runs.
 #[derive(Debug, Clone, Copy)]
@@ -21,31 +23,38 @@ pub(super) struct Firing<'a> {
     pub(super) outcome: TickOutcome,
 }
 
-/// What has become of ticks.
-#[derive(Debug, Default)]
-pub(super) struct Fired {
-    /// Runs enqueued.
-    pub(super) runs: usize,
-    /// True if a target has more connections than one transaction takes.
-    pub(super) has_more: bool,
+/// What becomes of ticks.
+pub(super) struct Fired<'a> {
+    /// One for each firing: fired, late, or skipped with the reason. Still to be recorded.
+    pub(super) ticks: Vec<TickDecision>,
     /// The schedules of ticks by the clock that made a batch.
     pub(super) by_time: Vec<ScheduleId>,
+    fan_out: FanOut<'a>,
 }
 
-/// Makes batches and runs, and records each tick: fired, late, or skipped with the reason.
-pub(super) async fn fire(db: &mut DbConnection, firings: &[Firing<'_>]) -> DbResult<Fired> {
+impl Fired<'_> {
+    /// Enqueues the runs: the last statement of a transaction.
+    pub(super) async fn enqueue(self, db: &mut DbConnection) -> DbResult<Done> {
+        let made = self.fan_out.enqueue(db).await?;
+        Ok(Done {
+            runs: made.iter().map(|made| made.runs).sum(),
+            has_more: made.iter().any(|made| made.has_more),
+        })
+    }
+}
+
+/// Makes the batches of ticks.
+pub(super) async fn fire<'a>(db: &mut DbConnection, firings: &[Firing<'a>]) -> DbResult<Fired<'a>> {
     let orders: Vec<_> = firings.iter().map(order).collect();
-    let made = fan_out(db, &orders).await?;
-    let mut fired = Fired::default();
+    let fan_out = fan_out(db, &orders).await?;
     let mut ticks = Vec::with_capacity(firings.len());
-    for (firing, made) in firings.iter().zip(&made) {
+    let mut by_time = Vec::new();
+    for (firing, made) in firings.iter().zip(&fan_out.made) {
         let Schedule { id, key, .. } = firing.schedule;
         let nominal = firing.nominal;
         let (outcome, reason) = if made.batch_id.is_some() {
-            fired.runs += made.runs;
-            fired.has_more |= made.has_more;
             if firing.cause == TickCause::Time {
-                fired.by_time.push(*id);
+                by_time.push(*id);
             }
             tracing::info!(
                 schedule.id = %id,
@@ -72,8 +81,11 @@ pub(super) async fn fire(db: &mut DbConnection, firings: &[Firing<'_>]) -> DbRes
             batch_id: made.batch_id,
         });
     }
-    tick::record_all(db, &ticks).await?;
-    Ok(fired)
+    Ok(Fired {
+        ticks,
+        by_time,
+        fan_out,
+    })
 }
 
 fn order<'a>(firing: &Firing<'a>) -> Order<'a> {

@@ -61,14 +61,16 @@ fn nothing_was_sent_within(calls: &Value, pause_us: u64) {
 
 #[tokio::test]
 async fn two_workers_on_one_account_stay_within_its_budget_together() {
-    const CALLS_A_SECOND: u64 = 10;
+    // A window of which the guard, a twentieth, is longer than a call may take to arrive on a machine that is busy with other tests.
+    const CALLS: u64 = 30;
+    const WINDOW_SECONDS: u32 = 3;
     let mut cluster = Cluster::builder()
         .workers(2)
         .slots(1)
         .products(390)
         .start()
         .await;
-    let limits = json!({"requests": {"limit": CALLS_A_SECOND, "per_seconds": 1}});
+    let limits = json!({"requests": {"limit": CALLS, "per_seconds": WINDOW_SECONDS}});
     // Two connections of the same client: the budget's scope is the client, not the connection.
     for key in ["one", "two"] {
         cluster.connect_with(key, limits.clone()).await;
@@ -89,14 +91,14 @@ async fn two_workers_on_one_account_stay_within_its_budget_together() {
         assert_eq!(ended["progress"]["read"], json!(390), "{ended:#}");
     }
 
-    let calls = cluster.simulator.referee(Platform::CLIENT_ID, 1_000).await;
+    let calls = cluster
+        .simulator
+        .referee(Platform::CLIENT_ID, WINDOW_SECONDS * 1_000)
+        .await;
     assert!(calls["total"].as_u64() >= Some(40), "{}", calls["total"]);
     let fullest = &calls["max_in_window"];
     assert_eq!(fullest["exact"], json!(true));
-    assert!(
-        fullest["calls"].as_u64() <= Some(CALLS_A_SECOND),
-        "{fullest}"
-    );
+    assert!(fullest["calls"].as_u64() <= Some(CALLS), "{fullest}");
     // Held, and also used.
     let timeline = calls["timeline"].as_array().unwrap();
     let at = |call: Option<&Value>| call.unwrap()["at_us"].as_u64().unwrap();

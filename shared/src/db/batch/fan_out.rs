@@ -59,7 +59,7 @@ pub struct Order<'a> {
 pub struct FannedOut {
     /// The batch; `None`: no connection got a run, and there is none.
     pub batch_id: Option<BatchId>,
-    /// Runs enqueued so far.
+    /// Its runs so far.
     pub runs: usize,
     /// Connections left out so far, a bounded number.
     pub left_out: Vec<LeftOut>,
@@ -86,11 +86,28 @@ struct Chosen {
     cancel: Vec<RunId>,
 }
 
-/// Makes a batch of each order, with the runs of its first [`CHUNK`] connections at most, all in a handful of round trips. Answers
-/// what became of each, in the order of the input.
-pub async fn fan_out(db: &mut DbConnection, orders: &[Order<'_>]) -> DbResult<Vec<FannedOut>> {
+/// Batches that were made, and their runs, which are still to be enqueued.
+#[derive(Debug, Default)]
+#[must_use = "the runs of the batches are still to be enqueued, in the same transaction"]
+pub struct FanOut<'a> {
+    /// What becomes of each order, in the order of the input.
+    pub made: Vec<FannedOut>,
+    runs: Vec<BatchOfRuns<'a>>,
+}
+
+impl FanOut<'_> {
+    /// Enqueues the runs. From here to the COMMIT no other transaction enqueues for the businesses concerned, so this is best the last
+    /// statement.
+    pub async fn enqueue(self, db: &mut DbConnection) -> DbResult<Vec<FannedOut>> {
+        enqueue_all(db, SYNC_QUEUE, &self.runs).await?;
+        Ok(self.made)
+    }
+}
+
+/// Makes a batch of each order, and the runs of its first [`CHUNK`] connections at most, all in a handful of round trips.
+pub async fn fan_out<'a>(db: &mut DbConnection, orders: &[Order<'a>]) -> DbResult<FanOut<'a>> {
     if orders.is_empty() {
-        return Ok(Vec::new());
+        return Ok(FanOut::default());
     }
     let questions: Vec<_> = orders
         .iter()
@@ -152,11 +169,10 @@ pub async fn fan_out(db: &mut DbConnection, orders: &[Order<'_>]) -> DbResult<Ve
         let new = new_run(&orders[index], id);
         runs.push(BatchOfRuns { new, targets });
     }
-    enqueue_all(db, SYNC_QUEUE, &runs).await?;
     for (made, chosen) in made.iter_mut().zip(chosen) {
         made.left_out = chosen.left_out;
     }
-    Ok(made)
+    Ok(FanOut { made, runs })
 }
 
 /// Goes on with a batch that is not wholly enqueued, by one chunk. Answers how many runs were enqueued; `None`: there is no such

@@ -9,7 +9,7 @@ mod find;
 pub use candidates::{Candidate, Target};
 pub use close::{Closed, close_ended, only_closer};
 pub use counts::{BatchCounts, sum_counts};
-pub use fan_out::{CHUNK, FannedOut, Order, continue_fan_out, fan_out};
+pub use fan_out::{CHUNK, FanOut, FannedOut, Order, continue_fan_out, fan_out};
 pub use find::{
     BatchFilter, BatchView, RunCounts, cancel, count_runs, find, list, list_runs_to_cancel,
 };
