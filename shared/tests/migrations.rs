@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use syncline_postgres::testing::{TestDatabase, empty_database};
 use syncline_shared::config::DatabaseConfig;
 use syncline_shared::db::process::{self, Capacity, ProcessRole};
-use syncline_shared::db::run::{self, Claim, ClaimedRun, Finish};
+use syncline_shared::db::run::{self, Claim, ClaimedRun, Finish, Heads};
 use syncline_shared::db::{Database, check_schema, history, migrate};
 use syncline_shared::ids::ProcessId;
 use syncline_shared::run::SYNC_QUEUE;
@@ -46,6 +46,7 @@ async fn work_off(database: &Database) -> Vec<ClaimedRun> {
         limit: 100,
         rooms: &[],
         room: 100,
+        heads: &Heads::default(),
         process,
     };
     let runs = run::claim(&mut db, &claim).await.unwrap();

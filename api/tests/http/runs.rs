@@ -8,6 +8,7 @@ use syncline_shared::run::{FailureKind, Outcome, RunError};
 
 use crate::support::{App, connection};
 use crate::work::{claim_one, end, one_for, start, worker};
+use syncline_shared::db::run::Heads;
 
 #[tokio::test]
 async fn a_run_is_enqueued_with_its_batch_and_says_why_it_is_not_running() {
@@ -61,7 +62,10 @@ async fn a_caller_who_waits_gets_the_counts_when_the_run_has_ended() {
         let mut run = None;
         while run.is_none() {
             let mut db = app.database.session().await.unwrap();
-            run = claim(&mut db, &one_for(process)).await.unwrap().pop();
+            run = claim(&mut db, &one_for(process, &Heads::default()))
+                .await
+                .unwrap()
+                .pop();
             tokio::task::yield_now().await;
         }
         end(&app, &run.unwrap(), Outcome::Succeeded, None).await;

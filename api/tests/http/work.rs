@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use syncline_shared::db::process::{Capacity, ProcessRole, register};
-use syncline_shared::db::run::{Claim, ClaimedRun, Finish, claim, finish};
+use syncline_shared::db::run::{Claim, ClaimedRun, Finish, Heads, claim, finish};
 use syncline_shared::ids::ProcessId;
 use syncline_shared::run::{AttemptOutcome, Outcome, Progress, RunError, SYNC_QUEUE};
 
@@ -24,12 +24,13 @@ pub(crate) async fn worker(app: &App) -> ProcessId {
     id
 }
 
-pub(crate) fn one_for(process: ProcessId) -> Claim<'static> {
+pub(crate) fn one_for(process: ProcessId, heads: &Heads) -> Claim<'_> {
     Claim {
         queue: SYNC_QUEUE,
         limit: 1,
         rooms: &[],
         room: 1,
+        heads,
         process,
     }
 }
@@ -38,7 +39,9 @@ pub(crate) fn one_for(process: ProcessId) -> Claim<'static> {
 pub(crate) async fn claim_one(app: &App) -> ClaimedRun {
     let process = worker(app).await;
     let mut db = app.database.session().await.unwrap();
-    let mut claimed = claim(&mut db, &one_for(process)).await.unwrap();
+    let mut claimed = claim(&mut db, &one_for(process, &Heads::default()))
+        .await
+        .unwrap();
     assert_eq!(claimed.len(), 1);
     claimed.remove(0)
 }

@@ -20,7 +20,7 @@ use crate::tick::follow;
 const AT_ONCE: i64 = 2_000;
 /// Between two looks of a pass, as a multiple of what a look takes: with very many open batches, closing them must not keep the
 /// database from what they wait for.
-const REST: u32 = 20;
+const REST: u32 = 50;
 /// A pass that takes longer ends.
 const LONGEST: Duration = Duration::from_secs(5);
 

@@ -14,7 +14,7 @@ use syncline_shared::db::batch::{self, BatchFilter, BatchView};
 use syncline_shared::db::connection::{self, ConnectionDraft};
 use syncline_shared::db::notify::{RUN_QUEUED, Waker};
 use syncline_shared::db::process::{self, Capacity, ProcessRole};
-use syncline_shared::db::run::{self, Claim, ClaimedRun, Finish};
+use syncline_shared::db::run::{self, Claim, ClaimedRun, Finish, Heads};
 use syncline_shared::db::schedule::{self, Schedule, ScheduleDraft};
 use syncline_shared::db::tick::{self, Tick, TickFilter};
 use syncline_shared::db::{Database, Session, business};
@@ -226,6 +226,7 @@ impl World {
             limit,
             rooms: &[],
             room: limit,
+            heads: &Heads::default(),
             process: self.process,
         };
         run::claim(&mut *self.db().await, &claim).await.unwrap()

@@ -101,6 +101,16 @@ impl Plan {
         loops.iter().sum()
     }
 
+    /// Pairs of rows that joins of an execution compared, only to find that they do not match.
+    pub(crate) fn compared_in_vain(&self) -> u64 {
+        let mut removed = 0;
+        walk(&self.0[0]["Plan"], false, &mut |node, _| {
+            let each = node["Rows Removed by Join Filter"].as_u64().unwrap_or(0);
+            removed += each * node["Actual Loops"].as_u64().unwrap_or(1);
+        });
+        removed
+    }
+
     /// True if there is such a node, of such a name in one of its fields.
     pub(crate) fn has(&self, node_type: &str, field: &str, name: &str) -> bool {
         let mut found = false;

@@ -15,7 +15,7 @@ fn hot_statements() -> Vec<(Statement, String)> {
     vec![
         (
             find("claim", &["with recursive alive as"]),
-            format!("'sync', 100, {process}, array['g2a'], array[5], 100"),
+            format!("'sync', 100, {process}, array['g2a'], array[5], 100, array['g2a'], array[7]"),
         ),
         (
             find("finish", &["with ended as materialized"]),

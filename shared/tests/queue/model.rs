@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use syncline_shared::db::run::Heads;
 use syncline_shared::run::{Move, Outcome, WaitReason};
 
 use crate::clock;
@@ -58,6 +59,8 @@ async fn every_statement_moves_runs_as_the_state_machine_says() {
             before: BTreeMap::new(),
             leases: Vec::new(),
             random: StdRng::seed_from_u64(seed),
+            heads: Heads::default(),
+            went_back: BTreeSet::new(),
             story: vec![format!("seed {seed}")],
         };
         for _ in 0..STEPS {

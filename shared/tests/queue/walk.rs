@@ -9,7 +9,7 @@ use serde_json::json;
 use syncline_shared::db::DbError;
 use syncline_shared::db::pause::{self, PauseCause, PauseTarget};
 use syncline_shared::db::run::{
-    self, Cancelling, Checkpoint, Claim, ClaimedRun, Finish, Release, ReleaseTo, RunTarget,
+    self, Cancelling, Checkpoint, Claim, ClaimedRun, Finish, Heads, Release, ReleaseTo, RunTarget,
 };
 use syncline_shared::ids::RunId;
 use syncline_shared::run::{
@@ -31,6 +31,10 @@ pub(crate) struct Walk<'a> {
     pub(crate) before: Snapshot,
     pub(crate) leases: Vec<ClaimedRun>,
     pub(crate) random: StdRng,
+    /// What the claimer remembers of the queue.
+    pub(crate) heads: Heads,
+    /// Runs that went back to their old places since the claimer looked from the beginning.
+    pub(crate) went_back: BTreeSet<RunId>,
     /// What was done, for the message of a failure.
     pub(crate) story: Vec<String>,
 }
@@ -181,18 +185,30 @@ impl Walk<'_> {
         let limit = self.random.random_range(1..=4);
         let room = self.random.random_range(1..=3);
         let rooms = [("g2a".to_owned(), self.random.random_range(0..=2))];
-        self.tell(format!("claim {limit}, rooms {rooms:?} else {room}"));
+        if self.random.random_bool(0.3) {
+            let turn = run::virtual_turn(&mut *self.world.db().await)
+                .await
+                .unwrap();
+            self.heads = Heads::from_the_beginning(turn);
+            self.went_back.clear();
+        }
+        let heads = self.heads.clone();
+        self.tell(format!(
+            "claim {limit}, rooms {rooms:?} else {room}, from {heads:?}"
+        ));
         let claim = Claim {
             queue: SYNC_QUEUE,
             limit,
             rooms: &rooms,
             room,
+            heads: &heads,
             process: self.world.process,
         };
         let claimed = run::claim(&mut *self.world.db().await, &claim)
             .await
             .unwrap();
         self.assert_claimed_in_order(&claim, &claimed);
+        self.heads = heads.after(&claim, &claimed);
         for run in claimed {
             self.expected.make(run.id, Move::Claim);
             let known = self.expected.runs.get_mut(&run.id).unwrap();
@@ -203,11 +219,26 @@ impl Walk<'_> {
         }
     }
 
-    /// A claim takes the first of each platform, as many as there is room, and of these the first.
+    /// A claim takes the first of each platform, as many as there is room, and of these the first. What lies before the claimer's heads
+    /// has gone back there.
     fn assert_claimed_in_order(&self, claim: &Claim<'_>, claimed: &[ClaimedRun]) {
         let rank = |id: &RunId| (self.before[id].fair_turn, self.before[id].due_at);
-        let queued = self.expected.where_(|run| run.place == Place::Queued);
+        let mut queued = self.expected.where_(|run| run.place == Place::Queued);
         let platform = |id: &RunId| self.expected.runs[id].target.platform.clone();
+        let (known, turns) = claim.heads.columns();
+        queued.retain(|id| {
+            let known = known
+                .iter()
+                .zip(&turns)
+                .find(|(name, _)| **name == platform(id));
+            let is_passed_over =
+                known.is_some_and(|(_, turn)| self.before[id].fair_turn < Some(*turn));
+            assert!(
+                !is_passed_over || self.went_back.contains(id),
+                "{id} is never found"
+            );
+            !is_passed_over
+        });
         let platforms: BTreeSet<_> = queued.iter().map(platform).collect();
         let limit = usize::try_from(claim.limit).unwrap();
         let mut heads = Vec::new();
@@ -372,7 +403,12 @@ impl Walk<'_> {
                 self.expected
                     .promote_first(connection, before, &after, urgent);
             }
-            ReleaseTo::Front | ReleaseTo::Back => self.expected.make(lease.id, Move::HandBack),
+            ReleaseTo::Front | ReleaseTo::Back => {
+                if matches!(to, ReleaseTo::Front) {
+                    self.went_back.insert(lease.id);
+                }
+                self.expected.make(lease.id, Move::HandBack);
+            }
         }
     }
 
@@ -510,7 +546,7 @@ impl Walk<'_> {
     }
 
     async fn expire(&mut self) {
-        let age = self.random.random_range(30..600);
+        let age = self.random.random_range(10..300);
         self.tell(format!("expire after {age} s"));
         let mut db = self.world.database.begin().await.unwrap();
         let expired = run::expire(&mut db, Duration::from_secs(age))

@@ -12,7 +12,7 @@ use syncline_shared::db::batch::{self, NewBatch};
 use syncline_shared::db::connection::{self, ConnectionDraft};
 use syncline_shared::db::process::{self, Capacity, ProcessRole};
 use syncline_shared::db::run::{
-    self, Claim, ClaimedRun, EnqueuedRun, Finish, NewRun, Release, ReleaseTo, RunTarget,
+    self, Claim, ClaimedRun, EnqueuedRun, Finish, Heads, NewRun, Release, ReleaseTo, RunTarget,
 };
 use syncline_shared::db::{Database, DbResult, Session, business};
 use syncline_shared::ids::{ProcessId, RunId};
@@ -151,6 +151,7 @@ impl World {
             limit,
             rooms: &[],
             room,
+            heads: &Heads::default(),
             process: self.process,
         };
         run::claim(&mut *self.db().await, &claim).await.unwrap()

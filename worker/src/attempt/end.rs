@@ -317,6 +317,7 @@ mod tests {
             attempt: 1,
             failures: 0,
             priority: 50,
+            fair_turn: 0,
             schedule_id: None,
             connection_id: ConnectionId(uuid::Uuid::from_u128(2)),
             business_id: BusinessId(uuid::Uuid::from_u128(3)),

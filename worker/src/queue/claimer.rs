@@ -9,7 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use syncline_shared::db::run::{Claim, claim, list_leased};
+use syncline_shared::db::run::{Claim, Heads, claim, list_leased, virtual_turn};
 use syncline_shared::db::{Database, DbResult, answered, notify};
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::run::SYNC_QUEUE;
@@ -21,6 +21,8 @@ use super::buffer::Buffer;
 
 /// The fallback when a wake-up is lost, or cannot be had.
 const POLL_EVERY: Duration = Duration::from_secs(1);
+/// So often a claim looks at the queue from its very beginning.
+const LOOK_FROM_THE_BEGINNING_EVERY: Duration = POLL_EVERY;
 /// Before a database that did not answer is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// Runs that one statement claims at most.
@@ -57,6 +59,7 @@ impl Claimer {
         );
         let draining = life.draining();
         let mut doubt = Doubt::default();
+        let mut queue = Queue::default();
         while !draining.is_cancelled() {
             if doubt.wants_a_look() {
                 doubt.looked(self.adopt().await);
@@ -68,7 +71,7 @@ impl Claimer {
                 }
                 continue;
             };
-            let pause = match self.claim(places).await {
+            let pause = match self.claim(places, &mut queue).await {
                 // A full claim: there may be more.
                 Ok(claimed) if claimed == places => continue,
                 Ok(_) => POLL_EVERY,
@@ -99,9 +102,18 @@ impl Claimer {
         (places > 0).then(|| places.min(BATCH))
     }
 
-    async fn claim(&self, places: usize) -> DbResult<usize> {
+    async fn claim(&self, places: usize, queue: &mut Queue) -> DbResult<usize> {
         let mut held = self.leases.held_by_platform();
         let mut claimed = 0;
+        if queue.is_to_be_looked_at_from_the_beginning() {
+            let asking = async {
+                let mut db = self.database.session().await?;
+                let turn = virtual_turn(&mut db).await?;
+                db.end().await?;
+                Ok(turn)
+            };
+            queue.forget(answered(asking).await?);
+        }
         // Within the shares first. Whatever is left then is nobody else's.
         for share in [self.leases.share(), self.leases.slots()] {
             let rooms: Vec<(String, i64)> = held
@@ -114,6 +126,7 @@ impl Claimer {
                 limit: whole(places - claimed),
                 rooms: &rooms,
                 room: whole(share),
+                heads: &queue.heads,
                 process,
             };
             let claiming = async {
@@ -123,6 +136,7 @@ impl Claimer {
                 Ok(runs)
             };
             let mut runs = answered(claiming).await?;
+            queue.heads = queue.heads.after(&claim_now, &runs);
             claimed += runs.len();
             runs.retain(|run| self.leases.enter(run, process));
             metrics::counter!("syncline_runs_claimed_total").increment(runs.len() as u64);
@@ -159,6 +173,25 @@ impl Claimer {
             self.buffer.push(runs);
         }
         true
+    }
+}
+
+/// What the claims before tell of the queue.
+#[derive(Debug, Default)]
+struct Queue {
+    heads: Heads,
+    looked: Option<Instant>,
+}
+
+impl Queue {
+    fn is_to_be_looked_at_from_the_beginning(&self) -> bool {
+        self.looked
+            .is_none_or(|at| at.elapsed() >= LOOK_FROM_THE_BEGINNING_EVERY)
+    }
+
+    fn forget(&mut self, virtual_turn: i64) {
+        self.heads = Heads::from_the_beginning(virtual_turn);
+        self.looked = Some(Instant::now());
     }
 }
 

@@ -193,6 +193,7 @@ mod tests {
             attempt: 1,
             failures,
             priority: 50,
+            fair_turn: 0,
             schedule_id: None,
             connection_id: ConnectionId(Uuid::from_u128(2)),
             business_id: BusinessId(Uuid::from_u128(3)),

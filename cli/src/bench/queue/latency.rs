@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use syncline_shared::db::notify::{RUN_QUEUED, Waker, send};
-use syncline_shared::db::run::{Claim, ClaimedRun, claim};
+use syncline_shared::db::run::{Claim, ClaimedRun, Heads, claim};
 use syncline_shared::ids::RunId;
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::run::SYNC_QUEUE;
@@ -84,6 +84,7 @@ async fn bare(world: &World) -> anyhow::Result<Quantiles> {
                     limit: 100,
                     rooms: &[],
                     room: 100,
+                    heads: &Heads::default(),
                     process,
                 };
                 for run in claim(&mut db, &wanted).await? {

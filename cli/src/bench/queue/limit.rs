@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use syncline_shared::db::run::{Claim, Finish, claim, finish};
+use syncline_shared::db::run::{Claim, Finish, Heads, claim, finish};
 use syncline_shared::ids::ProcessId;
 use syncline_shared::run::SYNC_QUEUE;
 
@@ -51,6 +51,7 @@ async fn work_off(world: World, process: ProcessId) -> anyhow::Result<()> {
             limit: ROWS,
             rooms: &[],
             room: ROWS,
+            heads: &Heads::default(),
             process,
         };
         let claimed = claim(&mut db, &wanted).await?;

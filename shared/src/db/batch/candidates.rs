@@ -80,33 +80,44 @@ pub(super) async fn list_candidates(
         .iter()
         .map(|q| q.after_key.unwrap_or_default().to_owned())
         .collect();
-    // A branch a kind of target, so that each is a look-up along an index of its own.
+    // A branch a kind of target, so that each is a look-up along an index of its own. Single connections, of which a scheduler asks for
+    // hundreds at once, do without the other branches.
     Ok(sqlx::query_as!(
         Candidate,
-        r#"select q.ordinal as "ordinal!", c.id as "connection_id!: ConnectionId", c.key as "key!",
+        r#"with questions as materialized (
+               select * from unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[]) with ordinality
+                   as q (kind, connection_id, business_id, platform, schedule_id, after_key, ordinal)
+           )
+           select c.ordinal as "ordinal!", c.id as "connection_id!: ConnectionId", c.key as "key!",
                   c.business_id as "business_id!: BusinessId", c.platform as "platform!", c.enabled as "enabled!",
                   u.ids as "unfinished!: Vec<RunId>", u.not_running as "not_running!"
-           from unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[], $5::uuid[], $6::text[]) with ordinality
-                as q (kind, connection_id, business_id, platform, schedule_id, after_key, ordinal)
-           cross join lateral (
-               (select c.* from syncline.connection c
-                where q.kind = 'connection' and c.id = q.connection_id and c.key > q.after_key)
+           from (
+               select q.ordinal, q.schedule_id, c.id, c.key, c.business_id, c.platform, c.enabled
+               from questions q
+               cross join lateral (
+                   select * from syncline.connection c
+                   where c.id = q.connection_id and c.key > q.after_key offset 0) c
+               where q.kind = 'connection'
                union all
-               (select c.* from syncline.connection c
-                where q.kind = 'business' and c.business_id = q.business_id and c.key > q.after_key
-                order by c.key limit $7)
-               union all
-               (select c.* from syncline.connection c
-                where q.kind = 'platform' and c.platform = q.platform and c.key > q.after_key
-                order by c.key limit $7)
-               union all
-               (select c.* from syncline.connection c
-                where q.kind = 'everything' and c.key > q.after_key
-                order by c.key limit $7)) c
+               select q.ordinal, q.schedule_id, c.id, c.key, c.business_id, c.platform, c.enabled
+               from questions q
+               cross join lateral (
+                   (select c.* from syncline.connection c
+                    where q.kind = 'business' and c.business_id = q.business_id and c.key > q.after_key
+                    order by c.key limit $7)
+                   union all
+                   (select c.* from syncline.connection c
+                    where q.kind = 'platform' and c.platform = q.platform and c.key > q.after_key
+                    order by c.key limit $7)
+                   union all
+                   (select c.* from syncline.connection c
+                    where q.kind = 'everything' and c.key > q.after_key
+                    order by c.key limit $7)) c
+               where q.kind <> 'connection') c
            cross join lateral (
                select coalesce(array_agg(r.id), '{}') as ids, count(*) filter (where r.state <> 'running') as not_running
-               from syncline.run r where r.schedule_id = q.schedule_id and r.connection_id = c.id) u
-           order by q.ordinal, c.key"#,
+               from syncline.run r where r.schedule_id = c.schedule_id and r.connection_id = c.id) u
+           order by c.ordinal, c.key"#,
         &kinds,
         &connections as &[Option<Uuid>],
         &businesses as &[Option<Uuid>],

@@ -61,13 +61,15 @@ pub async fn close_ended(
     after: Option<BatchId>,
     limit: i64,
 ) -> DbResult<(Vec<Closed>, Option<BatchId>)> {
-    // Runs of schedules and of requests are in an index each, so that a run pays for one of them.
+    // Runs of schedules and of requests are in an index each, so that a run pays for one of them. A batch's runs are all of its schedule,
+    // or all of none.
     let looked = sqlx::query!(
         r#"select b.id as "id: BatchId",
-                  not exists (select from syncline.run r
-                              where r.schedule_id = b.schedule_id and r.batch_id = b.id offset 0)
-                  and not exists (select from syncline.run r
-                                  where r.schedule_id is null and r.batch_id = b.id offset 0) as "ended!"
+                  case when b.schedule_id is not null
+                       then not exists (select from syncline.run r
+                                        where r.schedule_id = b.schedule_id and r.batch_id = b.id offset 0)
+                       else not exists (select from syncline.run r
+                                        where r.schedule_id is null and r.batch_id = b.id offset 0) end as "ended!"
            from syncline.batch b
            where b.ended_at is null and b.rest is null and b.id > coalesce($1, '00000000-0000-0000-0000-000000000000'::uuid)
            order by b.id limit $2"#,

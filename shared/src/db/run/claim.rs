@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
+use super::Heads;
 use crate::db::{DbConnection, DbResult};
 use crate::ids::{BusinessId, ConnectionId, ProcessId, RunId, ScheduleId};
 use crate::run::{Progress, RunKind};
@@ -20,6 +21,8 @@ pub struct ClaimedRun {
     pub failures: i32,
     /// The smaller, the sooner.
     pub priority: i16,
+    /// Its place in the queue.
+    pub fair_turn: i64,
     /// The schedule that made it.
     pub schedule_id: Option<ScheduleId>,
     /// The connection it syncs.
@@ -59,6 +62,7 @@ struct ClaimedRow {
     attempt: i32,
     failures: i32,
     priority: i16,
+    fair_turn: i64,
     schedule_id: Option<ScheduleId>,
     connection_id: ConnectionId,
     business_id: BusinessId,
@@ -92,6 +96,7 @@ impl From<ClaimedRow> for ClaimedRun {
             attempt: row.attempt,
             failures: row.failures,
             priority: row.priority,
+            fair_turn: row.fair_turn,
             schedule_id: row.schedule_id,
             connection_id: row.connection_id,
             business_id: row.business_id,
@@ -122,6 +127,8 @@ pub struct Claim<'a> {
     pub rooms: &'a [(String, i64)],
     /// ... and of every other one at most so many.
     pub room: i64,
+    /// Where to begin.
+    pub heads: &'a Heads,
     /// For which process.
     pub process: ProcessId,
 }
@@ -131,32 +138,58 @@ pub struct Claim<'a> {
 pub async fn claim(db: &mut DbConnection, claim: &Claim<'_>) -> DbResult<Vec<ClaimedRun>> {
     let platforms: Vec<String> = claim.rooms.iter().map(|(name, _)| name.clone()).collect();
     let rooms: Vec<i64> = claim.rooms.iter().map(|(_, room)| *room).collect();
+    let (known, turns) = claim.heads.columns();
     // The process's row is locked until the claim has committed: whoever is to rescue this process waits for that, and then
     // finds the runs, or has been quicker, and nothing is claimed.
     //
-    // `present` hops along run_claim from platform to platform; `heads` reads the head of each. Rows that another claim holds are
-    // passed over, so claims never wait for each other. Rows that are locked but not taken are free again at the commit.
+    // `present` is what the claimer knows, and other platforms: the first in each gap between two known ones, and all behind the last, by
+    // hopping along run_claim from platform to platform. So no look touches what lies in front of a known head. `heads` reads each
+    // platform's queue from there. Rows that another claim holds are passed over, so claims never wait for each other. Rows that are
+    // locked but not taken are free again at the commit.
     let rows = sqlx::query_as!(
         ClaimedRow,
         r#"with recursive alive as materialized (
                select id from syncline.process where id = $3 and rescued_at is null for share
            ),
-           present as (
+           known as materialized (
+               select k.platform, k.turn, coalesce(lag(k.platform) over (order by k.platform), '') as before
+               from unnest($7::text[], $8::bigint[]) as k (platform, turn)
+           ),
+           hop as (
                (select platform from syncline.run
-                where queue = $1 and state = 'queued' order by platform limit 1)
+                where queue = $1 and state = 'queued' and platform > coalesce((select max(platform) from known), '')
+                order by platform limit 1)
                union all
                select (select r.platform from syncline.run r
-                       where r.queue = $1 and r.state = 'queued' and r.platform > p.platform
+                       where r.queue = $1 and r.state = 'queued' and r.platform > h.platform
                        order by r.platform limit 1)
-               from present p where p.platform is not null
+               from hop h where h.platform is not null
            ),
-           several as materialized (select count(platform) > 1 as platforms from present),
+           present as materialized (
+               select platform, turn from known
+               union all
+               select g.platform, null from known k
+               cross join lateral (
+                   select r.platform from syncline.run r
+                   where r.queue = $1 and r.state = 'queued' and r.platform > k.before and r.platform < k.platform
+                   order by r.platform limit 1) g
+               union all
+               select platform, null from hop where platform is not null
+           ),
+           several as materialized (
+               select count(*) > 1 as platforms from present p
+               where p.turn is null
+                  or exists (select from syncline.run c
+                             where c.queue = $1 and c.platform = p.platform and c.state = 'queued' and c.fair_turn >= p.turn
+                             offset 0)
+           ),
            heads as materialized (
                select h.row_id, h.fair_turn, h.due_at
                from present p
                cross join lateral (
                    select c.ctid as row_id, c.fair_turn, c.due_at from syncline.run c
                    where c.queue = $1 and c.platform = p.platform and c.state = 'queued'
+                     and c.fair_turn >= coalesce(p.turn, 0)
                    order by c.fair_turn, c.due_at
                    limit case when (select platforms from several) then least($2, coalesce(
                        (select l.room from unnest($4::text[], $5::bigint[]) as l (name, room)
@@ -178,7 +211,7 @@ pub async fn claim(db: &mut DbConnection, claim: &Claim<'_>) -> DbResult<Vec<Cla
                    (select coalesce(pg_sequence_last_value('syncline.virtual_turn'), 0)), max(fair_turn - priority)))
                from taken having count(*) > 0
            )
-           select id as "id: RunId", lease_token as token, attempt, failures, priority,
+           select id as "id: RunId", lease_token as token, attempt, failures, priority, fair_turn,
                   schedule_id as "schedule_id: ScheduleId", connection_id as "connection_id: ConnectionId", business_id as "business_id: BusinessId",
                   platform, kind, streams, page, range_from, range_to, time_limit_seconds,
                   extract(epoch from started_at + make_interval(secs => time_limit_seconds) - syncline.now())::float8
@@ -191,11 +224,22 @@ pub async fn claim(db: &mut DbConnection, claim: &Claim<'_>) -> DbResult<Vec<Cla
         claim.process.0,
         &platforms,
         &rooms,
-        claim.room
+        claim.room,
+        &known,
+        &turns
     )
     .fetch_all(db)
     .await?;
     Ok(rows.into_iter().map(ClaimedRun::from).collect())
+}
+
+/// The virtual turn: runs become ready with turns above it. It only grows.
+pub async fn virtual_turn(db: &mut DbConnection) -> DbResult<i64> {
+    Ok(sqlx::query_scalar!(
+        r#"select coalesce(pg_sequence_last_value('syncline.virtual_turn'), 0) as "turn!""#
+    )
+    .fetch_one(db)
+    .await?)
 }
 
 /// All runs that a process holds. Reads the whole table: for a process that has lost the answer to a claim, and for the
@@ -203,7 +247,7 @@ pub async fn claim(db: &mut DbConnection, claim: &Claim<'_>) -> DbResult<Vec<Cla
 pub async fn list_leased(db: &mut DbConnection, process: ProcessId) -> DbResult<Vec<ClaimedRun>> {
     let rows = sqlx::query_as!(
         ClaimedRow,
-        r#"select id as "id: RunId", lease_token as token, attempt, failures, priority,
+        r#"select id as "id: RunId", lease_token as token, attempt, failures, priority, fair_turn,
                   schedule_id as "schedule_id: ScheduleId", connection_id as "connection_id: ConnectionId", business_id as "business_id: BusinessId",
                   platform, kind, streams, page, range_from, range_to, time_limit_seconds,
                   extract(epoch from started_at + make_interval(secs => time_limit_seconds) - syncline.now())::float8

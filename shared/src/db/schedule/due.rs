@@ -24,9 +24,10 @@ pub struct Decided {
 }
 
 /// Locks schedules that are due, those due for longest first. Schedulers pass over each other's, so any number of them can run;
-/// whoever holds a lock decides that schedule in the same transaction.
+/// whoever holds a lock decides that schedule in the same transaction. The keys of what they concern are left out.
 pub async fn lock_due(db: &mut DbConnection, limit: i64) -> DbResult<Vec<Schedule>> {
     Ok(query_schedules!(
+        without names
         "where s.due_at <= syncline.now() order by s.due_at limit $1 for update of s skip locked",
         limit
     )

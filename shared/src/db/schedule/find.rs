@@ -66,7 +66,8 @@ pub async fn list(
     });
     // The states are those of `Schedule::state`.
     Ok(query_schedules!(
-        "where s.key > coalesce($1, '')
+        "left join syncline.connection c on c.id = s.connection_id
+         where s.key > coalesce($1, '')
            and ($2::uuid is null or s.business_id = $2 or c.business_id = $2)
            and ($3::text is null or s.platform = $3 or c.platform = $3)
            and ($4::text is null or position(lower($4) in lower(s.key || ' ' || s.name)) > 0)

@@ -218,29 +218,38 @@ impl Schedule {
     }
 }
 
-/// A checked query that answers schedules. `$tail` stands behind the joins.
+/// A checked query that answers schedules, `s`. `$tail` stands behind the table. Names of targets are looked up for each row that is
+/// answered: with joins the planner reads all connections when it expects many schedules. `without names` leaves them out.
 macro_rules! query_schedules {
     ($tail:literal $(, $argument:expr)* $(,)?) => {
+        crate::db::schedule::query_schedules!(
+            "(select a.key from syncline.schedule a where a.id = s.after_schedule_id)",
+            "coalesce((select c.key from syncline.connection c where c.id = s.connection_id),
+                      (select b.key from syncline.business b where b.id = s.business_id))";
+            $tail $(, $argument)*
+        )
+    };
+    (without names $tail:literal $(, $argument:expr)* $(,)?) => {
+        crate::db::schedule::query_schedules!("null::text", "null::text"; $tail $(, $argument)*)
+    };
+    ($after_key:literal, $target_key:literal; $tail:literal $(, $argument:expr)* $(,)?) => {
         sqlx::query_as!(
             crate::db::schedule::Schedule,
             r#"select s.id as "id!: crate::ids::ScheduleId", s.key as "key!", s.name as "name!",
                       s.trigger as "trigger!: crate::schedule::TriggerKind", s.cron, s.zone as "zone!", s.every_seconds,
                       s.anchor, s.run_at, s.after_schedule_id as "after_schedule_id: crate::ids::ScheduleId",
-                      a.key as "after_key?", s.after_outcome as "after_outcome: crate::schedule::AfterOutcome",
+                      "# + $after_key + r#" as after_key, s.after_outcome as "after_outcome: crate::schedule::AfterOutcome",
                       s.target as "target!: crate::schedule::TargetKind",
                       s.connection_id as "connection_id: crate::ids::ConnectionId",
                       s.business_id as "business_id: crate::ids::BusinessId",
-                      coalesce(c.key, b.key) as "target_key?", s.platform, s.streams,
+                      "# + $target_key + r#" as target_key, s.platform, s.streams,
                       s.kind as "kind!: crate::run::RunKind", s.page, s.priority as "priority!", s.policy as "policy!",
                       s.retry as "retry!", s.time_limit_seconds, s.enabled as "enabled!", s.next_at, s.due_at,
                       s.fired as "fired!", s.failures_in_a_row as "failures_in_a_row!", s.paused_at, s.paused_by,
                       s.pause_cause as "pause_cause: crate::db::schedule::SchedulePauseCause", s.pause_note, s.problem,
                       s.trigger_secret is not null as "has_trigger_secret!", s.debounce_seconds as "debounce_seconds!",
                       s.trigger_at, s.triggered_at, s.created_at as "created_at!", s.updated_at as "updated_at!"
-               from syncline.schedule s
-               left join syncline.connection c on c.id = s.connection_id
-               left join syncline.business b on b.id = s.business_id
-               left join syncline.schedule a on a.id = s.after_schedule_id "# + $tail
+               from syncline.schedule s "# + $tail
             $(, $argument)*
         )
     };
