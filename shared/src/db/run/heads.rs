@@ -4,7 +4,7 @@
 //! runs that were claimed long ago lie in front of that run, and each claim would step over all of them. So a claimer looks from the
 //! very beginning only now and then, and in between from where the run with the smallest turn can be.
 //!
-//! A run becomes ready with a turn above the virtual turn of that moment (see [`super::claim`]). What was ready before has either been
+//! A run becomes ready with a turn above the virtual turn of that moment (see [`super::claim()`]). What was ready before has either been
 //! claimed, or its platform was not read to its end: then the next look begins at the last run that was claimed. What this misses (a run
 //! whose transaction took long to commit, or that went back to its old place) is found by the next look from the beginning.
 
