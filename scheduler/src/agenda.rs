@@ -16,7 +16,7 @@ use tokio::time::Instant;
 /// The longest sleep: a change of a schedule takes effect within it, also when the wake-up is lost.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// The same while there is no run, and so nothing that changes by itself.
-const LOOK_EVERY_WHEN_IDLE: Duration = Duration::from_secs(2);
+const LOOK_EVERY_WHEN_IDLE: Duration = Duration::from_millis(2_500);
 /// Between two looks, however much is due: others are at it already.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(20);
 

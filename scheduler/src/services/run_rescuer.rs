@@ -11,7 +11,9 @@ use syncline_shared::db::process::{self, SilentWorker};
 use syncline_shared::db::run::{
     ClaimedRun, Finish, Release, ReleaseTo, finish, list_leased, release,
 };
-use syncline_shared::db::{Database, DbConnection, DbError, DbResult, answered_within, platform};
+use syncline_shared::db::{
+    Database, DbConnection, DbError, DbResult, Session, answered_within, platform,
+};
 use syncline_shared::ids::ProcessId;
 use syncline_shared::run::{
     AfterFailure, AttemptOutcome, FailureKind, Outcome, RunError, WaitReason, after_failure,
@@ -28,6 +30,8 @@ pub(super) struct RunRescuer {
     /// Since when this process's own heartbeats have reached the server without a gap.
     steady_since: Option<Instant>,
     last_beat: Instant,
+    /// Kept from beat to beat: to borrow a connection costs as much as to beat.
+    kept: Option<Session>,
 }
 
 impl RunRescuer {
@@ -39,17 +43,26 @@ impl RunRescuer {
             wake,
             steady_since: None,
             last_beat: Instant::now(),
+            kept: None,
         }
     }
 
-    /// Beats, and says whether this process may judge others.
-    async fn is_steady(&mut self) -> DbResult<bool> {
+    /// Beats, and lists the workers that are silent, if this process may judge them.
+    async fn look(&mut self) -> DbResult<Vec<SilentWorker>> {
         // A gap is any time in which a worker that beats as this one does might not have been heard.
         let gap = self.lease.heartbeat_every() * 2;
+        let before = self.kept.take();
         let heard = answered_within(gap, async {
-            let mut db = self.database.session().await?;
-            process::beat(&mut db, self.id).await?;
-            db.end().await
+            let mut db = match before {
+                Some(session) => session,
+                None => self.database.session().await?,
+            };
+            let silent = process::list_silent_workers(&mut db, self.id, self.lease.lease()).await?;
+            if db.outlives_a_statement() {
+                return Ok((silent, Some(db)));
+            }
+            db.end().await?;
+            Ok((silent, None))
         });
         let heard = heard.await;
         let now = Instant::now();
@@ -58,9 +71,15 @@ impl RunRescuer {
         if heard.is_err() || !gapless {
             self.steady_since = None;
         }
-        heard?;
+        let (silent, session) = heard?;
         let since = *self.steady_since.get_or_insert(now);
-        Ok(now - since >= self.lease.lease())
+        if now - since < self.lease.lease() || silent.is_empty() {
+            self.kept = session;
+            return Ok(Vec::new());
+        }
+        // The connection goes back first: to give runs to others takes one, too.
+        drop(session);
+        Ok(silent)
     }
 
     async fn rescue(&self, silent: &SilentWorker) -> DbResult<usize> {
@@ -94,12 +113,7 @@ impl Service for RunRescuer {
     }
 
     async fn pass(&mut self) -> DbResult<Option<String>> {
-        if !self.is_steady().await? {
-            return Ok(None);
-        }
-        let mut db = self.database.session().await?;
-        let silent = process::list_silent_workers(&mut db, self.lease.lease()).await?;
-        drop(db);
+        let silent = self.look().await?;
         let mut runs = 0;
         for process in &silent {
             runs += self.rescue(process).await?;

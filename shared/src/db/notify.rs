@@ -25,7 +25,7 @@ pub const ORDERS_CHANGED: &str = "syncline_order";
 
 const QUIET: Duration = Duration::from_millis(3);
 /// A listener's server is asked so often whether it is there.
-const ASK_EVERY: Duration = Duration::from_secs(5);
+const ASK_EVERY: Duration = Duration::from_secs(10);
 /// An answer that takes longer does not come.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// Before a listener is connected anew.

@@ -106,18 +106,24 @@ pub async fn stop(db: &mut DbConnection, id: ProcessId) -> DbResult<()> {
     Ok(())
 }
 
-/// Workers that have been silent for so long, or have stopped, and whose runs have not been looked after yet.
+/// Says that the process that asks is up, and lists workers that have been silent for so long, or have stopped, and whose runs have not
+/// been looked after yet.
 pub async fn list_silent_workers(
     db: &mut DbConnection,
+    asks: ProcessId,
     silence: Duration,
 ) -> DbResult<Vec<SilentWorker>> {
     Ok(sqlx::query_as!(
         SilentWorker,
-        r#"select id as "id: ProcessId", name, case when stopped_at is null then application end as application
+        r#"with beat as (
+               update syncline.process set seen_at = syncline.now() where id = $2 and rescued_at is null
+           )
+           select id as "id: ProcessId", name, case when stopped_at is null then application end as application
            from syncline.process
            where role = 'worker' and rescued_at is null
              and (stopped_at is not null or seen_at < syncline.now() - make_interval(secs => $1))"#,
-        silence.as_secs_f64()
+        silence.as_secs_f64(),
+        asks.0
     )
     .fetch_all(db)
     .await?)

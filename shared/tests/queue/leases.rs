@@ -146,7 +146,9 @@ async fn a_rescued_process_cannot_renew() {
         .execute(&world.pool)
         .await
         .unwrap();
-    let silent = process::list_silent_workers(&mut db, lease).await.unwrap();
+    let silent = process::list_silent_workers(&mut db, ProcessId::random(), lease)
+        .await
+        .unwrap();
     let silent: Vec<_> = silent.iter().map(|worker| worker.id).collect();
     assert_eq!(silent, [world.process]);
     assert!(
@@ -169,7 +171,9 @@ async fn the_connections_of_a_worker_that_stopped_are_left_to_its_process() {
     let mut db = world.db().await;
     let lease = Duration::from_secs(30);
     process::stop(&mut db, world.process).await.unwrap();
-    let silent = process::list_silent_workers(&mut db, lease).await.unwrap();
+    let silent = process::list_silent_workers(&mut db, ProcessId::random(), lease)
+        .await
+        .unwrap();
     let silent: Vec<_> = silent
         .iter()
         .map(|worker| (worker.id, worker.application.as_deref()))
@@ -218,7 +222,9 @@ async fn a_process_that_restarts_under_its_old_name_does_not_keep_its_runs() {
     assert!(process::beat(&mut db, restarted).await.unwrap());
 
     let lease = Duration::from_secs(30);
-    let silent = process::list_silent_workers(&mut db, lease).await.unwrap();
+    let silent = process::list_silent_workers(&mut db, ProcessId::random(), lease)
+        .await
+        .unwrap();
     let silent: Vec<_> = silent.iter().map(|worker| worker.id).collect();
     assert_eq!(silent, [world.process]);
     let rescued = process::mark_rescued(&mut db, world.process, lease).await;

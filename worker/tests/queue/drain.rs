@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use syncline_shared::db::process;
 use syncline_shared::db::run::ClaimedRun;
+use syncline_shared::ids::ProcessId;
 use syncline_shared::run::RunState;
 use tokio::sync::Semaphore;
 
@@ -42,7 +43,9 @@ async fn leases_are_renewed_for_as_long_as_a_drain_waits_for_an_attempt() {
     })
     .await;
     let mut db = world.db().await;
-    let silent = process::list_silent_workers(&mut db, LEASE).await.unwrap();
+    let silent = process::list_silent_workers(&mut db, ProcessId::random(), LEASE)
+        .await
+        .unwrap();
     assert!(
         silent.iter().all(|worker| worker.id == world.process),
         "only the test's own process, which never beats: {silent:?}"
