@@ -3,12 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use syncline_shared::db::run::{LogLevel, LogLine, append_log, claim};
+use syncline_shared::db::run::{Heads, LogLevel, LogLine, append_log, claim};
 use syncline_shared::run::{FailureKind, Outcome, RunError};
 
 use crate::support::{App, connection};
 use crate::work::{claim_one, end, one_for, start, worker};
-use syncline_shared::db::run::Heads;
 
 #[tokio::test]
 async fn a_run_is_enqueued_with_its_batch_and_says_why_it_is_not_running() {

@@ -106,8 +106,8 @@ pub(super) async fn decide(
         policies.push(Some(read.policy));
     }
 
-    let fired = fire(db, &firings).await?;
-    ticks.extend_from_slice(&fired.ticks);
+    let mut fired = fire(db, &firings).await?;
+    ticks.append(&mut fired.ticks);
     let mut fired_by_time: HashMap<ScheduleId, i64> = HashMap::new();
     for id in &fired.by_time {
         *fired_by_time.entry(*id).or_default() += 1;

@@ -22,10 +22,10 @@ pub(crate) async fn follow(
     };
     let following = schedule::list_after(db, followed).await?;
     let mut firings = Vec::new();
-    let mut skipped = Vec::new();
+    let mut ticks = Vec::new();
     for schedule in following.iter().filter(|schedule| schedule.is_active()) {
         if let Some(reason) = reason_to_skip(schedule, batch) {
-            skipped.push(skip(schedule, nominal, reason));
+            ticks.push(skip(schedule, nominal, reason));
         } else {
             firings.push(Firing {
                 schedule,
@@ -35,9 +35,8 @@ pub(crate) async fn follow(
             });
         }
     }
-    let fired = fire(db, &firings).await?;
-    let mut ticks = skipped;
-    ticks.extend_from_slice(&fired.ticks);
+    let mut fired = fire(db, &firings).await?;
+    ticks.append(&mut fired.ticks);
     tick::record_all(db, &ticks).await?;
     Ok(fired.enqueue(db).await?.runs)
 }
