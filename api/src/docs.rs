@@ -38,6 +38,7 @@ const DOCUMENT: &str = "/api/v1/openapi.json";
         (name = "Businesses", description = "Tenants: the customers whose accounts are synced"),
         (name = "Connections", description = "Accounts of businesses on platforms"),
         (name = "Platforms", description = "Third-party APIs, and how their failed runs are tried again"),
+        (name = "Budgets", description = "What platforms allow: how much of it is used, and what waits for it"),
         (name = "Pauses", description = "What rests until somebody resumes it"),
         (name = "Schedules", description = "What is synced when, and what became of each due moment"),
         (name = "Batches", description = "The runs of one tick or of one request"),
@@ -101,6 +102,10 @@ pub(crate) fn overlap_schema() -> Schema {
 
 pub(crate) fn catch_up_schema() -> Schema {
     words(&["latest", "all", "none"])
+}
+
+pub(crate) fn calendar_unit_schema() -> Schema {
+    words(&["day", "month"])
 }
 
 pub(crate) fn role_schema() -> Schema {

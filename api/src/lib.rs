@@ -12,6 +12,7 @@ mod extract;
 mod facade;
 mod handlers;
 mod idempotency;
+mod kept;
 mod metrics;
 mod observe;
 mod page;

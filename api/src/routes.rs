@@ -12,8 +12,8 @@ use crate::error::ApiError;
 use crate::extract::MAX_BODY;
 use crate::facade;
 use crate::handlers::{
-    auth, backfills, batches, businesses, cancel, connections, health, pauses, platforms, redrive,
-    retry, runs, scheduler, schedules, stream_states, tokens,
+    auth, backfills, batches, budgets, businesses, cancel, circuits, connections, health, pauses,
+    platforms, redrive, retry, runs, scheduler, schedules, stream_states, tokens,
 };
 use crate::observe::observe;
 use crate::pages;
@@ -29,7 +29,7 @@ fn endpoints() -> OpenApiRouter<AppState> {
         .routes(routes!(cancel::create))
         .routes(routes!(retry::create))
         .routes(routes!(businesses::list, businesses::create))
-        .routes(routes!(businesses::show))
+        .routes(routes!(businesses::show, businesses::update))
         .routes(routes!(connections::list, connections::create))
         .routes(routes!(connections::show))
         .routes(routes!(stream_states::list))
@@ -65,6 +65,9 @@ fn endpoints() -> OpenApiRouter<AppState> {
         .routes(routes!(pauses::resume_business))
         .routes(routes!(pauses::pause_connection))
         .routes(routes!(pauses::resume_connection))
+        .routes(routes!(budgets::list))
+        .routes(routes!(budgets::resume))
+        .routes(routes!(circuits::list))
         .routes(routes!(scheduler::status))
         .merge(facade::endpoints())
         .routes(routes!(auth::sign_in))

@@ -6,12 +6,16 @@ use std::time::Duration;
 use anyhow::Context;
 use syncline_shared::clock::Clock;
 use syncline_shared::db::Database;
-use syncline_shared::db::notify::{ORDERS_CHANGED, RUN_QUEUED, SCHEDULE_CHANGED, Waker};
+use syncline_shared::db::budget::BudgetTotals;
+use syncline_shared::db::notify::{
+    BUDGET_CHANGED, ORDERS_CHANGED, RUN_QUEUED, SCHEDULE_CHANGED, Waker,
+};
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::secret::Cipher;
 
 use crate::auth::{PasswordHasher, SessionKeys};
 use crate::config::ApiConfig;
+use crate::kept::Kept;
 use crate::metrics::Metrics;
 use syncline_engine::Catalog;
 
@@ -34,6 +38,8 @@ pub struct AppState {
     pub runs_queued: Waker,
     /// Wakes workers when what they execute is to be cancelled or paused.
     pub orders_changed: Waker,
+    /// Wakes workers when a budget may be used again.
+    pub budgets_changed: Waker,
     /// Wakes schedulers after a change.
     pub schedules_changed: Waker,
     /// Ends waits when the process drains.
@@ -42,6 +48,8 @@ pub struct AppState {
     pub lease: Duration,
     /// What this process counts.
     pub metrics: Arc<Metrics>,
+    /// All budgets together: to read them takes seconds where there are ten thousand keys.
+    pub budget_totals: Arc<Kept<Vec<BudgetTotals>>>,
 }
 
 impl std::fmt::Debug for AppState {
@@ -80,10 +88,12 @@ impl AppState {
             passwords: PasswordHasher::new().context("passwords cannot be hashed")?,
             runs_queued: Waker::start(database.clone(), RUN_QUEUED, life),
             orders_changed: Waker::start(database.clone(), ORDERS_CHANGED, life),
+            budgets_changed: Waker::start(database.clone(), BUDGET_CHANGED, life),
             schedules_changed: Waker::start(database.clone(), SCHEDULE_CHANGED, life),
             life: life.clone(),
             lease: config.lease.lease(),
             metrics: Arc::default(),
+            budget_totals: Arc::default(),
             database,
         })
     }

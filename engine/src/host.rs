@@ -6,6 +6,7 @@
 //! a limiter inside the engine, because two processes would not see each other.
 
 use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,9 +18,26 @@ pub trait Host: Send + Sync {
     /// better answered by [`Refused::Wait`], because the run can then give its slot back.
     async fn permit(&self, request: &PermitRequest) -> Result<Permit, Refused>;
 
+    /// Asks again, once a connection stands that had to be opened first, right before the request is written on it: the permit may
+    /// have run out meanwhile, and be renewed.
+    async fn confirm(&self, _permit: &Permit) -> Result<(), Refused> {
+        Ok(())
+    }
+
     /// Tells what became of the request that `permit` allowed. Called exactly once for each permit,
     /// also after transport errors and cancellation.
-    async fn report(&self, permit: Permit, signals: &ResponseSignals);
+    async fn report(&self, permit: Permit, signals: &ResponseSignals) -> Reported;
+}
+
+/// What a host makes of a report.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reported {
+    /// Nothing that the engine need know.
+    #[default]
+    Noted,
+    /// Of a request that was refused since a limit is reached: the budget knows now for how long to wait. The request may be sent
+    /// again under a new permit, which waits as long as need be, or is refused.
+    AskAgain,
 }
 
 /// One request that is about to be sent.
@@ -31,7 +49,9 @@ pub struct PermitRequest {
     pub method: String,
     /// The address without its query, secrets removed.
     pub url: String,
-    /// The budgets that concern this request; empty if the manifest states none.
+    /// Host and port of the address: what answers, or does not.
+    pub authority: String,
+    /// The budgets that concern this request: the governing policy's, then those of the additional ones. Empty if the manifest states none.
     pub budgets: Vec<BudgetKey>,
 }
 
@@ -48,8 +68,8 @@ pub struct BudgetKey {
 }
 
 /// Leave to send one request. It carries whatever the host wants to see again in its report.
-#[derive(Default)]
-pub struct Permit(Option<Box<dyn Any + Send + Sync>>);
+#[derive(Clone, Default)]
+pub struct Permit(Option<Arc<dyn Any + Send + Sync>>);
 
 impl Permit {
     /// A permit that carries nothing.
@@ -59,17 +79,10 @@ impl Permit {
 
     /// A permit that carries `payload` back to [`Host::report`].
     pub fn with<T: Any + Send + Sync>(payload: T) -> Permit {
-        Permit(Some(Box::new(payload)))
+        Permit(Some(Arc::new(payload)))
     }
 
     /// The payload, if there is one of this type.
-    pub fn into_payload<T: Any>(self) -> Option<T> {
-        self.0
-            .and_then(|payload| payload.downcast::<T>().ok())
-            .map(|payload| *payload)
-    }
-
-    /// A look at the payload, if there is one of this type.
     pub fn payload<T: Any>(&self) -> Option<&T> {
         self.0
             .as_ref()
@@ -117,6 +130,8 @@ pub enum Outcome {
     Transport,
     /// The run was cancelled while the request was on its way.
     Cancelled,
+    /// The request was not sent: [`Host::confirm`] refused it.
+    Unsent,
 }
 
 /// What is known after a request.
@@ -135,4 +150,27 @@ pub struct ResponseSignals {
     pub duration: Duration,
     /// Bytes of the body that were read, after decompression.
     pub bytes: u64,
+    /// What the platform told of its budgets, in the order of the request's budgets.
+    pub told: Vec<BudgetTold>,
+}
+
+/// What an answer says of one budget. What is not said is `None`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BudgetTold {
+    /// Name of the policy whose budget it speaks of.
+    pub policy: String,
+    /// Where it was read, for people: `x-app-usage`, `/error/details/0/retryDelay`.
+    pub source: String,
+    /// No request within this time from now.
+    pub wait: Option<Duration>,
+    /// Points that the platform's window still gives.
+    pub remaining: Option<u64>,
+    /// Points that the platform's window gives in all.
+    pub limit: Option<u64>,
+    /// How much of the platform's window is used: 1.0 is all of it.
+    pub used: Option<f64>,
+    /// The platform's window begins anew after this time from now.
+    pub resets_in: Option<Duration>,
+    /// What this request cost in truth, in points.
+    pub cost: Option<u32>,
 }

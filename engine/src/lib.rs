@@ -31,13 +31,16 @@ mod reader;
 mod record;
 mod redact;
 mod request;
+mod signals;
 mod time;
 
 pub use budget::{BudgetPolicy, BudgetWindow, RequestMatcher, WindowKind};
 pub use catalog::{Catalog, CatalogError};
 pub use connector::{Connector, CursorInfo, StreamInfo};
 pub use error::{ConfigProblem, Failure, LoadErrors, LoadProblem, ReadError};
-pub use host::{BudgetKey, Host, Outcome, Permit, PermitRequest, Refused, ResponseSignals};
+pub use host::{
+    BudgetKey, BudgetTold, Host, Outcome, Permit, PermitRequest, Refused, Reported, ResponseSignals,
+};
 pub use http::{AddressPolicy, AddressPolicyError, HttpClient, HttpSettings, HttpSetupError};
 pub use page::{Page, PageSlice, Position, Record, RejectedRecord};
 pub use reader::{DataRange, ReadLimits, ReadSettings, StreamReader};

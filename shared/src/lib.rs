@@ -3,6 +3,7 @@
 //!
 //! `shared` knows nothing of HTTP, of manifests or of apalis, and the services know nothing of each other.
 
+pub mod budget;
 pub mod clock;
 pub mod config;
 pub mod db;

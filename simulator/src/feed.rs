@@ -2,39 +2,49 @@
 //! changes, which can be asked for by time.
 //!
 //! Many vendors page like this, with tokens that live for minutes, and limits that make a client wait for longer. The base
-//! URL is `http://host:port/feed/v1`. A call is booked with the referee and counted against its account's limit on arrival;
-//! credentials are looked at first, then the limit, then the query.
+//! URL is `http://host:port/feed/v1`. A call is booked with the referee and counted against its account's limits on
+//! arrival; credentials are looked at first, then the limits, then the query. How limits are told, in refusals and in
+//! good answers, is a setting: vendors agree on nothing there.
 
 mod accounts;
+mod call;
 mod changes;
 mod control;
 mod errors;
 mod item;
+mod limits;
 mod page_token;
 mod query;
+mod refusal;
 mod settings;
+mod usage;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use axum::extract::{RawQuery, State};
+use axum::Router;
+use axum::extract::{ConnectInfo, RawQuery, State};
 use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::get;
-use axum::{Json, Router};
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use self::accounts::Accounts;
 pub use self::accounts::FeedAccount;
+use self::call::respond;
 use self::changes::{Call, Change, Changes};
 pub(crate) use self::control::{ENDPOINTS, control_routes};
 use self::errors::ApiError;
 use self::item::Item;
+pub use self::limits::{FeedLimit, WindowLimit};
 use self::page_token::PageToken;
 use self::query::ListQuery;
-pub use self::settings::FeedSettings;
+pub use self::refusal::Refusal;
+pub use self::settings::{FeedPoints, FeedSettings, Unavailable};
+pub use self::usage::Tell;
 use crate::clock::Moment;
-use crate::referee::{Answer, Referee};
+use crate::referee::Referee;
+use crate::wire::Wire;
 
 /// What the simulated feed starts with.
 #[derive(Clone, Debug)]
@@ -58,12 +68,13 @@ impl Default for FeedConfig {
 pub(crate) struct Feed {
     seed: u64,
     referee: Arc<Referee>,
+    stopping: CancellationToken,
     changing: Mutex<Changing>,
 }
 
 /// What calls and control change.
 struct Changing {
-    settings: FeedSettings,
+    settings: Arc<FeedSettings>,
     accounts: Accounts,
     changes: Changes,
 }
@@ -96,61 +107,46 @@ impl Feed {
         seed: u64,
         config: &FeedConfig,
         referee: Arc<Referee>,
+        stopping: CancellationToken,
     ) -> anyhow::Result<Self> {
         config.settings.check()?;
         let changing = Changing {
-            settings: config.settings.clone(),
+            settings: Arc::new(config.settings.clone()),
             accounts: Accounts::new(&config.accounts),
             changes: Changes::default(),
         };
         Ok(Self {
             seed,
             referee,
+            stopping,
             changing: Mutex::new(changing),
         })
     }
 
-    fn settings(&self) -> FeedSettings {
-        self.changing().settings.clone()
+    fn settings(&self) -> Arc<FeedSettings> {
+        Arc::clone(&self.changing().settings)
     }
 
-    /// Replaces the settings; windows begin empty when the limit is another one. Page tokens keep the life that they were
-    /// given.
+    /// Replaces the settings. Windows keep their calls as long as a limit has their length, whatever its number. Page
+    /// tokens keep the life that they were given.
     fn replace(&self, settings: FeedSettings) {
         let mut changing = self.changing();
-        if changing.settings.limit != settings.limit {
-            changing.accounts.forget_calls();
-        }
-        changing.settings = settings;
+        changing.accounts.keep(&settings.all_limits());
+        changing.settings = Arc::new(settings);
     }
 
     fn changing(&self) -> MutexGuard<'_, Changing> {
         self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a call of an account; `None` is a caller whom nobody knows.
-    fn answer(
+    /// The page that a call asks for.
+    fn page(
         &self,
         list: List,
-        account: Option<&str>,
+        settings: &FeedSettings,
         query: &str,
         at: Moment,
     ) -> Result<Page, ApiError> {
-        let account = account.ok_or(ApiError::Unauthenticated)?;
-        let settings = {
-            let mut changing = self.changing();
-            let settings = changing.settings.clone();
-            if let Some(limit) = &settings.limit
-                && !changing.accounts.admit(account, limit, at)
-            {
-                let whole_window = limit.window_ms.div_ceil(1_000);
-                let retry_after_s = limit
-                    .retry_after_s
-                    .unwrap_or_else(|| u32::try_from(whole_window).unwrap_or(u32::MAX));
-                return Err(ApiError::RateLimited { retry_after_s });
-            }
-            settings
-        };
         let query = query::parse(query)?;
         let offset = match &query.page_token {
             None => 0,
@@ -214,42 +210,20 @@ pub(crate) fn routes(feed: Arc<Feed>) -> Router {
 
 async fn list_items(
     State(feed): State<Arc<Feed>>,
+    ConnectInfo(wire): ConnectInfo<Wire>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    respond(&feed, List::Items, query.as_deref(), &headers)
+    let query = query.unwrap_or_default();
+    respond(feed, List::Items, wire, &query, &headers).await
 }
 
 async fn list_changes(
     State(feed): State<Arc<Feed>>,
+    ConnectInfo(wire): ConnectInfo<Wire>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Response {
-    respond(&feed, List::Changes, query.as_deref(), &headers)
-}
-
-fn respond(feed: &Feed, list: List, query: Option<&str>, headers: &HeaderMap) -> Response {
-    let header = headers
-        .get(AUTHORIZATION)
-        .map(|value| value.to_str().unwrap_or_default());
-    let account = feed.changing().accounts.caller(header);
-    let key = match (&account, header) {
-        (Some(account), _) => format!("feed/{account}"),
-        (None, Some(_)) => "feed/(unknown token)".to_owned(),
-        (None, None) => "feed/(no credentials)".to_owned(),
-    };
-    let mut call = feed.referee.arrive(&key, None, None);
-    let answer = feed.answer(
-        list,
-        account.as_deref(),
-        query.unwrap_or_default(),
-        call.arrived,
-    );
-    call.violation = matches!(answer, Err(ApiError::RateLimited { .. }));
-    let response = match answer {
-        Ok(page) => Json(page).into_response(),
-        Err(error) => error.into_response(),
-    };
-    call.answer(Answer::Status(response.status().as_u16()));
-    response
+    let query = query.unwrap_or_default();
+    respond(feed, List::Changes, wire, &query, &headers).await
 }

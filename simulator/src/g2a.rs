@@ -17,9 +17,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 use anyhow::ensure;
 use axum::Router;
 use axum::extract::{ConnectInfo, RawQuery, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,7 @@ use self::errors::ApiError;
 use crate::clock::Clock;
 use crate::faults::{FaultSettings, Faults, Plan, Refusal};
 use crate::limits::CallLimit;
+use crate::proxy;
 use crate::referee::{Answer, Call, Referee};
 use crate::wire::{Wire, send_json};
 
@@ -182,7 +183,9 @@ async fn list_products(
         .get(AUTHORIZATION)
         .map(|value| value.to_str().unwrap_or_default());
     let key = g2a.accounts.referee_key(header);
-    let mut call = g2a.referee.arrive(&key, page, client_request_id(&headers));
+    let mut call = g2a
+        .referee
+        .arrive(&key, 1, page, client_request_id(&headers));
     let caller = g2a.accounts.authorise(header);
     let admission = match &caller {
         Ok(client_id) => g2a.accounts.admit(client_id, call.arrived),
@@ -227,18 +230,7 @@ fn refused_by_proxy(plan: &Plan) -> Option<Response> {
         // The reset connection never carries this answer.
         Refusal::Reset | Refusal::BadGateway => Some(StatusCode::BAD_GATEWAY.into_response()),
         Refusal::ServerError => Some(ApiError::Internal.into_response()),
-        Refusal::Unavailable { retry_after_s } => {
-            let page = "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n\
-                        <body><center><h1>503 Service Temporarily Unavailable</h1></center></body>\r\n</html>\r\n";
-            let mut response = (StatusCode::SERVICE_UNAVAILABLE, Html(page)).into_response();
-            response
-                .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static("text/html"));
-            if let Some(seconds) = retry_after_s {
-                response.headers_mut().insert(RETRY_AFTER, seconds.into());
-            }
-            Some(response)
-        }
+        Refusal::Unavailable { retry_after_s } => Some(proxy::unavailable(retry_after_s)),
         Refusal::RateLimited { .. } => None,
     }
 }

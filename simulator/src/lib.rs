@@ -19,6 +19,7 @@ mod faults;
 mod feed;
 mod g2a;
 mod limits;
+mod proxy;
 mod referee;
 mod seeded;
 mod wire;
@@ -35,10 +36,13 @@ use tokio_util::sync::CancellationToken;
 pub use self::clock::{Clock, Moment, SystemClock};
 pub use self::faults::{FAULTS, Fault, FaultSettings, Switch, Trigger};
 use self::feed::Feed;
-pub use self::feed::{FeedAccount, FeedConfig, FeedSettings};
+pub use self::feed::{
+    FeedAccount, FeedConfig, FeedLimit, FeedPoints, FeedSettings, Refusal, Tell, Unavailable,
+    WindowLimit,
+};
 use self::g2a::G2a;
 pub use self::g2a::{G2aAccount, G2aConfig};
-pub use self::limits::CallLimit;
+pub use self::limits::{CallLimit, Counted};
 use self::referee::Referee;
 use self::wire::{Wire, WireListener};
 
@@ -63,7 +67,7 @@ impl Default for SimulatorConfig {
     fn default() -> Self {
         Self {
             seed: 1,
-            timeline_cap: 100_000,
+            timeline_cap: 500_000,
             g2a: G2aConfig::default(),
             feed: FeedConfig::default(),
         }
@@ -127,7 +131,13 @@ fn routes(
         stopping.clone(),
     )?;
     let g2a = Arc::new(g2a);
-    let feed = Arc::new(Feed::new(config.seed, &config.feed, Arc::clone(&referee))?);
+    let feed = Feed::new(
+        config.seed,
+        &config.feed,
+        Arc::clone(&referee),
+        stopping.clone(),
+    )?;
+    let feed = Arc::new(feed);
     Ok(control::routes(referee)
         .merge(g2a::control_routes(Arc::clone(&g2a)))
         .merge(g2a::routes(g2a))

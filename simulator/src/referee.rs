@@ -1,15 +1,19 @@
-//! The referee: counts every call per key (platform + account) with its arrival time and what was answered.
+//! The referee: counts every call per key (platform + account) with its arrival time, its points, what was answered
+//! and when.
 //!
 //! It stands outside the platforms' own limits, so that a test can hold the whole fleet to a budget that the
 //! platform does not enforce. Memory is bounded: the counts are exact for ever, the timeline keeps the newest
 //! calls of all keys together (`timeline_cap`), and every answer says how many calls of the key it has lost.
 //! Arrivals are stamped under the lock, so that the timeline is in order by construction.
 
+mod report;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Serialize, Serializer};
 
+pub(crate) use self::report::CallsInShort;
 use crate::clock::{Clock, Moment};
 use crate::faults::FaultSet;
 
@@ -45,7 +49,12 @@ pub(crate) struct CallRecord {
     at_us: u64,
     #[serde(serialize_with = "rfc3339")]
     at: Moment,
+    /// What the call costs by the platform's price list.
+    points: u32,
     status: Answer,
+    /// When the answer was ready, the connection was reset, or the client was seen to be gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered_us: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     page: Option<u64>,
     request_id: String,
@@ -59,6 +68,8 @@ pub(crate) struct CallRecord {
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct KeyTotals {
     total: u64,
+    /// What all of them cost together.
+    total_points: u64,
     /// Calls by what was answered: a status, `reset` or `abandoned`.
     by_status: BTreeMap<String, u64>,
     in_flight: u64,
@@ -66,27 +77,31 @@ pub(crate) struct KeyTotals {
     violations: u64,
     /// Calls counted above that the timeline no longer holds.
     timeline_dropped: u64,
+    max_at_once: MostAtOnce,
+    /// Calls of before the last reset that are still in flight.
+    #[serde(skip)]
+    strays: u64,
 }
 
-/// The fullest window found on a key's timeline.
-#[derive(Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct FullestWindow {
-    window_ms: u64,
+/// The most calls that were in flight together: from arrival until the answer was ready or the client was gone. It is
+/// kept up to date call by call, so it does not depend on the timeline.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct MostAtOnce {
     calls: u64,
+    /// Arrival of the call that made it so many for the first time.
     #[serde(skip_serializing_if = "Option::is_none")]
-    from_us: Option<u64>,
-    /// False when the timeline has lost calls of this key: the true maximum may be higher.
+    at_us: Option<u64>,
     exact: bool,
 }
 
-/// Everything the referee knows about one key.
-#[derive(Debug, Serialize)]
-pub(crate) struct KeyReport {
-    key: String,
-    #[serde(flatten)]
-    totals: KeyTotals,
-    max_in_window: FullestWindow,
-    timeline: Vec<CallRecord>,
+impl Default for MostAtOnce {
+    fn default() -> Self {
+        Self {
+            calls: 0,
+            at_us: None,
+            exact: true,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -116,12 +131,18 @@ impl Referee {
         }
     }
 
+    /// The present instant, on the clock of the arrivals.
+    pub(crate) fn now(&self) -> Moment {
+        self.clock.now()
+    }
+
     /// Books a call on arrival; dropping the returned call without an answer books it as abandoned.
     ///
     /// Keys must come from a bounded set (registered accounts): each is remembered until the reset.
     pub(crate) fn arrive(
         self: &Arc<Self>,
         key: &str,
+        points: u32,
         page: Option<u64>,
         request_id: Option<String>,
     ) -> Call {
@@ -132,12 +153,20 @@ impl Referee {
         let request_id = request_id.unwrap_or_else(|| format!("sim-{}-{number}", book.edition));
         let totals = &mut book.totals[key_index];
         totals.total += 1;
+        totals.total_points = totals.total_points.saturating_add(u64::from(points));
         totals.in_flight += 1;
+        let at_once = totals.in_flight + totals.strays;
+        if at_once > totals.max_at_once.calls {
+            totals.max_at_once.calls = at_once;
+            totals.max_at_once.at_us = Some(arrived.monotonic_us);
+        }
         book.timeline.push_back(CallRecord {
             key: key_index,
             at_us: arrived.monotonic_us,
             at: arrived,
+            points,
             status: Answer::InFlight,
+            answered_us: None,
             page,
             request_id: request_id.clone(),
             faults: FaultSet::default(),
@@ -164,13 +193,20 @@ impl Referee {
         }
     }
 
-    /// Forgets all calls; those still in flight are not counted when they are answered.
+    /// Forgets all calls; those still in flight are not counted when they are answered, but stand beside new ones until
+    /// then.
     pub(crate) fn reset(&self) {
         let mut book = self.book();
-        *book = Book {
-            edition: book.edition + 1,
-            ..Book::default()
-        };
+        book.edition += 1;
+        book.timeline.clear();
+        book.first_call = 0;
+        // The keys stay, so that calls in flight still find theirs.
+        for totals in &mut book.totals {
+            *totals = KeyTotals {
+                strays: totals.strays + totals.in_flight,
+                ..KeyTotals::default()
+            };
+        }
     }
 
     /// The exact counts of every key seen since the last reset.
@@ -179,32 +215,8 @@ impl Referee {
         book.keys
             .iter()
             .map(|(key, index)| (key.clone(), book.totals[*index].clone()))
+            .filter(|(_, totals)| totals.total > 0)
             .collect()
-    }
-
-    /// Counts, fullest rolling window and the newest `newest` calls of a key; a key never seen has zero calls.
-    pub(crate) fn report(&self, key: &str, window_ms: u64, newest: usize) -> KeyReport {
-        let book = self.book();
-        let index = book.keys.get(key).copied();
-        let totals = index
-            .map(|index| book.totals[index].clone())
-            .unwrap_or_default();
-        let calls: Vec<&CallRecord> = book
-            .timeline
-            .iter()
-            .filter(|call| Some(call.key) == index)
-            .collect();
-        let arrivals: Vec<u64> = calls.iter().map(|call| call.at_us).collect();
-        let mut max_in_window = fullest_window(&arrivals, window_ms);
-        max_in_window.exact = totals.timeline_dropped == 0;
-        let skipped = calls.len().saturating_sub(newest);
-        let timeline = calls.into_iter().skip(skipped).cloned().collect();
-        KeyReport {
-            key: key.to_owned(),
-            totals,
-            max_in_window,
-            timeline,
-        }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -213,7 +225,10 @@ impl Referee {
 
     fn book_answer(&self, call: &Call, answer: Answer) {
         let mut book = self.book();
+        let answered_us = self.clock.now().monotonic_us;
         if book.edition != call.edition {
+            let strays = &mut book.totals[call.key].strays;
+            *strays = strays.saturating_sub(1);
             return;
         }
         let totals = &mut book.totals[call.key];
@@ -231,6 +246,7 @@ impl Referee {
             .and_then(|offset| book.timeline.get_mut(offset));
         if let Some(record) = record {
             record.status = answer;
+            record.answered_us = Some(answered_us);
             record.faults = call.faults;
             record.violation = call.violation;
         }
@@ -246,6 +262,21 @@ impl Book {
         self.keys.insert(key.to_owned(), index);
         self.totals.push(KeyTotals::default());
         index
+    }
+
+    fn totals_of(&self, key: &str) -> KeyTotals {
+        let index = self.keys.get(key);
+        index
+            .and_then(|index| self.totals.get(*index))
+            .cloned()
+            .unwrap_or_default()
+    }
+
+    fn calls_of(&self, key: &str) -> impl Iterator<Item = &CallRecord> {
+        let index = self.keys.get(key).copied();
+        self.timeline
+            .iter()
+            .filter(move |call| Some(call.key) == index)
     }
 }
 
@@ -282,29 +313,6 @@ impl Drop for Call {
     }
 }
 
-/// The window of `window_ms` that holds most of these arrivals (ascending, microseconds).
-fn fullest_window(arrivals: &[u64], window_ms: u64) -> FullestWindow {
-    let length_us = window_ms.saturating_mul(1_000);
-    let mut fullest = FullestWindow {
-        window_ms,
-        calls: 0,
-        from_us: None,
-        exact: true,
-    };
-    let mut oldest = 0;
-    for (newest, at) in arrivals.iter().enumerate() {
-        while at - arrivals[oldest] >= length_us && oldest < newest {
-            oldest += 1;
-        }
-        let calls = (newest - oldest + 1) as u64;
-        if calls > fullest.calls {
-            fullest.calls = calls;
-            fullest.from_us = Some(arrivals[oldest]);
-        }
-    }
-    fullest
-}
-
 fn rfc3339<S: Serializer>(at: &Moment, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&at.wall.to_rfc3339_opts(chrono::SecondsFormat::Micros, true))
 }
@@ -321,54 +329,18 @@ mod tests {
     }
 
     #[test]
-    fn the_fullest_window_is_found_wherever_it_begins() {
-        let ms = |list: &[u64]| list.iter().map(|at| at * 1_000).collect::<Vec<_>>();
-        let arrivals = ms(&[0, 900, 950, 1_000, 1_899, 1_900, 5_000]);
-        let fullest = fullest_window(&arrivals, 1_000);
-        assert_eq!((fullest.calls, fullest.from_us), (4, Some(900_000)));
-        assert_eq!(fullest_window(&ms(&[0, 1_000, 2_000]), 1_000).calls, 1);
-        assert_eq!(fullest_window(&ms(&[0, 1_000, 2_000]), 1_001).calls, 2);
-        assert_eq!(fullest_window(&[], 1_000).calls, 0);
-    }
-
-    #[test]
-    fn the_fullest_window_agrees_with_counting_by_hand() {
-        let mut draw = crate::seeded::Draw::keyed(&[3]);
-        let mut at = 0;
-        let arrivals: Vec<u64> = (0..500)
-            .map(|_| {
-                at += draw.below(40_000);
-                at
-            })
-            .collect();
-        let by_hand = arrivals
-            .iter()
-            .map(|from| {
-                arrivals
-                    .iter()
-                    .filter(|at| **at >= *from && **at < from + 100_000)
-                    .count()
-            })
-            .max();
-        assert_eq!(
-            by_hand,
-            usize::try_from(fullest_window(&arrivals, 100).calls).ok()
-        );
-    }
-
-    #[test]
     fn counts_stay_exact_when_the_timeline_is_cut() {
         let (referee, clock) = referee(3);
         for page in 1..=5 {
             referee
-                .arrive("g2a/one", Some(page), None)
+                .arrive("g2a/one", 1, Some(page), None)
                 .answer(Answer::Status(200));
             clock.advance_ms(100);
         }
         referee
-            .arrive("g2a/two", None, None)
+            .arrive("g2a/two", 1, None, None)
             .answer(Answer::Status(401));
-        let report = referee.report("g2a/one", 1_000, usize::MAX);
+        let report = referee.report("g2a/one", &[1_000], usize::MAX);
         assert_eq!(
             (report.totals.total, report.totals.by_status["200"]),
             (5, 5)
@@ -380,7 +352,7 @@ mod tests {
         assert!(!report.max_in_window.exact);
         assert_eq!(report.timeline[0].page, Some(4));
         assert_eq!(
-            referee.report("g2a/two", 1_000, 0).totals.by_status["401"],
+            referee.report("g2a/two", &[1_000], 0).totals.by_status["401"],
             1
         );
     }
@@ -388,10 +360,10 @@ mod tests {
     #[test]
     fn a_call_that_is_dropped_unanswered_counts_as_abandoned() {
         let (referee, _) = referee(10);
-        let call = referee.arrive("g2a/one", Some(1), Some("mine".to_owned()));
-        assert_eq!(referee.report("g2a/one", 1_000, 1).totals.in_flight, 1);
+        let call = referee.arrive("g2a/one", 1, Some(1), Some("mine".to_owned()));
+        assert_eq!(referee.report("g2a/one", &[1_000], 1).totals.in_flight, 1);
         drop(call);
-        let report = referee.report("g2a/one", 1_000, 1);
+        let report = referee.report("g2a/one", &[1_000], 1);
         assert_eq!(
             (
                 report.totals.in_flight,
@@ -406,15 +378,49 @@ mod tests {
     #[test]
     fn an_answer_after_the_reset_does_not_enter_the_new_book() {
         let (referee, _) = referee(10);
-        let early = referee.arrive("g2a/one", Some(1), None);
+        let early = referee.arrive("g2a/one", 1, Some(1), None);
         referee.reset();
         referee
-            .arrive("g2a/one", Some(2), None)
+            .arrive("g2a/one", 1, Some(2), None)
             .answer(Answer::Status(200));
         early.answer(Answer::Status(500));
-        let report = referee.report("g2a/one", 1_000, 10);
+        let report = referee.report("g2a/one", &[1_000], 10);
         assert_eq!(report.totals.total, 1);
         assert_eq!(report.totals.by_status.get("500"), None);
         assert_eq!(report.timeline.len(), 1);
+    }
+
+    #[test]
+    fn the_most_at_once_is_known_even_beyond_the_timeline_and_a_reset() {
+        let (referee, clock) = referee(1);
+        let arrive = || {
+            clock.advance_ms(1);
+            referee.arrive("feed/one", 1, None, None)
+        };
+        let at_once = || {
+            let most = referee.report("feed/one", &[], 0).totals.max_at_once;
+            assert!(most.exact);
+            (most.calls, most.at_us)
+        };
+        assert_eq!(at_once(), (0, None));
+        for _ in 0..5 {
+            arrive().answer(Answer::Status(200));
+        }
+        assert_eq!(at_once(), (1, Some(1_000)));
+        let (first, second) = (arrive(), arrive());
+        drop(first);
+        let third = arrive();
+        assert_eq!(at_once(), (2, Some(7_000)));
+        let abandoned = referee.arrivals("feed/one", 0);
+        assert_eq!((abandoned.exact, abandoned.arrivals.len()), (false, 1));
+
+        referee.reset();
+        assert!(referee.totals().is_empty());
+        second.answer(Answer::Status(200));
+        arrive().answer(Answer::Status(200));
+        assert_eq!(at_once(), (2, Some(9_000)), "the third is still in flight");
+        drop(third);
+        arrive().answer(Answer::Status(200));
+        assert_eq!(at_once().0, 2);
     }
 }

@@ -3,6 +3,7 @@
 //! [`script`] decides what happens in which order, from a seed alone. [`inflict`] does it. [`load`] keeps runs coming. What must
 //! hold afterwards is in [`crate::story`] and [`crate::fleet`]. [`schedulers`] is the same about ticks, by a [`timetable`].
 
+pub mod budgets;
 pub mod inflict;
 pub mod load;
 pub mod schedulers;

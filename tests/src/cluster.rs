@@ -157,8 +157,9 @@ impl Cluster {
     fn begin(&mut self, name: &str, arguments: impl FnOnce(&mut Command)) {
         let mut command = self.command();
         let role = name.split('-').next().unwrap_or(name);
+        let number = name.rsplit('-').next().unwrap_or(name);
         for variable in self.variables.iter().filter(|of| of.role == role) {
-            command.env(&variable.name, &variable.value);
+            command.env(&variable.name, variable.value.replace("{number}", number));
         }
         arguments(&mut command);
         self.processes

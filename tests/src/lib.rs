@@ -16,6 +16,7 @@
 
 pub mod account;
 pub mod api_client;
+pub mod arrivals;
 pub mod chaos;
 pub mod cluster;
 pub mod database;
@@ -23,6 +24,7 @@ pub mod dev;
 pub mod feed;
 pub mod fleet;
 pub mod http;
+pub mod metered;
 pub mod npm;
 pub mod pooler;
 pub mod process;
@@ -34,6 +36,7 @@ pub mod server;
 pub mod simulator;
 pub mod story;
 pub mod wait;
+pub mod wrong_clock;
 
 pub use account::Account;
 pub use api_client::ApiClient;

@@ -28,6 +28,10 @@ pub struct WorkerConfig {
     #[arg(long, env = "SYNCLINE_PLATFORM_SHARE", default_value_t = 50,
           value_parser = clap::value_parser!(u64).range(1..=100))]
     pub platform_share: u64,
+    /// Waits for a platform's limit up to this many milliseconds are waited out in the slot; for longer ones a run gives it back.
+    #[arg(long, env = "SYNCLINE_LIMIT_PATIENCE_MS", default_value_t = 2_000,
+          value_parser = clap::value_parser!(u64).range(0..=600_000))]
+    pub limit_patience_ms: u64,
     /// Private and loopback targets that connectors may call: addresses, CIDR blocks and host names, separated by commas.
     #[arg(long, env = "SYNCLINE_ALLOW_HOSTS", default_value = "")]
     pub allow_hosts: String,

@@ -3,20 +3,24 @@
 //! - `queue`: from the database to a handler and back. `queue/backend.rs` and `queue/runtime.rs` are the only files that
 //!   know apalis.
 //! - `attempt`: the life of one attempt.
+//! - `budgets`: permits for its requests.
 //! - `destination`: the tables of schema `synced`.
 
 mod attempt;
+mod budgets;
 mod config;
 mod destination;
 mod queue;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use syncline_engine::{Catalog, HttpClient, HttpSettings};
 use syncline_shared::clock::SystemClock;
 use syncline_shared::config::LeaseConfig;
 use syncline_shared::db::Database;
+use syncline_shared::db::notify::{self, Waker};
 use syncline_shared::ids::ProcessId;
 use syncline_shared::lifecycle::Lifecycle;
 use syncline_shared::secret::Cipher;
@@ -25,7 +29,8 @@ use syncline_shared::telemetry::process_name;
 pub use config::WorkerConfig;
 pub use queue::{AttemptEnd, Handler, QueueConfig};
 
-use attempt::{Executor, Permits};
+use attempt::Executor;
+use budgets::Permits;
 use destination::Destination;
 use queue::Leases;
 
@@ -48,13 +53,21 @@ pub async fn run(config: WorkerConfig, database: Database, life: Lifecycle) -> a
     leases.register(&database).await.context(
         "the worker could not register itself; is the schema migrated? run: syncline migrate",
     )?;
+    let told = Waker::start(database.clone(), notify::BUDGET_CHANGED, &life);
+    let patience = Duration::from_millis(config.limit_patience_ms);
+    let permits = Permits::new(database.clone(), told, patience);
+    life.spawn("permits", budgets::keep(permits.clone(), life.clone()));
+    life.spawn(
+        "budget changes",
+        budgets::hear_of_changes(permits.clone(), life.clone()),
+    );
     let executor = Executor {
         database: database.clone(),
         connectors,
         cipher,
         http,
         destination: Arc::new(Destination::default()),
-        permits: Permits::new(database.clone()),
+        permits,
         leases: leases.clone(),
         clock: Arc::new(SystemClock),
         draining: life.draining().clone(),

@@ -21,7 +21,7 @@ struct Requirement {
     fallback: Option<&'static str>,
 }
 
-const REQUIREMENTS: [Requirement; 3] = [
+const REQUIREMENTS: [Requirement; 4] = [
     Requirement {
         package: "postgresql",
         name: "the server programs of PostgreSQL 15 or newer",
@@ -42,6 +42,20 @@ const REQUIREMENTS: [Requirement; 3] = [
                 .any(|name| Run::program(name).args(&["--version"]).succeeds())
         },
         service: Some("pgbouncer"),
+        fallback: None,
+    },
+    Requirement {
+        package: "libfaketime",
+        name: "libfaketime, which sets a process's wall clock wrong",
+        is_needed: || true,
+        // Debian puts it into a folder of the machine's architecture.
+        is_there: || {
+            let folders = std::fs::read_dir("/usr/lib").into_iter().flatten();
+            folders
+                .flatten()
+                .any(|folder| folder.path().join("faketime/libfaketime.so.1").exists())
+        },
+        service: None,
         fallback: None,
     },
     Requirement {

@@ -67,7 +67,8 @@ impl Document {
         let mut root: Value = serde_saphyr::from_str_with_options(text, options)
             .map_err(|error| ApplyError::Unreadable(format!("this is not valid YAML: {error}")))?;
         if root.is_null() {
-            let problem = "the document is empty; it holds businesses, connections and schedules";
+            let problem =
+                "the document is empty; it holds platforms, businesses, connections and schedules";
             return Err(ApplyError::Unreadable(problem.to_owned()));
         }
         let mut expansion = Expansion::default();

@@ -1,4 +1,4 @@
-//! Config as code: brings businesses, connections and schedules to what a document says.
+//! Config as code: brings platforms' settings, businesses, connections and schedules to what a document says.
 //!
 //! Everything is matched by key, checked by the rules of the API, and written in one transaction: all of the document or
 //! nothing. All problems are told at once, with their place in the document. What is the same already is not written, so a

@@ -9,6 +9,7 @@ use super::{ApplyError, Document, dependencies};
 use crate::resources::business::BusinessInput;
 use crate::resources::connection::{CheckedConnection, ConnectionInput};
 use crate::resources::lookup::{refuse_unknown, resolve_target};
+use crate::resources::platform::PlatformInput;
 use crate::resources::schedule::{ScheduleInput, TargetInput};
 use crate::resources::{Fields, Notes};
 use syncline_engine::Catalog;
@@ -16,6 +17,7 @@ use syncline_engine::Catalog;
 /// A document without problems.
 #[derive(Debug)]
 pub(super) struct Plan {
+    pub(super) platforms: Vec<PlatformInput>,
     pub(super) businesses: Vec<BusinessInput>,
     pub(super) connections: Vec<CheckedConnection>,
     pub(super) schedules: Vec<ScheduleInput>,
@@ -41,10 +43,15 @@ pub(super) async fn make(
         connections: platforms_of(&lists.connections),
     };
     let mut plan = Plan {
+        platforms: Vec::new(),
         businesses: Vec::new(),
         connections: Vec::new(),
         schedules: Vec::new(),
     };
+    for (at, value) in &lists.platforms {
+        plan.platforms
+            .extend(PlatformInput::read(value, at, catalog, &mut notes));
+    }
     for (at, value) in &lists.businesses {
         plan.businesses
             .extend(BusinessInput::read(value, at, &mut notes));
@@ -77,6 +84,7 @@ type Entries<'v> = Vec<(String, &'v Value)>;
 
 #[derive(Default)]
 struct Lists<'v> {
+    platforms: Entries<'v>,
     businesses: Entries<'v>,
     connections: Entries<'v>,
     schedules: Entries<'v>,
@@ -87,15 +95,22 @@ fn read_lists<'v>(root: &'v Value, notes: &mut Notes) -> Lists<'v> {
         return Lists::default();
     };
     let lists = Lists {
-        businesses: entries(&mut fields, "businesses", notes),
-        connections: entries(&mut fields, "connections", notes),
-        schedules: entries(&mut fields, "schedules", notes),
+        platforms: entries(&mut fields, "platforms", "name", notes),
+        businesses: entries(&mut fields, "businesses", "key", notes),
+        connections: entries(&mut fields, "connections", "key", notes),
+        schedules: entries(&mut fields, "schedules", "key", notes),
     };
     fields.finish(notes);
     lists
 }
 
-fn entries<'v>(fields: &mut Fields<'v>, name: &'static str, notes: &mut Notes) -> Entries<'v> {
+/// The entries of a list, of which no two have the same `key`.
+fn entries<'v>(
+    fields: &mut Fields<'v>,
+    name: &'static str,
+    key: &str,
+    notes: &mut Notes,
+) -> Entries<'v> {
     let at = fields.at(name);
     let Some(value) = fields.value(name) else {
         return Vec::new();
@@ -110,19 +125,19 @@ fn entries<'v>(fields: &mut Fields<'v>, name: &'static str, notes: &mut Notes) -
         .map(|(index, item)| (format!("{at}/{index}"), item))
         .collect();
     for (index, (at, value)) in entries.iter().enumerate() {
-        let Some(key) = value.get("key").and_then(Value::as_str) else {
+        let Some(text) = value.get(key).and_then(Value::as_str) else {
             continue;
         };
         let earlier = entries.iter().take(index);
         let first = earlier
-            .filter(|(_, earlier)| earlier.get("key").and_then(Value::as_str) == Some(key))
+            .filter(|(_, earlier)| earlier.get(key).and_then(Value::as_str) == Some(text))
             .map(|(at, _)| super::place(at))
             .next();
         if let Some(first) = first {
             notes.refuse(
-                format!("{at}/key"),
+                format!("{at}/{key}"),
                 "repeated",
-                format!("{key:?} is the key of {first}, too"),
+                format!("{text:?} is the {key} of {first}, too"),
             );
         }
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 pub struct Report {
     /// True: nothing was written.
     pub dry_run: bool,
-    /// Businesses, then connections, then schedules.
+    /// Platforms, then businesses, then connections, then schedules.
     pub objects: Vec<ObjectReport>,
 }
 
@@ -19,7 +19,7 @@ pub struct Report {
 pub struct ObjectReport {
     /// What it is.
     pub kind: Kind,
-    /// Its key.
+    /// Its key; of a platform its name.
     pub key: String,
     /// What became of it.
     #[serde(flatten)]
@@ -30,6 +30,8 @@ pub struct ObjectReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
+    /// A platform.
+    Platform,
     /// A business.
     Business,
     /// A connection.
@@ -106,6 +108,7 @@ impl Report {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Platform => "platform",
             Self::Business => "business",
             Self::Connection => "connection",
             Self::Schedule => "schedule",

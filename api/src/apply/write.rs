@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use syncline_shared::db::DbConnection;
 use syncline_shared::db::business::{self, Business};
 use syncline_shared::db::connection::{self, Connection};
-use syncline_shared::db::schedule;
+use syncline_shared::db::{platform, schedule};
 use syncline_shared::secret::Cipher;
 
 use super::plan::Plan;
@@ -20,11 +20,13 @@ use crate::resources::lookup::{
     anchor_of, create_connection, create_schedule, replace_schedule, resolve_schedule,
     stored_secrets,
 };
+use crate::resources::platform::PlatformInput;
+use crate::resources::retry::RetryView;
 use crate::resources::schedule::{ScheduleInput, stored_document, wanted_document};
 use crate::resources::{Notes, accept, secrets};
 use syncline_engine::Catalog;
 
-/// Writes a plan: businesses first, schedules last, so that whatever is named is there.
+/// Writes a plan: businesses before connections, schedules last, so that whatever is named is there.
 pub(super) async fn write(
     db: &mut DbConnection,
     cipher: &Cipher,
@@ -32,6 +34,14 @@ pub(super) async fn write(
     plan: &Plan,
 ) -> Result<Vec<ObjectReport>, ApplyError> {
     let mut objects = Vec::new();
+    for input in &plan.platforms {
+        let change = write_platform(db, input).await?;
+        objects.push(ObjectReport {
+            kind: Kind::Platform,
+            key: input.name.clone(),
+            change,
+        });
+    }
     for input in &plan.businesses {
         let change = write_business(db, input).await?;
         objects.push(ObjectReport {
@@ -67,6 +77,33 @@ fn changed(fields: Vec<FieldChange>) -> Change {
     }
 }
 
+/// A platform's settings are there as long as its connector is: they are changed, never created.
+async fn write_platform(
+    db: &mut DbConnection,
+    input: &PlatformInput,
+) -> Result<Change, ApplyError> {
+    let mut fields = Vec::new();
+    if let Some(retry) = input.settings.retry {
+        let stored = RetryView::from(platform::find_retry(db, &input.name).await?);
+        let found = diff(&json!({"retry": stored}), &json!({"retry": retry}));
+        if !found.is_empty() {
+            platform::set_retry(db, &input.name, &retry.into()).await?;
+        }
+        fields.extend(found);
+    }
+    if let Some(limits) = &input.settings.limits {
+        let all = platform::list_limits(db).await?;
+        let stored = all.into_iter().find(|(name, _)| *name == input.name);
+        let stored = stored.map(|(_, limits)| limits);
+        let found = diff(&json!({"limits": stored}), &json!({"limits": limits}));
+        if !found.is_empty() {
+            platform::set_limits(db, &input.name, limits).await?;
+        }
+        fields.extend(found);
+    }
+    Ok(changed(fields))
+}
+
 async fn write_business(
     db: &mut DbConnection,
     input: &BusinessInput,
@@ -75,18 +112,18 @@ async fn write_business(
         .await?
         .filter(|found| found.key == input.key);
     let Some(stored) = stored else {
-        business::create(db, &input.key, &input.name).await?;
+        let made = business::create(db, &input.key, &input.name).await?;
+        business::update(db, made.id, None, Some(input.weight)).await?;
         return Ok(Change::Created);
     };
-    if stored.name == input.name {
-        return Ok(Change::Same);
+    let fields = diff(
+        &json!({"name": stored.name, "weight": stored.weight}),
+        &json!({"name": input.name, "weight": input.weight}),
+    );
+    if !fields.is_empty() {
+        business::update(db, stored.id, Some(&input.name), Some(input.weight)).await?;
     }
-    business::rename(db, stored.id, &input.name).await?;
-    Ok(changed(vec![FieldChange::told(
-        "name",
-        json!(stored.name),
-        json!(input.name),
-    )]))
+    Ok(changed(fields))
 }
 
 async fn write_connection(

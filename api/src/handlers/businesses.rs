@@ -13,7 +13,7 @@ use crate::auth::{Operator, Viewer};
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{Body, Params};
 use crate::page::{Page, PageRequest};
-use crate::resources::business::BusinessInput;
+use crate::resources::business::{BusinessInput, BusinessPatch};
 use crate::resources::{Notes, accept};
 use crate::state::AppState;
 
@@ -29,6 +29,9 @@ pub(crate) struct BusinessView {
     /// Shown to people.
     #[schema(example = "Acme Ltd")]
     pub name: String,
+    /// How much of a contended budget its runs get, in relation to other businesses: 1 to 100.
+    #[schema(example = 1)]
+    pub weight: i16,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
@@ -41,6 +44,7 @@ impl From<Business> for BusinessView {
             id: found.id.0,
             key: found.key,
             name: found.name,
+            weight: found.weight,
             created_at: found.created_at,
             updated_at: found.updated_at,
         }
@@ -127,7 +131,43 @@ pub(crate) async fn create(
         Some("business_key_unique") => ApiError::taken("business", &input.key),
         _ => error.into(),
     })?;
+    let weighed = business::update(&mut db, made.id, None, Some(input.weight)).await?;
     db.commit().await?;
-    let view = BusinessView::from(made);
+    let view = BusinessView::from(weighed.unwrap_or(made));
     Ok(created(format!("/api/v1/businesses/{}", view.id), view))
+}
+
+/// Change a business
+///
+/// What is left out is kept. The weight holds from the next attempt of each of its runs on.
+#[utoipa::path(
+    patch, path = "/api/v1/businesses/{id}", tag = "Businesses", operation_id = "updateBusiness",
+    params(("id" = String, Path, description = "Id or key", example = "acme")),
+    request_body = BusinessPatch,
+    responses(
+        (status = 200, description = "The business as it is now", body = BusinessView),
+        (status = 404, description = "There is none", body = Problem, content_type = "application/problem+json"),
+        (status = 422, description = "Fields that cannot be accepted, all of them", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn update(
+    _: Operator,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+    params: Params,
+    Body(body): Body,
+) -> ApiResult<Json<BusinessView>> {
+    params.finish()?;
+    let mut db = state.database.begin().await?;
+    let stored = business::find(&mut db, &id).await?;
+    let stored = stored.ok_or_else(|| ApiError::unknown("business", &id))?;
+    let mut notes = Notes::default();
+    let patch = BusinessPatch::read(&body, &stored, &mut notes);
+    accept(notes)?;
+    let (name, weight) = patch.map_or((None, None), |patch| (patch.name, patch.weight));
+    let changed = business::update(&mut db, stored.id, name.as_deref(), weight).await?;
+    db.commit().await?;
+    // It may have been deleted in between.
+    let changed = changed.ok_or_else(|| ApiError::unknown("business", &id))?;
+    Ok(Json(changed.into()))
 }

@@ -21,6 +21,7 @@ use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{Body, Params};
 use crate::page::{Page, PageRequest};
 use crate::resources::connection::ConnectionInput;
+use crate::resources::limit_view::LimitView;
 use crate::resources::lookup::{create_connection, refuse_unknown};
 use crate::resources::retry::RetryView;
 use crate::resources::{Notes, accept, secrets};
@@ -53,8 +54,8 @@ pub(crate) struct ConnectionView {
     pub streams: Option<Vec<String>>,
     /// False: nothing is enqueued for it.
     pub enabled: bool,
-    /// Overrides of the platform's budgets, by name.
-    #[schema(value_type = Object, example = json!({"requests": {"limit": 100, "per_seconds": 1}}))]
+    /// In place of the limits that the platform's budgets have, by the name of the budget.
+    #[schema(value_type = BTreeMap<String, LimitView>, example = json!({"requests": {"limit": 100, "per_seconds": 1}}))]
     pub limits: Value,
     /// Overrides of the platform's retry policy.
     #[schema(value_type = RetryView)]

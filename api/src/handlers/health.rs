@@ -7,11 +7,12 @@ use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use syncline_shared::db::{pause, process, status};
+use syncline_shared::db::{budget, pause, process, status};
 use syncline_shared::telemetry;
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, ApiResult, Problem};
+use crate::metrics::Found;
 use crate::state::AppState;
 
 /// A probe gives up after a few seconds, so the answer must come before.
@@ -78,12 +79,21 @@ pub(crate) async fn ready(State(state): State<AppState>) -> ApiResult<Json<Healt
     responses((status = 200, description = "Text form 0.0.4", body = String, content_type = "text/plain; version=0.0.4"))
 )]
 pub(crate) async fn metrics(State(state): State<AppState>) -> ApiResult<Response> {
+    let totals = async {
+        let mut db = state.database.session().await?;
+        budget::total_budgets(&mut db).await
+    };
+    let budgets = state.budget_totals.get(state.clock.now(), totals).await?;
     let mut db = state.database.session().await?;
-    let queue = status::count_queue(&mut db).await?;
-    let up = process::list_up(&mut db, state.lease).await?;
-    let pauses = pause::list_pauses(&mut db).await?;
+    let found = Found {
+        queue: status::count_queue(&mut db).await?,
+        up: process::list_up(&mut db, state.lease).await?,
+        pauses: pause::list_pauses(&mut db).await?,
+        budgets,
+        circuits: budget::list_circuits(&mut db).await?,
+    };
     let counted = telemetry::metrics_text();
-    let text = state.metrics.render(&queue, &up, &pauses, &counted);
+    let text = state.metrics.render(&found, &counted);
     Ok((
         [(
             header::CONTENT_TYPE,

@@ -3,8 +3,10 @@
 pub(crate) mod auth;
 pub(crate) mod backfills;
 pub(crate) mod batches;
+pub(crate) mod budgets;
 pub(crate) mod businesses;
 pub(crate) mod cancel;
+pub(crate) mod circuits;
 pub(crate) mod connections;
 pub(crate) mod health;
 pub(crate) mod pauses;

@@ -1,9 +1,9 @@
-//! Platforms: how their failed runs are tried again, and whether they rest.
+//! Platforms: how their failed runs are tried again, what their budgets are limited to, and whether they rest.
 
 use axum::Json;
 use axum::extract::{Path, State};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use syncline_engine::Connector;
 use syncline_shared::db::pause::{Pause, PauseScope, list_pauses};
 use syncline_shared::db::platform;
@@ -15,8 +15,10 @@ use crate::auth::{Operator, Viewer};
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::{Body, Params};
 use crate::page::Page;
-use crate::resources::retry::{self, RetryView};
-use crate::resources::{Fields, Notes, accept};
+use crate::resources::limit_view::LimitView;
+use crate::resources::platform::PlatformSettings;
+use crate::resources::retry::RetryView;
+use crate::resources::{Notes, accept};
 use crate::state::AppState;
 
 /// A platform: a third-party API that a connector reads.
@@ -32,18 +34,13 @@ pub(crate) struct PlatformView {
     pub retry: RetryView,
     /// What holds for its runs, unless their connection says otherwise: the policy with the defaults filled in.
     pub effective_retry: RetryView,
+    /// In place of the limits that its manifest gives its budgets, by the name of the budget. A connection's own go before them.
+    #[schema(value_type = BTreeMap<String, LimitView>, example = json!({"requests": {"limit": 100, "per_seconds": 1}}))]
+    pub limits: Value,
     /// True if its runs rest, be it that everything is paused.
     pub paused: bool,
     /// Its own pause, if it has one.
     pub pause: Option<PauseView>,
-}
-
-/// Settings of a platform, whole.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"retry": {"base_seconds": 60, "max_failures": 3}}))]
-pub(crate) struct PlatformInput {
-    /// Its retry policy. What is left out is as it is by default; `{}` sets the defaults.
-    pub retry: RetryView,
 }
 
 /// The connector of a platform; 404 with the known ones, if there is none.
@@ -56,12 +53,18 @@ pub(super) fn find<'s>(state: &'s AppState, name: &str) -> ApiResult<&'s Connect
     })
 }
 
-fn view(connector: &Connector, policy: RetryPolicy, pauses: &[Pause]) -> PlatformView {
+fn view(
+    connector: &Connector,
+    policy: RetryPolicy,
+    limits: &[(String, Value)],
+    pauses: &[Pause],
+) -> PlatformView {
     let name = connector.platform().to_owned();
     let own = pauses
         .iter()
         .find(|pause| pause.scope == PauseScope::Platform && pause.target == name);
     let backoff = policy.backoff();
+    let limits = limits.iter().find(|(platform, _)| *platform == name);
     PlatformView {
         streams: connector
             .streams()
@@ -76,6 +79,7 @@ fn view(connector: &Connector, policy: RetryPolicy, pauses: &[Pause]) -> Platfor
             jitter: Some(backoff.jitter),
             max_failures: Some(policy.max_failures()),
         },
+        limits: limits.map_or_else(|| json!({}), |(_, limits)| limits.clone()),
         paused: own.is_some()
             || pauses
                 .iter()
@@ -103,6 +107,7 @@ pub(crate) async fn list(
     params.finish()?;
     let mut db = state.database.session().await?;
     let policies = platform::list_retry(&mut db).await?;
+    let limits = platform::list_limits(&mut db).await?;
     let pauses = list_pauses(&mut db).await?;
     let show = |connector: &Connector| {
         let own = policies
@@ -111,6 +116,7 @@ pub(crate) async fn list(
         view(
             connector,
             own.map_or_else(RetryPolicy::default, |(_, policy)| *policy),
+            &limits,
             &pauses,
         )
     };
@@ -138,17 +144,18 @@ pub(crate) async fn show(
     let connector = find(&state, &name)?;
     let mut db = state.database.session().await?;
     let policy = platform::find_retry(&mut db, &name).await?;
+    let limits = platform::list_limits(&mut db).await?;
     let pauses = list_pauses(&mut db).await?;
-    Ok(Json(view(connector, policy, &pauses)))
+    Ok(Json(view(connector, policy, &limits, &pauses)))
 }
 
 /// Change a platform
 ///
-/// The policy holds from the next failure on, also for runs that are under way.
+/// The policy holds from the next failure on, also for runs that are under way; the limits from the next attempt on.
 #[utoipa::path(
     put, path = "/api/v1/platforms/{name}", tag = "Platforms", operation_id = "setPlatform",
     params(("name" = String, Path, description = "The platform", example = "g2a")),
-    request_body = PlatformInput,
+    request_body = PlatformSettings,
     responses(
         (status = 200, description = "The platform as it is now", body = PlatformView),
         (status = 404, description = "There is none; the known ones are named", body = Problem, content_type = "application/problem+json"),
@@ -164,28 +171,19 @@ pub(crate) async fn set(
 ) -> ApiResult<Json<PlatformView>> {
     params.finish()?;
     let connector = find(&state, &name)?;
-    let policy = read(&body)?;
+    let mut notes = Notes::default();
+    let settings = PlatformSettings::read(&body, connector, &mut notes);
+    accept(notes)?;
     let mut db = state.database.begin().await?;
-    platform::set_retry(&mut db, &name, &policy).await?;
+    if let Some(retry) = settings.retry {
+        platform::set_retry(&mut db, &name, &retry.into()).await?;
+    }
+    if let Some(limits) = &settings.limits {
+        platform::set_limits(&mut db, &name, limits).await?;
+    }
+    let policy = platform::find_retry(&mut db, &name).await?;
+    let limits = platform::list_limits(&mut db).await?;
     let pauses = list_pauses(&mut db).await?;
     db.commit().await?;
-    Ok(Json(view(connector, policy, &pauses)))
-}
-
-fn read(body: &Value) -> ApiResult<RetryPolicy> {
-    let mut notes = Notes::default();
-    let mut policy = RetryPolicy::default();
-    if let Some(mut fields) = Fields::of(body, "", &mut notes) {
-        match fields.value("retry") {
-            Some(value) => policy = retry::read(value, "/retry", &mut notes),
-            None => notes.refuse(
-                "/retry",
-                "required",
-                "retry is required; {} sets the defaults",
-            ),
-        }
-        fields.finish(&mut notes);
-    }
-    accept(notes)?;
-    Ok(policy)
+    Ok(Json(view(connector, policy, &limits, &pauses)))
 }

@@ -135,6 +135,8 @@ pub(crate) struct RunDetail {
     pub run: Run,
     /// The attempts, first to last.
     pub attempts: Vec<Attempt>,
+    /// What they cost together. An attempt under way counts once it has ended.
+    pub spent: SpentView,
     /// What has been done, by stream.
     pub stream_progress: Vec<StreamView>,
     /// How many checkpoints it has written.
@@ -144,6 +146,21 @@ pub(crate) struct RunDetail {
     pub checkpoint: Value,
     /// The last 1,000 log lines, oldest first.
     pub log: Vec<LogView>,
+}
+
+/// What attempts cost.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Spent)]
+pub(crate) struct SpentView {
+    /// Requests that were sent.
+    #[schema(example = 12)]
+    pub calls: i64,
+    /// Points of budgets that they cost: of each request what the dearest of its budgets charged.
+    #[schema(example = 36)]
+    pub points: i64,
+    /// Milliseconds of waiting for permits of the platform's budgets.
+    #[schema(example = 4200)]
+    pub waited_ms: i64,
 }
 
 /// A worker's try at a run.
@@ -165,6 +182,10 @@ pub(crate) struct Attempt {
     pub reason: Option<String>,
     /// Requests it sent.
     pub calls: i64,
+    /// Points of budgets that they cost: of each request what the dearest of its budgets charged.
+    pub points: i64,
+    /// Milliseconds for which it waited for permits of the platform's budgets.
+    pub waited_ms: i64,
     /// What went wrong.
     pub error: Option<ErrorView>,
 }
@@ -287,8 +308,21 @@ impl From<AttemptView> for Attempt {
             outcome: found.outcome.map(AttemptOutcome::as_str),
             reason: found.reason,
             calls: found.calls,
+            points: found.points,
+            waited_ms: found.waited_ms,
             error: found.error.map(|error| error.0.into()),
         }
+    }
+}
+
+impl SpentView {
+    /// What attempts cost together.
+    pub(crate) fn total(attempts: &[AttemptView]) -> Self {
+        attempts.iter().fold(Self::default(), |sum, attempt| Self {
+            calls: sum.calls + attempt.calls,
+            points: sum.points + attempt.points,
+            waited_ms: sum.waited_ms + attempt.waited_ms,
+        })
     }
 }
 
@@ -319,6 +353,7 @@ impl RunDetail {
     ) -> Self {
         let stream_progress = streams(&found.progress);
         Self {
+            spent: SpentView::total(&attempts),
             attempts: attempts.into_iter().map(Attempt::from).collect(),
             stream_progress,
             checkpoint_sequence: found.checkpoint_sequence,

@@ -39,6 +39,15 @@ pub(super) const BEGUN: Badge = badge("gray", "half", "Begun");
 /// A process that was heard of lately.
 pub(super) const UP: Badge = badge("blue", "up", "Up");
 
+/// A budget that gives permits.
+pub(super) const BUDGET_OPEN: Badge = badge("green", "check", "Open");
+/// A budget that gives nothing before the platform's wait is over.
+pub(super) const BUDGET_PAUSED: Badge = badge("gray", "hourglass", "Paused");
+/// A budget of which nothing is left for now.
+pub(super) const BUDGET_USED_UP: Badge = badge("blue", "half", "Used up");
+/// A budget that gives less than its limit, since the platform refused or told a lower one.
+pub(super) const BUDGET_LOWERED: Badge = badge("amber", "drained", "Lowered");
+
 impl From<RunStatus> for Badge {
     fn from(status: RunStatus) -> Self {
         match status {

@@ -11,6 +11,7 @@
 
 mod assets;
 mod badge;
+mod budgets;
 mod connections;
 mod form;
 mod format;
@@ -64,6 +65,8 @@ pub(crate) fn router() -> Router<AppState> {
             "/schedules/{id}/delete",
             get(control::ask_delete).post(control::delete),
         )
+        .route("/budgets", get(budgets::list))
+        .route("/budgets/resume", post(budgets::resume))
         .route("/connections", get(connections::list))
         .route("/connections/{key}/run", post(run_now::start))
         .route("/connections/{key}/pause", post(pauses::pause_connection))

@@ -18,7 +18,7 @@ use super::moment::{Moment, Sentence};
 use super::run_row::{StartedBy, changes, elapsed, started_by, why};
 use super::visitor::{Frame, Visitor};
 use crate::error::ApiResult;
-use crate::handlers::run_view::Run;
+use crate::handlers::run_view::{Run, SpentView};
 use crate::handlers::runs;
 use crate::handlers::why::Surroundings;
 use crate::state::AppState;
@@ -50,6 +50,8 @@ struct RunPage {
     started: Option<Moment>,
     ended: Option<Moment>,
     checkpoints: String,
+    /// Calls, points and waits of all attempts together.
+    spent: Option<String>,
     failures: i32,
     /// The run that this one repeats.
     retry_of: Option<String>,
@@ -114,6 +116,8 @@ struct AttemptLine {
     started: Moment,
     duration: String,
     calls: String,
+    /// Points and waits, where they say more than the calls.
+    cost: String,
     /// Why it ended as it did: the error, or who wanted it.
     reason: Option<String>,
 }
@@ -143,6 +147,7 @@ pub(super) async fn show(
     let nominal_at = overview::find_nominal_at(&mut db, found.batch_id).await?;
     let mut page = page(visitor, found, &around, now);
     page.tick = nominal_at.map(|at| Moment::new(at, now));
+    page.spent = spent(SpentView::total(&attempts));
     page.attempts = attempts
         .into_iter()
         .map(|attempt| attempt_line(attempt, now))
@@ -185,6 +190,7 @@ fn page(visitor: Visitor, found: RunView, around: &Surroundings, now: DateTime<U
         started: run.started_at.map(moment),
         ended: run.finished_at.map(moment),
         checkpoints: count(checkpoints.unsigned_abs()),
+        spent: None,
         failures: run.failures,
         retry_of: run.retry_of.map(|id| id.to_string()),
         retried_by: run.retried_by.map(|id| id.to_string()),
@@ -392,6 +398,7 @@ fn attempt_line(attempt: AttemptView, now: DateTime<Utc>) -> AttemptLine {
         (error, reason) => reason.or(error),
     };
     let until = attempt.ended_at.unwrap_or(now);
+    let cost = cost(attempt.calls, attempt.points, attempt.waited_ms);
     AttemptLine {
         number: attempt.number,
         badge: attempt.outcome.into(),
@@ -402,8 +409,30 @@ fn attempt_line(attempt: AttemptView, now: DateTime<Utc>) -> AttemptLine {
             0 => String::new(),
             calls => count(calls.unsigned_abs()),
         },
+        cost: cost.join(", "),
         reason,
     }
+}
+
+/// `12 calls, 36 points, waited 4.2 s for limits`; `None` before the first call.
+fn spent(all: SpentView) -> Option<String> {
+    let mut words = cost(all.calls, all.points, all.waited_ms);
+    if all.calls > 0 {
+        words.insert(0, counted(all.calls.unsigned_abs(), "call"));
+    }
+    (!words.is_empty()).then(|| words.join(", "))
+}
+
+/// Points and waits, where they say more than the number of calls.
+fn cost(calls: i64, points: i64, waited_ms: i64) -> Vec<String> {
+    let mut words = Vec::new();
+    if points > 0 && points != calls {
+        words.push(counted(points.unsigned_abs(), "point"));
+    }
+    if waited_ms > 0 {
+        words.push(format!("waited {} for limits", duration(waited_ms)));
+    }
+    words
 }
 
 fn log_row(line: LogLine, now: DateTime<Utc>) -> LogRow {
@@ -434,6 +463,27 @@ mod tests {
             reads(RunKind::Page, Some(3), Some(&streams[1..])),
             "Page 3 of products"
         );
+    }
+
+    #[test]
+    fn what_was_spent_is_a_phrase() {
+        let words = |calls, points, waited_ms| {
+            spent(SpentView {
+                calls,
+                points,
+                waited_ms,
+            })
+        };
+        assert_eq!(
+            words(12, 36, 4_200).as_deref(),
+            Some("12 calls, 36 points, waited 4.2 s for limits")
+        );
+        assert_eq!(words(12, 12, 0).as_deref(), Some("12 calls"));
+        assert_eq!(
+            words(0, 0, 2_000).as_deref(),
+            Some("waited 2.0 s for limits")
+        );
+        assert_eq!(words(0, 0, 0), None);
     }
 
     #[test]

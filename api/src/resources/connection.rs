@@ -1,16 +1,16 @@
 //! A connection as people write it, checked against its connector.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 use serde_json::{Map, Value};
 use syncline_engine::Connector;
+use syncline_shared::budget::Limits;
 use syncline_shared::db::connection::ConnectionDraft;
 use syncline_shared::ids::BusinessId;
 use url::Url;
 use utoipa::ToSchema;
 
-use super::limits::{self, Limit, Limits};
+use super::limit_view::LimitView;
+use super::limits;
 use super::retry::{self, RetryView};
 use super::{
     Fields, Notes, check_streams, read_key, read_name, read_streams, refuse_platform, secrets,
@@ -44,9 +44,9 @@ pub struct ConnectionInput {
     /// False: nothing is enqueued for it.
     #[schema(required = false, default = true)]
     pub enabled: bool,
-    /// Overrides of the platform's budgets, by name.
-    #[schema(required = false)]
-    pub limits: BTreeMap<String, Limit>,
+    /// In place of the limits that the platform's budgets have, by the name of the budget.
+    #[schema(required = false, value_type = BTreeMap<String, LimitView>)]
+    pub limits: Limits,
     /// Overrides of the platform's retry policy.
     #[schema(required = false)]
     pub retry: RetryView,
@@ -98,7 +98,8 @@ impl ConnectionInput {
         let at_limits = fields.at("limits");
         let limits = fields
             .value("limits")
-            .map_or_else(Limits::new, |value| limits::read(value, &at_limits, notes));
+            .map(|value| limits::read(value, &at_limits, notes))
+            .unwrap_or_default();
         let at_retry = fields.at("retry");
         let retry = fields
             .value("retry")

@@ -185,6 +185,31 @@ impl<'v> Fields<'v> {
         within
     }
 
+    /// A number within a range.
+    pub fn number(
+        &mut self,
+        name: &'static str,
+        (from, to): (f64, f64),
+        notes: &mut Notes,
+    ) -> Option<f64> {
+        let value = self.value(name)?;
+        let number = match value {
+            Value::Number(number) => number.as_f64(),
+            Value::String(text) if notes.is_expanded(&self.at(name)) => text.trim().parse().ok(),
+            _ => None,
+        };
+        let within = number.filter(|number| (from..=to).contains(number));
+        if within.is_none() {
+            let given = match value {
+                Value::Number(number) => number.to_string(),
+                other => kind(other).to_owned(),
+            };
+            let detail = format!("{name} must be a number from {from} to {to}, not {given}");
+            notes.refuse(self.at(name), "range", detail);
+        }
+        within
+    }
+
     /// An instant (RFC 3339).
     pub fn instant(&mut self, name: &'static str, notes: &mut Notes) -> Option<DateTime<Utc>> {
         let text = self.text(name, notes)?;

@@ -6,8 +6,10 @@
 pub mod business;
 pub mod connection;
 pub mod fields;
+pub mod limit_view;
 pub mod limits;
 pub mod lookup;
+pub mod platform;
 pub mod retry;
 pub mod schedule;
 pub mod secrets;

@@ -497,3 +497,77 @@ async fn circles_of_a_document_are_told_whole_and_may_be_turned_round() {
     let error = apply_with(&app, half, &[]).await.unwrap_err().to_string();
     assert!(error.contains("b follows a follows b"), "{error}");
 }
+
+const PLATFORMS: &str = r#"
+platforms:
+  - name: shop
+    retry: {max_failures: 3}
+    limits:
+      requests:
+        windows:
+          - {limit: 10, per_seconds: 60}
+          - {limit: "${env:A_DAY:-500}", per: day, time_zone: Europe/Berlin}
+        manual_reserve_percent: 10
+businesses:
+  - {key: acme, weight: 5}
+"#;
+
+#[tokio::test]
+async fn settings_of_platforms_and_weights_of_businesses_are_applied() {
+    let app = App::start().await;
+    let first = apply_with(&app, PLATFORMS, &[]).await.unwrap();
+    assert_eq!(
+        changes(&first),
+        [
+            "~ shop retry.max_failures  unset -> 3",
+            "~ shop limits.requests.manual_reserve_percent  unset -> 10",
+            "~ shop limits.requests.windows  unset -> [{\"limit\":10,\"per_seconds\":60},{\"limit\":500,\"per\":\"day\",\"time_zone\":\"Europe/Berlin\"}]",
+            "+ acme",
+        ]
+    );
+    let shown = app.get("/api/v1/platforms/shop").await.expect(200);
+    assert_eq!(shown["limits"]["requests"]["windows"][1]["limit"], 500);
+    let business = app.get("/api/v1/businesses/acme").await.expect(200);
+    assert_eq!(business["weight"], 5);
+    let again = apply_with(&app, PLATFORMS, &[]).await.unwrap();
+    assert!(again.is_same(), "{again}");
+
+    let text = "platforms: [{name: shop, limits: {}}]\nbusinesses: [{key: acme}]\n";
+    let report = apply_with(&app, text, &[]).await.unwrap();
+    assert_eq!(changes(&report).last().unwrap(), "~ acme weight  5 -> 1");
+    let shown = app.get("/api/v1/platforms/shop").await.expect(200);
+    // What a document leaves out of a platform is kept.
+    assert_eq!(
+        (&shown["limits"], &shown["retry"]),
+        (&json!({}), &json!({"max_failures": 3}))
+    );
+}
+
+#[tokio::test]
+async fn platforms_of_a_document_are_known_and_named_once() {
+    let app = App::start().await;
+    let text = r"
+platforms:
+  - {name: shop, limits: {calls: {limit: 1, per_seconds: 1}}}
+  - {name: shop, retry: {max_failures: 0}}
+  - {name: myspace, colour: red}
+  - {limits: []}
+businesses: [{key: acme, weight: 101}]
+";
+    let error = apply_with(&app, text, &[]).await.unwrap_err().to_string();
+    for place in [
+        "platforms[1].name: \"shop\" is the name of platforms[0], too",
+        "platforms[0].limits.calls:",
+        "platforms[1].retry.max_failures:",
+        "platforms[2].name: there is no platform \"myspace\"; known: shop",
+        "platforms[2].colour:",
+        "platforms[3].name: name is required",
+        "platforms[3].limits:",
+        "businesses[0].weight:",
+    ] {
+        assert!(
+            error.contains(&format!("\n  {place}")),
+            "{place} is missing in {error}"
+        );
+    }
+}

@@ -207,11 +207,13 @@ async fn unknown_parameters_are_refused_on_every_list() {
     let app = App::start().await;
     for list in [
         "runs",
+        "budgets",
         "businesses",
         "connections",
         "schedules",
         "platforms",
         "pauses",
+        "circuits",
         "scheduler/status",
         "batches",
         "backfills",

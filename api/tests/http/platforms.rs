@@ -1,4 +1,4 @@
-//! Platforms: their retry policy, and whether they rest.
+//! Platforms: their retry policy and limits, and whether they rest.
 
 use serde_json::json;
 
@@ -73,6 +73,10 @@ async fn policies_that_cannot_be_accepted_are_refused_whole() {
         ),
         (json!({"retry": {"faktor": 2}}), vec!["/retry"]),
         (json!({"retry": {}, "paused": true}), vec!["/paused"]),
+        (
+            json!({"limits": {"calls": {"limit": 1, "per_seconds": 1}, "requests": {"limit": 1}}}),
+            vec!["/limits/requests/per_seconds", "/limits/calls", "/retry"],
+        ),
     ] {
         let problems = put("operator", "shop", body.clone()).await.problems(422);
         let found: Vec<_> = problems
@@ -81,4 +85,37 @@ async fn policies_that_cannot_be_accepted_are_refused_whole() {
             .collect();
         assert_eq!(found, pointers, "{body}");
     }
+}
+
+#[tokio::test]
+async fn limits_of_a_platform_are_kept_until_they_are_replaced() {
+    let app = App::start().await;
+    let put = async |body: serde_json::Value| {
+        app.ask("operator", "PUT", "/api/v1/platforms/shop", Some(&body))
+            .await
+            .expect(200)
+    };
+    let shown = app.get("/api/v1/platforms/shop").await.expect(200);
+    assert_eq!(shown["limits"], json!({}));
+    let limits = json!({"requests": {
+        "windows": [
+            {"limit": 10, "per_seconds": 0.5},
+            {"limit": 15_000, "per": "day", "time_zone": "Europe/Berlin"},
+            {"limit": 4, "at_once": true},
+        ],
+        "manual_reserve_percent": 10,
+    }});
+    let set = put(json!({"retry": {}, "limits": limits})).await;
+    assert_eq!(set["limits"], limits);
+    let kept = put(json!({"retry": {"max_failures": 3}})).await;
+    assert_eq!(
+        (&kept["limits"], &kept["retry"]["max_failures"]),
+        (&limits, &json!(3))
+    );
+    let listed = app.get("/api/v1/platforms").await.expect(200);
+    assert_eq!(listed["data"][0]["limits"], limits);
+    let none = put(json!({"retry": {}, "limits": {"requests": {"windows": []}}})).await;
+    assert_eq!(none["limits"], json!({"requests": {"windows": []}}));
+    let removed = put(json!({"retry": {}, "limits": {}})).await;
+    assert_eq!(removed["limits"], json!({}));
 }

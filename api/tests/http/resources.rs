@@ -283,3 +283,84 @@ async fn a_preview_shows_the_ticks_in_both_zones_and_saves_nothing() {
         json!([])
     );
 }
+
+#[tokio::test]
+async fn a_business_has_a_weight_that_can_be_changed() {
+    let app = App::start().await;
+    let address = "/api/v1/businesses/acme";
+    let made = app
+        .post("/api/v1/businesses", &json!({"key": "acme", "weight": 5}))
+        .await
+        .expect(201);
+    assert_eq!(
+        (&made["name"], &made["weight"]),
+        (&json!("acme"), &json!(5))
+    );
+    let plain = app
+        .post("/api/v1/businesses", &json!({"key": "beta"}))
+        .await
+        .expect(201);
+    assert_eq!(plain["weight"], 1);
+    let patch = async |role: &str, body: Value| app.ask(role, "PATCH", address, Some(&body)).await;
+    let changed = patch("operator", json!({"weight": 100})).await.expect(200);
+    assert_eq!(
+        (&changed["name"], &changed["weight"]),
+        (&json!("acme"), &json!(100))
+    );
+    let changed = patch("operator", json!({"name": "Acme Ltd"}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&changed["name"], &changed["weight"]),
+        (&json!("Acme Ltd"), &json!(100))
+    );
+    assert_eq!(app.get(address).await.expect(200)["weight"], 100);
+    patch("viewer", json!({"weight": 2})).await.problems(403);
+    let refused = patch("operator", json!({"weight": 0, "name": "", "key": "b"}));
+    assert_eq!(
+        named(&refused.await.problems(422)),
+        [
+            ("/name", "length"),
+            ("/weight", "range"),
+            ("/key", "unknown-field")
+        ]
+    );
+    let unknown = json!({"weight": 2});
+    app.ask(
+        "operator",
+        "PATCH",
+        "/api/v1/businesses/nobody",
+        Some(&unknown),
+    )
+    .await
+    .problems(404);
+}
+
+#[tokio::test]
+async fn limits_of_a_connection_have_one_window_or_several() {
+    let app = App::start().await;
+    app.post("/api/v1/businesses", &json!({"key": "acme"}))
+        .await
+        .expect(201);
+    for (key, limit) in [
+        ("one", json!({"limit": 100, "per_seconds": 1})),
+        ("half", json!({"limit": 100, "per_seconds": 0.5})),
+        (
+            "several",
+            json!({"windows": [{"limit": 5, "per": "month"}, {"limit": 2, "at_once": true}], "manual_reserve_percent": 0}),
+        ),
+        ("none", json!({"windows": []})),
+    ] {
+        let mut input = connection(key);
+        input["limits"] = json!({"requests": limit});
+        let made = app.post("/api/v1/connections", &input).await.expect(201);
+        assert_eq!(made["limits"], json!({"requests": limit}));
+    }
+    let mut input = connection("wrong");
+    input["limits"] =
+        json!({"requests": {"windows": [{"limit": 1, "per": "day", "time_zone": "Berlin"}]}});
+    assert_eq!(
+        named(&app.post("/api/v1/connections", &input).await.problems(422)),
+        [("/limits/requests/windows/0/time_zone", "zone")]
+    );
+}

@@ -205,6 +205,10 @@ async fn a_run_is_shown_with_all_that_is_known_of_it() {
     assert_eq!(shown["attempts"][0]["outcome"], "failed");
     assert_eq!(shown["attempts"][0]["process"], "w:1");
     assert_eq!(shown["attempts"][0]["calls"], 2);
+    assert_eq!(
+        shown["spent"],
+        json!({"calls": 2, "points": 6, "waited_ms": 4_200})
+    );
     assert_eq!(shown["stream_progress"][0]["stream"], "products");
     assert_eq!(shown["stream_progress"][0]["inserted"], 40);
     assert_eq!(shown["checkpoint"], json!({}));

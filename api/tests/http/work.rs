@@ -4,7 +4,7 @@ use serde_json::Value;
 use syncline_shared::db::process::{Capacity, ProcessRole, register};
 use syncline_shared::db::run::{Claim, ClaimedRun, Finish, Heads, claim, finish};
 use syncline_shared::ids::ProcessId;
-use syncline_shared::run::{AttemptOutcome, Outcome, Progress, RunError, SYNC_QUEUE};
+use syncline_shared::run::{AttemptOutcome, Outcome, Progress, RunError, SYNC_QUEUE, Spent};
 
 use crate::support::App;
 
@@ -65,7 +65,11 @@ pub(crate) async fn end(app: &App, run: &ClaimedRun, outcome: Outcome, error: Op
         failures: 0,
         reason: None,
         error,
-        calls: 2,
+        spent: Spent {
+            calls: 2,
+            points: 6,
+            waited_ms: 4_200,
+        },
     };
     let mut db = app.database.session().await.unwrap();
     assert_eq!(finish(&mut db, &[end], "w:1").await.unwrap(), [run.id]);

@@ -5,7 +5,10 @@
 )]
 
 mod browser;
+mod budgets;
 mod control;
+#[path = "../http/draws.rs"]
+mod draws;
 mod forms;
 mod schedules;
 mod sign_in;

@@ -3,6 +3,7 @@
 //! Machines differ and are noisy, so what counts are ratios between things measured in turn. The answer is one JSON object;
 //! the names in it stay stable.
 
+mod limiter;
 mod machine;
 mod queue;
 mod scheduler;
@@ -28,6 +29,8 @@ enum Bench {
     Queue(queue::QueueBench),
     /// Ticks of very many schedules that are due at once, lateness under a steady load, and the cost of idling.
     Scheduler(scheduler::SchedulerBench),
+    /// Permits for requests, beside a plain counter; and what they cost a sync whose limit does not bind.
+    Limiter(limiter::LimiterBench),
     /// A worker that does nothing with its runs; started by `bench queue`.
     #[command(hide = true)]
     QueueWorker(queue::QueueWorker),
@@ -101,6 +104,7 @@ pub(crate) async fn run(command: BenchCommand) -> anyhow::Result<()> {
         Bench::Sync(bench) => bench.run().await,
         Bench::Queue(bench) => bench.run().await,
         Bench::Scheduler(bench) => bench.run().await,
+        Bench::Limiter(bench) => bench.run().await,
         Bench::QueueWorker(worker) => worker.run().await,
     }
 }

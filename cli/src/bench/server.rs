@@ -4,12 +4,14 @@ use anyhow::Context;
 use syncline_postgres::{Embedded, EmbeddedConfig, StopMode};
 
 /// Settings of the embedded server: none of them trades durability for speed.
-const SETTINGS: [(&str, &str); 5] = [
+const SETTINGS: [(&str, &str); 6] = [
     ("shared_buffers", "1GB"),
     ("max_wal_size", "16GB"),
     ("checkpoint_timeout", "30min"),
     ("synchronous_commit", "on"),
     ("autovacuum", "on"),
+    // Counts calls of functions.
+    ("track_functions", "pl"),
 ];
 
 /// Measures on the named database, or on an embedded server that is gone afterwards.

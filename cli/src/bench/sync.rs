@@ -30,10 +30,10 @@ use tokio::process::{Child, Command};
 use super::{Output, Report, machine, median, rounded};
 use crate::dev::set_up_connection;
 
-const PAGE_SIZE: u32 = 20;
+pub(super) const PAGE_SIZE: u32 = 20;
 /// Longer than any sync here can take; only a fault reaches it.
 const PATIENCE: Duration = Duration::from_mins(10);
-const SECRET_KEY: &str = "only for the benchmark, which throws it away";
+pub(super) const SECRET_KEY: &str = "only for the benchmark, which throws it away";
 
 /// See [`super::Bench::Sync`].
 #[derive(Debug, Args)]
@@ -67,7 +67,13 @@ impl SyncBench {
         let database = DatabaseConfig::direct(postgres.url("bench"), 4);
         let database = Database::connect(&database, "syncline bench").await?;
         db::migrate(&database).await?;
-        let mut processes = Processes::start(self, &postgres.url("bench")).await?;
+        let mut processes = Processes::start(
+            self.pages,
+            self.latency_ms,
+            &self.connectors,
+            &postgres.url("bench"),
+        )
+        .await?;
         let result = self.measure(&database, &processes).await;
         processes.stop().await;
         database.close().await;
@@ -120,26 +126,31 @@ impl SyncBench {
 }
 
 /// The processes under measurement. They are killed when this is dropped.
-struct Processes {
+pub(super) struct Processes {
     simulator: Child,
-    simulator_url: String,
+    pub(super) simulator_url: String,
     worker: Child,
 }
 
 impl Processes {
-    async fn start(bench: &SyncBench, database_url: &str) -> anyhow::Result<Self> {
+    pub(super) async fn start(
+        pages: u32,
+        latency_ms: u64,
+        connectors: &ConnectorsConfig,
+        database_url: &str,
+    ) -> anyhow::Result<Self> {
         let program = std::env::current_exe()?;
         let address = free_address()?;
         let simulator_url = format!("http://{address}");
         let mut simulator = quiet(&program);
         simulator.args(["simulator", "--listen", &address.to_string()]);
-        simulator.args(["--latency-ms", &bench.latency_ms.to_string()]);
-        simulator.args(["--products", &(bench.pages * PAGE_SIZE).to_string()]);
+        simulator.args(["--latency-ms", &latency_ms.to_string()]);
+        simulator.args(["--products", &(pages * PAGE_SIZE).to_string()]);
         let mut worker = quiet(&program);
         worker
             .args(["worker", "--slots", "1", "--allow-hosts", "127.0.0.1"])
             .arg("--connectors-dir")
-            .arg(&bench.connectors.connectors_dir)
+            .arg(&connectors.connectors_dir)
             .env("DATABASE_URL", database_url)
             .env("SYNCLINE_SECRET_KEY", SECRET_KEY);
         let processes = Self {
@@ -162,7 +173,7 @@ impl Processes {
         Ok(())
     }
 
-    async fn stop(&mut self) {
+    pub(super) async fn stop(&mut self) {
         // They hold nothing worth keeping.
         self.worker.kill().await.ok();
         self.simulator.kill().await.ok();
@@ -223,7 +234,7 @@ async fn bare_client(simulator_url: &str, records: u64) -> anyhow::Result<f64> {
 }
 
 /// Has the worker sync a connection. Answers how long that took from enqueueing to the end, in seconds.
-async fn sync(database: &Database, key: &str, records: u64) -> anyhow::Result<f64> {
+pub(super) async fn sync(database: &Database, key: &str, records: u64) -> anyhow::Result<f64> {
     let began = Instant::now();
     let id = enqueue(database, key).await?;
     db::notify::send(database, db::notify::RUN_QUEUED).await?;

@@ -160,6 +160,7 @@ fn start_roles(
 ) -> anyhow::Result<()> {
     let scheduler = SchedulerConfig::new(command.lease.clone());
     let worker = WorkerConfig {
+        limit_patience_ms: 2_000,
         slots: command.slots,
         stall_seconds: 600,
         time_slice_seconds: 60,

@@ -1,8 +1,8 @@
-//! Waits between tries: the manifest's strategies, `Retry-After`, and the language's default.
+//! Waits between tries, by the manifest's strategies.
 
 use std::time::Duration;
 
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use regex::Regex;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::expr::{Place, Scope, Template, Val, compile_regex};
 use crate::load::component::{Component, Problems};
 use crate::request::value::{FieldError, at};
+use crate::signals::capped;
 
 /// One strategy.
 #[derive(Debug, Clone)]
@@ -117,6 +118,7 @@ impl Backoff {
         &self,
         attempt: u32,
         headers: &HeaderMap,
+        answered_at: DateTime<Utc>,
         scope: &Scope<'_>,
     ) -> Result<Wait, FieldError> {
         let number = |template: &Template| -> Result<f64, FieldError> {
@@ -156,11 +158,9 @@ impl Backoff {
             } => {
                 let least = least.as_ref().map(number).transpose()?;
                 let until = header_number(header, regex.as_ref(), headers, scope)?;
-                // The platform's own clock is the one that counts.
-                let now = date_header(headers).or(scope.now.map(|now| now.timestamp()));
-                let wait = until.filter(|until| *until != 0.0).zip(now);
                 #[expect(clippy::cast_precision_loss, reason = "a calendar's seconds are exact")]
-                let wait = wait.map(|(until, now)| until - now as f64);
+                let now = answered_at.timestamp() as f64;
+                let wait = until.filter(|until| *until != 0.0).map(|until| until - now);
                 let seconds = match (wait, least) {
                     (Some(wait), Some(least)) => Some(wait.max(least)),
                     (wait, least) => wait.or(least),
@@ -191,12 +191,6 @@ fn header_number(
     Ok(matched.and_then(|text| text.trim().parse().ok()))
 }
 
-/// The moment at which an answer was sent, by its own words.
-fn date_header(headers: &HeaderMap) -> Option<i64> {
-    let text = headers.get("date")?.to_str().ok()?;
-    Some(DateTime::parse_from_rfc2822(text).ok()?.timestamp())
-}
-
 fn stated(seconds: f64) -> Wait {
     duration(seconds).map_or(Wait::Unstated, Wait::Stated)
 }
@@ -204,37 +198,21 @@ fn stated(seconds: f64) -> Wait {
 /// Seconds above 0 and up to a year.
 fn duration(seconds: f64) -> Option<Duration> {
     let sensible = seconds.is_finite() && seconds > 0.0;
-    if sensible {
-        Duration::try_from_secs_f64(seconds.min(31_536_000.0)).ok()
-    } else {
-        None
-    }
+    sensible.then(|| capped(seconds))
 }
 
 pub(crate) fn first_wait(
     strategies: &[Backoff],
     attempt: u32,
     headers: &HeaderMap,
+    answered_at: DateTime<Utc>,
     scope: &Scope<'_>,
 ) -> Result<Wait, FieldError> {
     for strategy in strategies {
-        let wait = strategy.wait(attempt, headers, scope)?;
+        let wait = strategy.wait(attempt, headers, answered_at, scope)?;
         if wait != Wait::Unstated {
             return Ok(wait);
         }
     }
     Ok(Wait::Unstated)
-}
-
-/// `Retry-After`, in seconds or as a date. A date is taken relative to the answer's own `Date`: the
-/// engine has no clock, and the platform's is the one that counts.
-pub(crate) fn retry_after_header(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let value = text("retry-after")?.trim();
-    if let Ok(seconds) = value.parse::<f64>() {
-        return duration(seconds);
-    }
-    let until = DateTime::parse_from_rfc2822(value).ok()?;
-    let now = DateTime::parse_from_rfc2822(text("date")?).ok()?;
-    (until - now).to_std().ok().filter(|wait| !wait.is_zero())
 }

@@ -64,9 +64,12 @@ pub(crate) fn load_kind(component: &Component<'_>, problems: &mut Problems) -> O
     kind
 }
 
-/// The language's map for statuses that no filter names.
-pub(crate) fn default_action(status: u16) -> (Action, ErrorKind) {
-    match status {
+/// What an answer means that no filter names: by the budget's list of statuses, then by the language's map.
+pub(crate) fn default_action(answer: &AnswerView<'_>) -> (Action, ErrorKind) {
+    match answer.status {
+        status if status >= 400 && answer.is_limit_status => {
+            (Action::RateLimited, ErrorKind::RateLimited)
+        }
         429 => (Action::RateLimited, ErrorKind::RateLimited),
         401 | 403 => (Action::Fail, ErrorKind::NeedsPerson),
         400 | 404 | 405 => (Action::Fail, ErrorKind::Permanent),
@@ -179,7 +182,7 @@ impl ResponseFilter {
         read: &Scope<'_>,
         requester_kind: Option<ErrorKind>,
     ) -> Verdict {
-        let (default, default_kind) = default_action(answer.status);
+        let (default, default_kind) = default_action(answer);
         let action = match (self.action, self.kind) {
             (Some(action), _) => action,
             (None, Some(ErrorKind::RateLimited)) => Action::RateLimited,

@@ -4,7 +4,7 @@ mod backoff;
 mod filter;
 mod message;
 
-pub(crate) use backoff::{Backoff, Wait, retry_after_header};
+pub(crate) use backoff::{Backoff, Wait};
 pub(crate) use filter::{Action, ErrorKind, ResponseFilter};
 pub(crate) use message::{error_message, platform_code};
 
@@ -45,6 +45,8 @@ pub(crate) struct Verdict {
 /// An answer as the handler sees it.
 pub(crate) struct AnswerView<'a> {
     pub(crate) status: u16,
+    /// The budget's `status_codes_for_ratelimit_hit` names the status.
+    pub(crate) is_limit_status: bool,
     /// The JSON, or an empty object.
     pub(crate) response: &'a Value,
     /// Names as sent and in lower case.
@@ -145,9 +147,9 @@ impl ErrorHandler {
         answer: &AnswerView<'_>,
         scope: &Scope<'_>,
     ) -> Result<Verdict, FieldError> {
-        let mut verdict = self.default_verdict(answer.status);
+        let mut verdict = self.default_verdict(answer);
         for filters in &self.children {
-            verdict = self.default_verdict(answer.status);
+            verdict = self.default_verdict(answer);
             for filter in filters {
                 if filter.matches(answer, scope)? {
                     verdict = filter.verdict(answer, scope, self.default_kind);
@@ -164,8 +166,8 @@ impl ErrorHandler {
         Ok(verdict)
     }
 
-    fn default_verdict(&self, status: u16) -> Verdict {
-        let (action, kind) = filter::default_action(status);
+    fn default_verdict(&self, answer: &AnswerView<'_>) -> Verdict {
+        let (action, kind) = filter::default_action(answer);
         let kind = match (action, self.default_kind) {
             (Action::Fail, Some(stated)) => stated,
             _ => kind,
@@ -178,13 +180,14 @@ impl ErrorHandler {
     }
 
     /// The wait that the manifest's strategies give: the first that gives any. `attempt` is 1 for the
-    /// first failure.
+    /// first failure; moments in headers are counted from `answered_at`.
     pub(crate) fn wait(
         &self,
         attempt: u32,
         headers: &reqwest::header::HeaderMap,
+        answered_at: chrono::DateTime<chrono::Utc>,
         scope: &Scope<'_>,
     ) -> Result<backoff::Wait, FieldError> {
-        backoff::first_wait(&self.backoffs, attempt, headers, scope)
+        backoff::first_wait(&self.backoffs, attempt, headers, answered_at, scope)
     }
 }

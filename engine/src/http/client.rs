@@ -17,6 +17,8 @@ use thiserror::Error;
 use url::{Host, Url};
 
 use super::address_policy::{AddressPolicy, AddressRefused};
+use super::gate::{Check, GateLayer, Unsent};
+use crate::host::Refused;
 
 /// How the client behaves. The defaults suit platforms on the public internet.
 #[derive(Debug, Clone)]
@@ -73,17 +75,37 @@ pub(crate) struct HttpAnswer {
     pub(crate) body: Vec<u8>,
 }
 
-/// Why there is no whole answer. The messages hold no address with a query.
+/// The head of an answer whose body did not arrive.
+pub(crate) struct AnswerHead {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+}
+
+/// Why there is no whole answer.
 pub(crate) enum HttpFailure {
-    /// Connecting, sending or reading failed; with the status if the head of the answer arrived.
+    /// The check on the standing connection refused it: nothing was sent.
+    Unsent(Refused),
+    /// It was sent, or could not be.
+    Unanswered(Unanswered),
+}
+
+/// Why a request that might be sent has no whole answer. The messages hold no address with a query.
+pub(crate) enum Unanswered {
+    /// Connecting, sending or reading failed; with the head of the answer if it arrived.
     Transport {
         message: String,
-        status: Option<StatusCode>,
+        head: Option<Box<AnswerHead>>,
     },
     /// The target is refused by the address policy, or cannot be reached by HTTP at all.
     Refused { message: String },
     /// The body is larger than allowed.
-    TooLarge { limit: usize, status: StatusCode },
+    TooLarge { limit: usize, head: Box<AnswerHead> },
+}
+
+impl From<Unanswered> for HttpFailure {
+    fn from(failure: Unanswered) -> HttpFailure {
+        HttpFailure::Unanswered(failure)
+    }
 }
 
 struct CheckedResolver {
@@ -124,20 +146,25 @@ impl HttpClient {
         };
         let inner = reqwest::Client::builder()
             .user_agent(settings.user_agent)
-            .connect_timeout(settings.connect_timeout)
             .read_timeout(settings.read_timeout)
             .timeout(settings.total_timeout)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .gzip(true)
             .dns_resolver(Arc::new(resolver))
+            // Its time-out is that of a connection alone: reqwest's own would count the check's time, too.
+            .connector_layer(GateLayer::new(settings.connect_timeout))
             .build()
             .map_err(|error| HttpSetupError(chain(&error)))?;
         Ok(HttpClient { inner, addresses })
     }
 
     /// Sends one request and reads its whole body.
-    pub(crate) async fn send(&self, request: HttpRequest) -> Result<HttpAnswer, HttpFailure> {
+    pub(crate) async fn send(
+        &self,
+        request: HttpRequest,
+        check: Check,
+    ) -> Result<HttpAnswer, HttpFailure> {
         self.check_literal_address(&request.url)?;
         let mut builder = self.inner.request(request.method, request.url);
         for (name, value) in request.headers {
@@ -146,8 +173,8 @@ impl HttpClient {
         if let Some(body) = request.body {
             builder = builder.body(body);
         }
-        let mut response = builder
-            .send()
+        let mut response = check
+            .guard(builder.send())
             .await
             .map_err(|error| failure_of(error, None))?;
         let status = response.status();
@@ -155,17 +182,22 @@ impl HttpClient {
         let announced = response.content_length().unwrap_or(0);
         let limit = request.max_body_bytes;
         if announced > limit as u64 {
-            return Err(HttpFailure::TooLarge { limit, status });
+            let head = Box::new(AnswerHead { status, headers });
+            return Err(Unanswered::TooLarge { limit, head }.into());
         }
         let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
         loop {
-            let chunk = response
-                .chunk()
-                .await
-                .map_err(|error| failure_of(error, Some(status)))?;
+            let chunk = match response.chunk().await {
+                Ok(chunk) => chunk,
+                Err(error) => {
+                    let head = Box::new(AnswerHead { status, headers });
+                    return Err(failure_of(error, Some(head)));
+                }
+            };
             let Some(chunk) = chunk else { break };
             if body.len() + chunk.len() > limit {
-                return Err(HttpFailure::TooLarge { limit, status });
+                let head = Box::new(AnswerHead { status, headers });
+                return Err(Unanswered::TooLarge { limit, head }.into());
             }
             body.extend_from_slice(&chunk);
         }
@@ -177,11 +209,11 @@ impl HttpClient {
     }
 
     /// Names are checked by the resolver; a literal address never reaches it.
-    fn check_literal_address(&self, url: &Url) -> Result<(), HttpFailure> {
+    fn check_literal_address(&self, url: &Url) -> Result<(), Unanswered> {
         let scheme = url.scheme();
         if scheme != "http" && scheme != "https" {
             let message = format!("the scheme \"{scheme}\" is not allowed; use https or http");
-            return Err(HttpFailure::Refused { message });
+            return Err(Unanswered::Refused { message });
         }
         let address = match url.host() {
             Some(Host::Ipv4(v4)) => IpAddr::V4(v4),
@@ -189,34 +221,34 @@ impl HttpClient {
             Some(Host::Domain(_)) => return Ok(()),
             None => {
                 let message = "the address names no host".to_owned();
-                return Err(HttpFailure::Refused { message });
+                return Err(Unanswered::Refused { message });
             }
         };
         let host = url.host_str().unwrap_or_default();
         self.addresses
             .check(host, address)
-            .map_err(|refused| HttpFailure::Refused {
+            .map_err(|refused| Unanswered::Refused {
                 message: refused.to_string(),
             })
     }
 }
 
-fn failure_of(error: reqwest::Error, status: Option<StatusCode>) -> HttpFailure {
+fn failure_of(error: reqwest::Error, head: Option<Box<AnswerHead>>) -> HttpFailure {
     // The address may carry an api key in its query.
     let error = error.without_url();
     let mut source: Option<&(dyn std::error::Error + 'static)> = Some(&error);
     while let Some(cause) = source {
         if let Some(refused) = cause.downcast_ref::<AddressRefused>() {
-            return HttpFailure::Refused {
-                message: refused.to_string(),
-            };
+            let message = refused.to_string();
+            return Unanswered::Refused { message }.into();
+        }
+        if let Some(Unsent(refused)) = cause.downcast_ref::<Unsent>() {
+            return HttpFailure::Unsent(refused.clone());
         }
         source = cause.source();
     }
-    HttpFailure::Transport {
-        message: chain(&error),
-        status,
-    }
+    let message = chain(&error);
+    Unanswered::Transport { message, head }.into()
 }
 
 /// An error with its causes, outermost first, each once.

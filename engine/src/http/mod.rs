@@ -2,7 +2,9 @@
 
 mod address_policy;
 mod client;
+mod gate;
 
 pub use address_policy::{AddressPolicy, AddressPolicyError};
-pub(crate) use client::{HttpAnswer, HttpFailure, HttpRequest};
+pub(crate) use client::{AnswerHead, HttpAnswer, HttpFailure, HttpRequest, Unanswered};
 pub use client::{HttpClient, HttpSettings, HttpSetupError};
+pub(crate) use gate::Check;

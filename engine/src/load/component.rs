@@ -134,6 +134,55 @@ impl<'v> Component<'v> {
         }
     }
 
+    /// A mapping within an extension: it has no type, and no members besides those named.
+    pub(crate) fn part(
+        &self,
+        value: &'v Value,
+        path: String,
+        kind: &'static str,
+        members: &[&str],
+        problems: &mut Problems,
+    ) -> Option<Component<'v>> {
+        let Value::Object(fields) = value else {
+            let message = format!("a mapping of {} is needed here", members.join(", "));
+            problems.add(path, message);
+            return None;
+        };
+        let part = Component {
+            path,
+            kind,
+            fields,
+            parameters: Arc::clone(&self.parameters),
+        };
+        for name in fields.keys() {
+            if !members.contains(&name.as_str()) {
+                let message = format!(
+                    "\"{name}\" is not known in {kind}; allowed: {}",
+                    members.join(", ")
+                );
+                problems.add(part.path_of(name), message);
+            }
+        }
+        Some(part)
+    }
+
+    /// The elements of a list within an extension, with their paths.
+    pub(crate) fn elements(&self, name: &str, problems: &mut Problems) -> Vec<(String, &'v Value)> {
+        let path = self.path_of(name);
+        match self.get(name) {
+            None => Vec::new(),
+            Some(Value::Array(items)) => items
+                .iter()
+                .enumerate()
+                .map(|(index, item)| (format!("{path}/{index}"), item))
+                .collect(),
+            Some(_) => {
+                problems.add(path, "a list is needed here");
+                Vec::new()
+            }
+        }
+    }
+
     pub(crate) fn child(
         &self,
         name: &str,

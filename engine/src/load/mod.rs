@@ -167,8 +167,14 @@ fn load_source(
         budgets: Vec::with_capacity(policies.len()),
         policies: Vec::with_capacity(policies.len()),
         budget_scopes: Vec::with_capacity(policies.len()),
+        budget_headers: Vec::new(),
     };
     for loaded in policies {
+        for name in loaded.compiled.signals.headers() {
+            if !source.budget_headers.contains(name) {
+                source.budget_headers.push(name.clone());
+            }
+        }
         source.budgets.push(loaded.policy);
         source.policies.push(loaded.compiled);
         source.budget_scopes.push(loaded.scope);

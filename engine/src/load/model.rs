@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use jsonschema::Validator;
+use reqwest::header::HeaderName;
 use serde_json::Value;
 
 use crate::budget::{BudgetPolicy, CompiledPolicy};
@@ -30,6 +31,8 @@ pub(crate) struct Source {
     pub(crate) policies: Vec<CompiledPolicy>,
     /// In the order of `budgets`.
     pub(crate) budget_scopes: Vec<Option<Template>>,
+    /// Headers that the budgets name.
+    pub(crate) budget_headers: Vec<HeaderName>,
 }
 
 /// `DeclarativeStream` with its `SimpleRetriever`.

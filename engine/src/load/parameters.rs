@@ -2,7 +2,8 @@
 //!
 //! A component without a type gets the one that its place suggests. `$parameters` go down to every
 //! component below, where each is also set as a field if that field is missing or empty; the values of
-//! a component win over those from above.
+//! a component win over those from above. Extensions (`x_`) hold no components: their members are data,
+//! even one that is called `type`.
 
 use serde_json::{Map, Value};
 
@@ -60,6 +61,9 @@ fn component(fields: &mut Map<String, Value>, kind: &str, inherited: &Map<String
         }
     }
     for (name, field) in fields.iter_mut() {
+        if name.starts_with("x_") {
+            continue;
+        }
         // A parameter of the child's own name is meant for this level only.
         let hidden = parameters.contains_key(name);
         if hidden {

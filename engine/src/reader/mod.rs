@@ -102,8 +102,10 @@ impl StreamReader {
             source: Arc::clone(&source),
             stream: stream.name.clone(),
             scopes: budget_scopes(&source, &settings.config)?,
+            was_held_up: false,
             plain_values: plain_values(&settings.config, &secrets),
             redactor: redactor.clone(),
+            begun: Instant::now(),
         };
         let mut reader = StreamReader {
             source,
@@ -248,7 +250,7 @@ impl StreamReader {
                 Err(error) if session.is_some() && !renewed && wants_new_token(&error) => {
                     renewed = true;
                 }
-                Err(error) => return Err(self.position_refused(error)),
+                Err(error) => return Err(self.position_refused(error, request_token.is_some())),
             }
         };
         let mut page = self.page_of(&stream, &token, slice.as_ref(), received)?;
@@ -341,10 +343,12 @@ impl StreamReader {
         }
     }
 
-    /// A refusal of the first request of a resumed read is taken for a refusal of its position.
-    fn position_refused(&self, error: ReadError) -> ReadError {
+    /// A refusal of the first request of a resumed read is taken for a refusal of its position; so is that of a later one which a
+    /// limit held up, since page tokens die.
+    fn position_refused(&self, error: ReadError, has_token: bool) -> ReadError {
+        let is_late = self.sender.was_held_up && has_token;
         match error {
-            ReadError::Permanent { failure } if self.resumed => {
+            ReadError::Permanent { failure } if self.resumed || is_late => {
                 let refusal = failure
                     .http_status
                     .is_some_and(|status| (400..500).contains(&status));

@@ -1,6 +1,7 @@
 //! `HttpRequester`: from the manifest's templates to one request, ready to send.
 
 pub(crate) mod option;
+mod permit;
 pub(crate) mod send;
 pub(crate) mod url;
 pub(crate) mod value;

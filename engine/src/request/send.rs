@@ -10,17 +10,24 @@ use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value};
 
+use super::permit::{Draw, refusal};
 use super::{BuildError, Built, url};
-use crate::budget::{MatchedRequest, governing};
+use crate::budget::Concern;
 use crate::error::{Failure, ReadError};
+use crate::errors::ErrorHandler;
 use crate::errors::{Action, AnswerView, ErrorKind, Verdict, Wait, error_message, platform_code};
-use crate::errors::{ErrorHandler, retry_after_header};
 use crate::expr::Scope;
-use crate::host::{BudgetKey, Outcome, Permit, PermitRequest, Refused, ResponseSignals};
-use crate::http::{HttpAnswer, HttpFailure, HttpRequest};
+use crate::host::{Outcome, Reported, ResponseSignals};
+use crate::http::{AnswerHead, Check, HttpAnswer, HttpFailure, HttpRequest, Unanswered};
 use crate::load::model::Source;
 use crate::reader::ReadSettings;
 use crate::redact::Redactor;
+use crate::signals::{answered_at, retry_after};
+
+/// Page tokens live for longer than this.
+const HELD_UP: Duration = Duration::from_secs(1);
+/// A request that is refused so often for a limit ends the read, whatever the host thinks of the limit.
+const MOST_REFUSALS: u32 = 20;
 
 /// Everything that stays the same for all requests of a read.
 pub(crate) struct Sender {
@@ -28,8 +35,33 @@ pub(crate) struct Sender {
     pub(crate) stream: String,
     pub(crate) scopes: Vec<String>,
     pub(crate) redactor: Redactor,
+    /// The last request was sent some time after it was built: a limit held it up.
+    pub(crate) was_held_up: bool,
     /// Plain values of the config, which may be shown.
     pub(crate) plain_values: Vec<String>,
+    /// When the read began, to know how old the settings' "now" is.
+    pub(crate) begun: Instant,
+}
+
+/// One request on its way, and what its answer is judged by.
+#[derive(Clone, Copy)]
+pub(super) struct Trial<'a> {
+    pub(super) request: &'a Built,
+    pub(super) handler: &'a ErrorHandler,
+    pub(super) settings: &'a ReadSettings,
+    pub(super) attempt: u32,
+    /// The budgets that it draws on.
+    pub(super) concerns: &'a [Concern<'a>],
+}
+
+impl Trial<'_> {
+    /// Whether one of the budgets says that this status is a limit.
+    fn is_limit_status(&self, status: StatusCode) -> bool {
+        let status = status.as_u16();
+        self.concerns
+            .iter()
+            .any(|concern| concern.policy.limit_statuses.contains(&status))
+    }
 }
 
 /// A usable answer.
@@ -48,6 +80,11 @@ enum Try {
     Redirect {
         status: StatusCode,
         location: String,
+    },
+    /// A limit is reached, and the host knows for how long to wait.
+    Limited {
+        hint: Option<Duration>,
+        failure: Box<Failure>,
     },
     Bad {
         kind: ErrorKind,
@@ -76,10 +113,15 @@ impl Sender {
         let mut request = first.clone();
         let mut requests = 0u32;
         let mut redirects = 0u32;
+        let mut refusals = 0u32;
+        let began = Instant::now();
+        self.was_held_up = false;
         let mut attempt = 1u32;
         loop {
             requests = requests.saturating_add(1);
-            match self.try_once(&request, handler, settings, attempt).await? {
+            let tried = self.try_once(&request, handler, settings, attempt).await?;
+            self.was_held_up |= refusals > 0 || began.elapsed() > HELD_UP;
+            match tried {
                 Try::Good(mut received) => {
                     received.requests = requests;
                     return Ok(*received);
@@ -92,6 +134,14 @@ impl Sender {
                         return Err(self.permanent(&message, &request, Some(status)));
                     }
                     request = self.redirected(&request, status, &location)?;
+                }
+                Try::Limited { hint, failure } => {
+                    refusals += 1;
+                    if refusals > MOST_REFUSALS {
+                        return Err(end(ErrorKind::RateLimited, hint, failure));
+                    }
+                    redirects = 0;
+                    request = first.clone();
                 }
                 Try::Bad {
                     kind,
@@ -146,7 +196,7 @@ impl Sender {
         settings: &ReadSettings,
         attempt: u32,
     ) -> Result<Try, ReadError> {
-        let permit = self.permit(request, settings).await?;
+        let Draw { permit, concerns } = self.permit(request, settings).await?;
         let started = Instant::now();
         let outgoing = HttpRequest {
             method: request.method.clone(),
@@ -155,108 +205,89 @@ impl Sender {
             body: request.body.clone(),
             max_body_bytes: settings.limits.max_page_bytes,
         };
+        let check = {
+            let (host, permit) = (Arc::clone(&settings.host), permit.clone());
+            Check::new(move || {
+                let (host, permit) = (Arc::clone(&host), permit.clone());
+                async move { host.confirm(&permit).await }
+            })
+        };
         let answer = tokio::select! {
             biased;
             () = settings.cancel.cancelled() => None,
-            answer = settings.http.send(outgoing) => Some(answer),
+            answer = settings.http.send(outgoing, check) => Some(answer),
         };
-        let duration = started.elapsed();
         let mut signals = ResponseSignals {
             status: None,
             outcome: Outcome::Cancelled,
             retry_after: None,
             headers: Vec::new(),
-            duration,
+            duration: started.elapsed(),
             bytes: 0,
+            told: Vec::new(),
+        };
+        let trial = Trial {
+            request,
+            handler,
+            settings,
+            attempt,
+            concerns: &concerns,
         };
         let result = match answer {
             None => Err(ReadError::Cancelled),
-            Some(Err(failure)) => {
+            Some(Err(HttpFailure::Unsent(refused))) => {
+                signals.outcome = Outcome::Unsent;
+                Err(refusal(refused))
+            }
+            Some(Err(HttpFailure::Unanswered(failure))) => {
                 signals.outcome = Outcome::Transport;
-                Ok(self.transport_failure(failure, request, &mut signals))
+                Ok(self.transport_failure(failure, &trial, &mut signals))
             }
-            Some(Ok(answer)) => {
-                signals.status = Some(answer.status.as_u16());
-                signals.bytes = answer.body.len() as u64;
-                signals.headers = self.headers_of_interest(&answer.headers);
-                self.judge(&answer, request, handler, settings, attempt, &mut signals)
+            Some(Ok(answer)) => self.judge(&answer, &trial, &mut signals),
+        };
+        let reported = settings.host.report(permit, &signals).await;
+        match result {
+            Ok(Try::Bad { failure, .. })
+                if signals.outcome == Outcome::RateLimited && reported == Reported::AskAgain =>
+            {
+                Ok(Try::Limited {
+                    hint: signals.retry_after,
+                    failure,
+                })
             }
-        };
-        settings.host.report(permit, &signals).await;
-        result
-    }
-
-    async fn permit(&self, request: &Built, settings: &ReadSettings) -> Result<Permit, ReadError> {
-        let query = url::query_pairs(&request.url);
-        let headers: Vec<(String, String)> = request
-            .headers
-            .iter()
-            .map(|(name, value)| {
-                (
-                    name.as_str().to_owned(),
-                    value.to_str().unwrap_or_default().to_owned(),
-                )
-            })
-            .collect();
-        let matched = MatchedRequest {
-            method: request.method.as_str(),
-            origin: &request.origin,
-            path: request.url.path(),
-            query: &query,
-            headers: &headers,
-        };
-        let mut budgets = Vec::new();
-        if let Some((index, policy, weight)) = governing(&self.source.policies, &matched) {
-            let scope = self.scopes.get(index).cloned().unwrap_or_default();
-            budgets.push(BudgetKey {
-                policy: policy.name.clone(),
-                scope,
-                weight,
-            });
+            result => result,
         }
-        let question = PermitRequest {
-            stream: self.stream.clone(),
-            method: request.method.as_str().to_owned(),
-            url: self.redactor.url(&request.url),
-            budgets,
-        };
-        let answer = tokio::select! {
-            biased;
-            () = settings.cancel.cancelled() => return Err(ReadError::Cancelled),
-            answer = settings.host.permit(&question) => answer,
-        };
-        answer.map_err(|refused| match refused {
-            Refused::Wait { until_hint, reason } => ReadError::Parked { until_hint, reason },
-            Refused::Stop { reason } => ReadError::Stopped { reason },
-        })
     }
 
     fn transport_failure(
         &self,
-        failure: HttpFailure,
-        request: &Built,
+        failure: Unanswered,
+        trial: &Trial<'_>,
         signals: &mut ResponseSignals,
     ) -> Try {
-        let (message, status, kind) = match failure {
-            HttpFailure::Transport { message, status } => {
-                let what = if status.is_some() {
+        let (message, head, kind) = match failure {
+            Unanswered::Transport { message, head } => {
+                let what = if head.is_some() {
                     "the answer broke off"
                 } else {
                     "no answer"
                 };
-                (format!("{what}: {message}"), status, ErrorKind::Transient)
+                (format!("{what}: {message}"), head, ErrorKind::Transient)
             }
-            HttpFailure::Refused { message } => (message, None, ErrorKind::Permanent),
-            HttpFailure::TooLarge { limit, status } => {
+            Unanswered::Refused { message } => (message, None, ErrorKind::Permanent),
+            Unanswered::TooLarge { limit, head } => {
                 let message = format!("the answer has more than {limit} bytes, which is the limit");
-                (message, Some(status), ErrorKind::Permanent)
+                (message, Some(head), ErrorKind::Permanent)
             }
         };
-        signals.status = status.map(|status| status.as_u16());
+        if let Some(head) = head {
+            let AnswerHead { status, headers } = *head;
+            self.hear(trial, status, &headers, None, signals);
+        }
         let failure = Failure {
             message: self.redactor.text(&message),
             http_status: signals.status,
-            url: Some(self.redactor.url(&request.url)),
+            url: Some(self.redactor.url(&trial.request.url)),
             ..Failure::default()
         };
         let retry = kind == ErrorKind::Transient;
@@ -273,25 +304,37 @@ impl Sender {
     fn judge(
         &self,
         answer: &HttpAnswer,
-        request: &Built,
-        handler: &ErrorHandler,
-        settings: &ReadSettings,
-        attempt: u32,
+        trial: &Trial<'_>,
         signals: &mut ResponseSignals,
     ) -> Result<Try, ReadError> {
+        let Trial {
+            request,
+            handler,
+            settings,
+            ..
+        } = *trial;
         let status = answer.status;
+        let parsed = serde_json::from_slice::<Value>(&answer.body);
+        signals.bytes = answer.body.len() as u64;
+        self.hear(
+            trial,
+            status,
+            &answer.headers,
+            parsed.as_ref().ok(),
+            signals,
+        );
         if let Some(location) = redirect_target(answer) {
             signals.outcome = Outcome::Ok;
             return Ok(Try::Redirect { status, location });
         }
         let no_content = status == StatusCode::NO_CONTENT;
-        let parsed = serde_json::from_slice::<Value>(&answer.body);
         let readable = parsed.is_ok() || no_content;
         let parse_error = parsed.as_ref().err().map(ToString::to_string);
         let body = parsed.unwrap_or_else(|_| Value::Object(Map::new()));
         let headers = headers_value(&answer.headers);
         let view = AnswerView {
             status: status.as_u16(),
+            is_limit_status: trial.is_limit_status(status),
             response: &body,
             headers: &headers,
             body: &answer.body,
@@ -302,11 +345,7 @@ impl Sender {
             .judge(&view, &scope)
             .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
         let bytes = answer.body.len() as u64;
-        let Verdict {
-            action,
-            kind,
-            message,
-        } = verdict;
+        let action = verdict.action;
         let usable = matches!(action, Action::Success | Action::Ignore);
         if usable && (readable || action == Action::Ignore) {
             signals.outcome = Outcome::Ok;
@@ -329,50 +368,76 @@ impl Sender {
             url: Some(self.redactor.url(&request.url)),
         };
         if usable {
-            // The reference takes such an answer for an empty page and loses the data.
-            let reason = parse_error.unwrap_or_default();
-            failure.message = if answer.body.is_empty() {
-                "the answer is empty where JSON is expected".to_owned()
-            } else {
-                self.redactor
-                    .text(&format!("the answer is no readable JSON: {reason}"))
-            };
             signals.outcome = Outcome::Transient;
+            failure.message = self.unreadable(answer, parse_error);
             let failure = Box::new(failure);
-            let kind = ErrorKind::Transient;
             return Ok(Try::Bad {
-                kind,
+                kind: ErrorKind::Transient,
                 retry: true,
                 wait: Wait::Unstated,
                 hint: None,
                 failure,
             });
         }
-        let hint = retry_after_header(&answer.headers);
-        let wait = handler
-            .wait(attempt, &answer.headers, &scope)
-            .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
-        let text = message.unwrap_or_else(|| error_message(&body, &answer.body));
+        let text = verdict.message.clone();
+        let text = text.unwrap_or_else(|| error_message(&body, &answer.body));
         failure.message = self.failure_message(&text, status);
-        signals.outcome = match kind {
+        self.failed(answer, trial, &verdict, failure, signals)
+    }
+
+    /// What comes after an answer that the manifest takes for a failure.
+    fn failed(
+        &self,
+        answer: &HttpAnswer,
+        trial: &Trial<'_>,
+        verdict: &Verdict,
+        failure: Failure,
+        signals: &mut ResponseSignals,
+    ) -> Result<Try, ReadError> {
+        let Trial {
+            handler,
+            settings,
+            attempt,
+            ..
+        } = *trial;
+        let scope = Scope::of_read(&settings.config, settings.now);
+        let at = answered_at(&answer.headers, self.now(settings));
+        let wait = handler
+            .wait(attempt, &answer.headers, at, &scope)
+            .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
+        signals.outcome = match verdict.kind {
             ErrorKind::RateLimited => Outcome::RateLimited,
             ErrorKind::Transient => Outcome::Transient,
             _ => Outcome::Refused,
         };
-        let told = match wait {
+        signals.retry_after = match wait {
             Wait::Told(wait) | Wait::TooLong(wait) => Some(wait),
             // A wait that grows with each try is no wish of the platform.
-            Wait::Stated(_) | Wait::Unstated => hint,
+            Wait::Stated(_) | Wait::Unstated => retry_after(&answer.headers, at),
         };
-        signals.retry_after = told;
-        let retry = action == Action::Retry;
+        // A wait that is told of one budget ends the read as well; the host is told whose it is.
+        let longest = signals.told.iter().filter_map(|told| told.wait).max();
+        let hint = match verdict.kind {
+            ErrorKind::RateLimited => signals.retry_after.max(longest),
+            _ => signals.retry_after,
+        };
         Ok(Try::Bad {
-            kind,
-            retry,
+            kind: verdict.kind,
+            retry: verdict.action == Action::Retry,
             wait,
-            hint: told,
+            hint,
             failure: Box::new(failure),
         })
+    }
+
+    /// The reference takes such an answer for an empty page and loses the data.
+    fn unreadable(&self, answer: &HttpAnswer, parse_error: Option<String>) -> String {
+        if answer.body.is_empty() {
+            return "the answer is empty where JSON is expected".to_owned();
+        }
+        let reason = parse_error.unwrap_or_default();
+        let message = format!("the answer is no readable JSON: {reason}");
+        self.redactor.text(&message)
     }
 
     fn failure_message(&self, text: &str, status: StatusCode) -> String {
@@ -440,25 +505,6 @@ impl Sender {
         }
         next.url = target;
         Ok(next)
-    }
-
-    fn headers_of_interest(&self, headers: &HeaderMap) -> Vec<(String, String)> {
-        const PARTS: &[&str] = &["ratelimit", "rate-limit", "usage", "quota"];
-        let mut found = Vec::new();
-        for (name, value) in headers {
-            let name = name.as_str();
-            let named = self.source.budgets.iter().any(|policy| {
-                policy.reset_header.as_deref() == Some(name)
-                    || policy.remaining_header.as_deref() == Some(name)
-            });
-            let known = name == "retry-after" || name == "date";
-            if (named || known || PARTS.iter().any(|part| name.contains(part)))
-                && let Ok(value) = value.to_str()
-            {
-                found.push((name.to_owned(), self.redactor.text(value)));
-            }
-        }
-        found
     }
 }
 

@@ -127,6 +127,15 @@ pub(crate) fn quote_plus(text: &str) -> String {
         .replace("%20", "+")
 }
 
+/// Host and port, the port also where the scheme implies it.
+pub(crate) fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port_or_known_default() {
+        Some(port) => format!("{host}:{port}"),
+        None => host.to_owned(),
+    }
+}
+
 /// The query as pairs, for budget matchers.
 pub(crate) fn query_pairs(url: &Url) -> Vec<(String, String)> {
     form_urlencoded::parse(url.query().unwrap_or_default().as_bytes())

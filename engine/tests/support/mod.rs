@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use syncline_engine::{
     AddressPolicy, Host, HttpClient, HttpSettings, Permit, PermitRequest, ReadLimits, ReadSettings,
-    Refused, ResponseSignals,
+    Refused, Reported, ResponseSignals,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -120,9 +120,10 @@ impl Host for Notebook {
         Ok(Permit::with(requests.len()))
     }
 
-    async fn report(&self, permit: Permit, signals: &ResponseSignals) {
-        assert!(permit.into_payload::<usize>().is_some());
+    async fn report(&self, permit: Permit, signals: &ResponseSignals) -> Reported {
+        assert!(permit.payload::<usize>().is_some());
         self.signals.lock().unwrap().push(signals.clone());
+        Reported::Noted
     }
 }
 

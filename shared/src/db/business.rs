@@ -16,18 +16,20 @@ pub struct Business {
     pub key: String,
     /// Shown to people.
     pub name: String,
+    /// How much of a contended budget its runs get, in relation to other businesses: 1 to 100.
+    pub weight: i16,
     /// When it was created.
     pub created_at: DateTime<Utc>,
     /// When it was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
-/// Creates a business. Fails on the constraint `business_key_unique` if the key is taken.
+/// Creates a business of weight 1. Fails on the constraint `business_key_unique` if the key is taken.
 pub async fn create(db: &mut DbConnection, key: &str, name: &str) -> DbResult<Business> {
     Ok(sqlx::query_as!(
         Business,
         r#"insert into syncline.business (key, name) values ($1, $2)
-           returning id as "id: BusinessId", key, name, created_at, updated_at"#,
+           returning id as "id: BusinessId", key, name, weight, created_at, updated_at"#,
         key,
         name
     )
@@ -35,23 +37,32 @@ pub async fn create(db: &mut DbConnection, key: &str, name: &str) -> DbResult<Bu
     .await?)
 }
 
-/// Renames a business.
-pub async fn rename(db: &mut DbConnection, id: BusinessId, name: &str) -> DbResult<()> {
-    sqlx::query!(
-        "update syncline.business set name = $2, updated_at = syncline.now() where id = $1",
+/// Replaces the name and the weight of a business, where they are given. Answers how it is now; `None`: there is none.
+pub async fn update(
+    db: &mut DbConnection,
+    id: BusinessId,
+    name: Option<&str>,
+    weight: Option<i16>,
+) -> DbResult<Option<Business>> {
+    Ok(sqlx::query_as!(
+        Business,
+        r#"update syncline.business set
+               name = coalesce($2, name), weight = coalesce($3, weight), updated_at = syncline.now()
+           where id = $1
+           returning id as "id: BusinessId", key, name, weight, created_at, updated_at"#,
         id.0,
-        name
+        name,
+        weight
     )
-    .execute(db)
-    .await?;
-    Ok(())
+    .fetch_optional(db)
+    .await?)
 }
 
 /// A business by id or key.
 pub async fn find(db: &mut DbConnection, id_or_key: &str) -> DbResult<Option<Business>> {
     Ok(sqlx::query_as!(
         Business,
-        r#"select id as "id: BusinessId", key, name, created_at, updated_at
+        r#"select id as "id: BusinessId", key, name, weight, created_at, updated_at
            from syncline.business where key = $1 or id = $2"#,
         id_or_key,
         Uuid::parse_str(id_or_key).ok()
@@ -68,7 +79,7 @@ pub async fn list(
 ) -> DbResult<Vec<Business>> {
     Ok(sqlx::query_as!(
         Business,
-        r#"select id as "id: BusinessId", key, name, created_at, updated_at
+        r#"select id as "id: BusinessId", key, name, weight, created_at, updated_at
            from syncline.business where $1::text is null or key > $1 order by key limit $2"#,
         after_key,
         limit

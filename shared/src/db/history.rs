@@ -130,6 +130,10 @@ pub struct AttemptView {
     pub error: Option<Json<RunError>>,
     /// Requests it sent; known when it has ended.
     pub calls: i64,
+    /// Points of budgets that they cost.
+    pub points: i64,
+    /// Milliseconds for which it waited for permits.
+    pub waited_ms: i64,
 }
 
 /// A page of runs, newest first.
@@ -318,13 +322,14 @@ pub async fn list_attempts(db: &mut DbConnection, id: RunId) -> DbResult<Vec<Att
         AttemptView,
         r#"select number as "number!", process_id as "process_id!: ProcessId", process_name as "process_name!",
                   started_at as "started_at!", ended_at, outcome as "outcome: AttemptOutcome", reason,
-                  error as "error: Json<RunError>", calls as "calls!"
+                  error as "error: Json<RunError>", calls as "calls!", points as "points!", waited_ms as "waited_ms!"
            from (
-               select token, number, process_id, process_name, started_at, ended_at, outcome, reason, error, calls
+               select token, number, process_id, process_name, started_at, ended_at, outcome, reason, error, calls,
+                      points, waited_ms
                from syncline.attempt where run_id = $1
                union all
                select r.lease_token, r.attempt, r.lease_process, coalesce(p.name, ''), r.attempt_started_at,
-                      null, null, null, null, 0
+                      null, null, null, null, 0, 0, 0
                from syncline.run r left join syncline.process p on p.id = r.lease_process
                where r.id = $1 and r.state = 'running') a
            order by token"#,

@@ -23,6 +23,9 @@ pub const SCHEDULE_CHANGED: &str = "syncline_schedule";
 /// A wake-up for workers: a run under way is to be cancelled, or something was paused.
 pub const ORDERS_CHANGED: &str = "syncline_order";
 
+/// A wake-up for workers: a platform told something of a budget, or a host has stopped to answer.
+pub const BUDGET_CHANGED: &str = "syncline_budget";
+
 const QUIET: Duration = Duration::from_millis(3);
 /// A listener's server is asked so often whether it is there.
 const ASK_EVERY: Duration = Duration::from_secs(10);

@@ -1,7 +1,10 @@
 //! Settings of platforms, and what follows from them for a connection.
 
+use serde_json::Value;
+
 use super::{DbConnection, DbResult};
-use crate::ids::{ConnectionId, ScheduleId};
+use crate::budget::Limits;
+use crate::ids::{BusinessId, ConnectionId, ScheduleId};
 use crate::run::RetryPolicy;
 
 /// The retry policy of a platform, as far as it differs from the default.
@@ -37,6 +40,53 @@ pub async fn set_retry(
          on conflict (name) do update set retry = excluded.retry, updated_at = syncline.now()",
         platform,
         sqlx::types::Json(policy) as _
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// What decides over the budgets of a run beside its connection: the limits that its platform has in place of the manifest's, as
+/// stored, and how much of a contended budget its business gets, in relation to others.
+pub async fn find_budget_settings(
+    db: &mut DbConnection,
+    platform: &str,
+    business: BusinessId,
+) -> DbResult<(Value, i16)> {
+    let stored = sqlx::query!(
+        "select (select limits from syncline.platform where name = $1) as limits,
+                (select weight from syncline.business where id = $2) as weight",
+        platform,
+        business.0
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((
+        stored.limits.unwrap_or(Value::Null),
+        stored.weight.unwrap_or(1),
+    ))
+}
+
+/// The limits of all platforms that have some in place of their manifest's, as stored.
+pub async fn list_limits(db: &mut DbConnection) -> DbResult<Vec<(String, Value)>> {
+    let stored = sqlx::query!(
+        "select name, limits from syncline.platform where limits <> '{}' order by name"
+    )
+    .fetch_all(db)
+    .await?;
+    Ok(stored
+        .into_iter()
+        .map(|row| (row.name, row.limits))
+        .collect())
+}
+
+/// Sets the limits of a platform, whole.
+pub async fn set_limits(db: &mut DbConnection, platform: &str, limits: &Limits) -> DbResult<()> {
+    sqlx::query!(
+        "insert into syncline.platform (name, limits) values ($1, $2)
+         on conflict (name) do update set limits = excluded.limits, updated_at = syncline.now()",
+        platform,
+        sqlx::types::Json(limits) as _
     )
     .execute(db)
     .await?;

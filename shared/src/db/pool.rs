@@ -154,6 +154,11 @@ impl Database {
             .connect_lazy_with(options))
     }
 
+    /// True if [`Database::listen`] hears of wake-ups; else only polling does.
+    pub fn can_listen(&self) -> bool {
+        self.direct.is_some()
+    }
+
     /// Closes all connections, once those in use have come back.
     pub async fn close(&self) {
         self.pool.close().await;

@@ -6,6 +6,7 @@ mod failure;
 mod machine;
 mod read_back;
 mod retry;
+mod spent;
 mod state;
 
 pub use backoff::Backoff;
@@ -14,6 +15,7 @@ pub use failure::{FailureKind, RunError};
 pub use machine::{Move, Place};
 pub use read_back::{ReadBack, read_back};
 pub use retry::{AfterFailure, RetryPolicy, after_failure};
+pub use spent::Spent;
 pub use state::{AttemptOutcome, Outcome, RunKind, RunOrigin, RunState, RunStatus, WaitReason};
 
 /// The queue of syncs. Stored, so it never changes.

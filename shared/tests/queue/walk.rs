@@ -14,7 +14,7 @@ use syncline_shared::db::run::{
 use syncline_shared::ids::RunId;
 use syncline_shared::run::{
     AfterFailure, AttemptOutcome, FailureKind, Move, Outcome, Place, Progress, RetryPolicy,
-    SYNC_QUEUE, WaitReason, after_failure,
+    SYNC_QUEUE, Spent, WaitReason, after_failure,
 };
 
 use crate::clock;
@@ -297,7 +297,10 @@ impl Walk<'_> {
                 failures: known.failures,
                 reason: None,
                 error: None,
-                calls: 1,
+                spent: Spent {
+                    calls: 1,
+                    ..Spent::default()
+                },
             });
         }
         let told: Vec<_> = ends.iter().map(|end| (end.id, end.token)).collect();
@@ -363,7 +366,8 @@ impl Walk<'_> {
             reason: None,
             failures,
             error: None,
-            calls: 0,
+            spent: Spent::default(),
+            wait_key: None,
         };
         let answer = run::release(&mut *self.world.db().await, &back, "test:1").await;
         if !self.is_held(&lease) {

@@ -17,7 +17,7 @@ use syncline_shared::db::run::{
 use syncline_shared::db::{Database, DbResult, Session, business};
 use syncline_shared::ids::{ProcessId, RunId};
 use syncline_shared::run::{
-    AttemptOutcome, PRIORITY_MANUAL, RunKind, RunOrigin, RunState, SYNC_QUEUE, WaitReason,
+    AttemptOutcome, PRIORITY_MANUAL, RunKind, RunOrigin, RunState, SYNC_QUEUE, Spent, WaitReason,
 };
 
 pub(crate) struct World {
@@ -190,7 +190,8 @@ impl World {
             reason: None,
             failures: run.failures,
             error: None,
-            calls: 0,
+            spent: Spent::default(),
+            wait_key: None,
         };
         run::release(&mut *self.db().await, &back, "test:1").await
     }

@@ -246,6 +246,66 @@ impl<'a> Fields<'a> {
             .transpose()
     }
 
+    /// A list of objects.
+    pub(crate) fn objects(
+        &mut self,
+        name: &'static str,
+        most: usize,
+    ) -> Result<Option<Vec<Fields<'a>>>, InputError> {
+        let path = self.path(name);
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        let items = list_of_up_to(value, &path, most, "JSON objects")?;
+        let objects = items
+            .iter()
+            .enumerate()
+            .map(|(index, item)| Fields::of(item, &format!("{path}[{index}]")));
+        objects.collect::<Result<_, _>>().map(Some)
+    }
+
+    /// One of these choices, by its name.
+    pub(crate) fn choice<T: Copy>(
+        &mut self,
+        name: &'static str,
+        choices: &[(&'static str, T)],
+    ) -> Result<Option<T>, InputError> {
+        let path = self.path(name);
+        self.take(name)
+            .map(|value| chosen(value, path, choices))
+            .transpose()
+    }
+
+    /// A list of these choices, by their names, none of them twice.
+    pub(crate) fn choices<T: Copy>(
+        &mut self,
+        name: &'static str,
+        choices: &[(&'static str, T)],
+    ) -> Result<Option<Vec<T>>, InputError> {
+        let path = self.path(name);
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        let items = list_of_up_to(value, &path, choices.len(), &one_of(choices))?;
+        let mut all = Vec::with_capacity(items.len());
+        for (index, item) in items.iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            if items.iter().take(index).any(|earlier| earlier == item) {
+                let allowed = "each of them only once";
+                return Err(InputError::not_allowed(path, item.clone(), allowed));
+            }
+            all.push(chosen(item, path, choices)?);
+        }
+        Ok(Some(all))
+    }
+
+    /// Refuses this object as a whole.
+    pub(crate) fn refused(&self, allowed: &str) -> InputError {
+        let path = self.prefix.trim_end_matches('.');
+        let field = if path.is_empty() { "(body)" } else { path };
+        InputError::not_allowed(field, Value::Object(self.object.clone()), allowed)
+    }
+
     /// Refuses whatever was not asked for.
     pub(crate) fn finish(self) -> Result<(), InputError> {
         for (name, value) in self.object {
@@ -276,6 +336,45 @@ fn visible_word(text: &str) -> Option<String> {
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && byte != b',');
     fits.then(|| text.to_owned())
+}
+
+fn list_of_up_to<'a>(
+    value: &'a Value,
+    path: &str,
+    most: usize,
+    what: &str,
+) -> Result<&'a [Value], InputError> {
+    match value.as_array() {
+        Some(items) if items.len() <= most => Ok(items),
+        _ => Err(InputError::not_allowed(
+            path,
+            value.clone(),
+            format!("a list of up to {most} of: {what}"),
+        )),
+    }
+}
+
+fn chosen<T: Copy>(
+    value: &Value,
+    path: String,
+    choices: &[(&'static str, T)],
+) -> Result<T, InputError> {
+    let found = choices
+        .iter()
+        .find(|(name, _)| value.as_str() == Some(*name));
+    match found {
+        Some((_, choice)) => Ok(*choice),
+        None => Err(InputError::not_allowed(
+            path,
+            value.clone(),
+            one_of(choices),
+        )),
+    }
+}
+
+fn one_of<T>(choices: &[(&'static str, T)]) -> String {
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    names.join(", ")
 }
 
 fn whole_number(
@@ -330,5 +429,21 @@ mod tests {
             .unwrap_err();
         assert_eq!(error.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(error.value.as_deref(), Some(&json!("5")));
+    }
+
+    #[test]
+    fn a_choice_is_refused_with_all_choices() {
+        const COLOURS: [(&str, u8); 2] = [("red", 1), ("blue", 2)];
+        let json = json!({"one": "blue", "many": ["red", "green"], "twice": ["red", "red"]});
+        let mut fields = Fields::of(&json, "").unwrap();
+        assert_eq!(fields.choice("one", &COLOURS), Ok(Some(2)));
+        let error = fields.choices("many", &COLOURS).unwrap_err();
+        assert_eq!(
+            (error.field.as_str(), error.allowed.as_str()),
+            ("many[1]", "red, blue")
+        );
+        let error = fields.choices("twice", &COLOURS).unwrap_err();
+        assert_eq!(error.field, "twice[1]");
+        assert_eq!(fields.choices("none", &COLOURS), Ok(None));
     }
 }

@@ -1,10 +1,9 @@
-//! Who may call: accounts by their bearer token, each with a rolling window of calls of its own.
+//! Who may call: accounts by their bearer token, each with what it was granted of the limits.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::clock::Moment;
-use crate::limits::{CallLimit, RollingWindow};
+use super::limits::{FeedLimit, Granted};
 
 /// An account that may call the simulated feed.
 #[derive(Clone)]
@@ -35,7 +34,7 @@ impl fmt::Debug for FeedAccount {
 /// The accounts and their calls.
 pub(super) struct Accounts {
     names_by_token: BTreeMap<String, String>,
-    windows: BTreeMap<String, RollingWindow>,
+    granted: BTreeMap<String, Granted>,
 }
 
 impl Accounts {
@@ -45,7 +44,10 @@ impl Accounts {
                 .iter()
                 .map(|account| (account.token.clone(), account.name.clone()))
                 .collect(),
-            windows: BTreeMap::new(),
+            granted: accounts
+                .iter()
+                .map(|account| (account.name.clone(), Granted::default()))
+                .collect(),
         }
     }
 
@@ -55,14 +57,20 @@ impl Accounts {
         self.names_by_token.get(token).cloned()
     }
 
-    /// Counts a call against the account's limit; false when it is over it.
-    pub(super) fn admit(&mut self, account: &str, limit: &CallLimit, at: Moment) -> bool {
-        let window = self.windows.entry(account.to_owned()).or_default();
-        window.admit(limit, at.monotonic_us)
+    /// What an account was granted; `None` when there is no such account.
+    pub(super) fn granted(&mut self, account: &str) -> Option<&mut Granted> {
+        self.granted.get_mut(account)
     }
 
-    /// Empties all windows.
-    pub(super) fn forget_calls(&mut self) {
-        self.windows.clear();
+    /// The names of all accounts.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.granted.keys().map(String::as_str).collect()
+    }
+
+    /// Forgets the windows of lengths that no limit has.
+    pub(super) fn keep(&mut self, limits: &[FeedLimit]) {
+        for granted in self.granted.values_mut() {
+            granted.keep(limits);
+        }
     }
 }

@@ -6,18 +6,19 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use super::Feed;
 use super::item::Item;
+use super::limits::{FeedLimit, MOST_CALLS};
 use super::settings::FeedSettings;
 use crate::control::Endpoint;
-use crate::control::input::{InputError, parse_body};
+use crate::control::input::{Fields, InputError, parse_body};
 
 /// The endpoints below, as the list of all shows them.
-pub(crate) const ENDPOINTS: [Endpoint; 8] = [
+pub(crate) const ENDPOINTS: [Endpoint; 9] = [
     Endpoint::new(
         "GET",
         "/_control/feed/truth",
@@ -27,7 +28,16 @@ pub(crate) const ENDPOINTS: [Endpoint; 8] = [
     Endpoint::new(
         "PUT",
         "/_control/feed/settings",
-        "replaces them: {items, page_size, limit?: {calls, window_ms, retry_after_s?}, token_ttl_ms?}",
+        "replaces them: {items, page_size, limit?: {calls, window_ms, retry_after_s?}, token_ttl_ms?, \
+         points?: {items?, changes?}, limits?: [{calls | points, window_ms, retry_after_s?} | {at_once}], \
+         refusal?: retry_after | retry_date | reset | bare | code | retry_delay, \
+         tell?: [rate_limit | app_usage | business_usage | account_usage], delay_ms?, unavailable?: status | reset}; \
+         windows of the same length keep their calls",
+    ),
+    Endpoint::new(
+        "POST",
+        "/_control/feed/outside",
+        "books calls of somebody else in an account's windows now, which the referee does not count: {account, calls}",
     ),
     Endpoint::new("GET", "/feed/v1/items", "the list, paged by opaque tokens"),
     Endpoint::new(
@@ -60,6 +70,7 @@ pub(crate) fn control_routes(feed: Arc<Feed>) -> Router {
             "/_control/feed/settings",
             get(show_settings).put(replace_settings),
         )
+        .route("/_control/feed/outside", post(book_outside))
         .route("/_control/feed/changes", get(show_changes).post(touch))
         .route("/_control/feed/changes/calls", get(take_calls))
         .with_state(feed)
@@ -76,6 +87,37 @@ async fn show_changes(State(feed): State<Arc<Feed>>) -> Response {
 async fn touch(State(feed): State<Arc<Feed>>, body: Bytes) -> Result<Json<Value>, InputError> {
     let touched = feed.changing().changes.touch(&parse_body(&body)?)?;
     Ok(Json(touched))
+}
+
+/// Each call costs a point. Answers what each window limit of the account holds then.
+async fn book_outside(
+    State(feed): State<Arc<Feed>>,
+    body: Bytes,
+) -> Result<Json<Value>, InputError> {
+    let json = parse_body(&body)?;
+    let mut fields = Fields::of(&json, "")?;
+    let account = fields.required_word("account")?;
+    let calls = fields.required_number("calls", 1..=MOST_CALLS)?;
+    fields.finish()?;
+    let mut changing = feed.changing();
+    let limits = changing.settings.all_limits();
+    let now_us = feed.referee.now().monotonic_us;
+    let known = changing.accounts.names().join(", ");
+    let Some(granted) = changing.accounts.granted(&account) else {
+        let found = Value::from(account);
+        return Err(InputError::not_allowed("account", found, known));
+    };
+    granted.book(&limits, calls, calls, now_us);
+    let mut windows = Vec::new();
+    for limit in &limits {
+        if let FeedLimit::Window(window) = limit {
+            let used = granted.used(window, 1, now_us).used;
+            windows.push(json!({"limit": limit, "used": used}));
+        }
+    }
+    Ok(Json(
+        json!({"account": account, "calls": calls, "windows": windows}),
+    ))
 }
 
 async fn take_calls(State(feed): State<Arc<Feed>>) -> Json<Value> {
@@ -104,7 +146,7 @@ async fn show_truth(State(feed): State<Arc<Feed>>) -> Response {
 }
 
 async fn show_settings(State(feed): State<Arc<Feed>>) -> Json<FeedSettings> {
-    Json(feed.settings())
+    Json(FeedSettings::clone(&feed.settings()))
 }
 
 async fn replace_settings(
@@ -112,5 +154,5 @@ async fn replace_settings(
     body: Bytes,
 ) -> Result<Json<FeedSettings>, InputError> {
     feed.replace(FeedSettings::read(&parse_body(&body)?)?);
-    Ok(Json(feed.settings()))
+    Ok(Json(FeedSettings::clone(&feed.settings())))
 }

@@ -1,8 +1,7 @@
-//! Error answers: an HTTP status and `{"error": {"code", "message"}}`.
+//! Error answers: an HTTP status and `{"error": {"code", "message"}}`. Refusals for a limit have forms of their own.
 
 use axum::Json;
 use axum::http::StatusCode;
-use axum::http::header::RETRY_AFTER;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
@@ -15,11 +14,6 @@ pub(super) enum ApiError {
     InvalidArgument(String),
     /// 400: a page token that has died, or never was one.
     InvalidPageToken,
-    /// 429.
-    RateLimited {
-        /// Seconds of the Retry-After header.
-        retry_after_s: u32,
-    },
 }
 
 impl IntoResponse for ApiError {
@@ -40,18 +34,8 @@ impl IntoResponse for ApiError {
                 "INVALID_PAGE_TOKEN",
                 "The page token is invalid or has expired.",
             ),
-            Self::RateLimited { .. } => (
-                StatusCode::TOO_MANY_REQUESTS,
-                "RATE_LIMITED",
-                "Too many calls.",
-            ),
         };
-        let body = Json(json!({"error": {"code": code, "message": message}}));
-        match self {
-            Self::RateLimited { retry_after_s } => {
-                (status, [(RETRY_AFTER, retry_after_s)], body).into_response()
-            }
-            _ => (status, body).into_response(),
-        }
+        let body = json!({"error": {"code": code, "message": message}});
+        (status, Json(body)).into_response()
     }
 }

@@ -4,13 +4,16 @@ use anyhow::ensure;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::limits::{FeedLimit, LONGEST_MS, MOST_CALLS, WindowLimit};
 use super::query::MOST_PAGE_SIZE;
+use super::refusal::{REFUSALS, Refusal};
+use super::usage::{TELLS, Tell};
 use crate::control::input::{Fields, InputError};
-use crate::limits::CallLimit;
+use crate::limits::{CallLimit, Counted};
 
 /// Bounds the truth, which is rendered in one piece.
 const MOST_ITEMS: u32 = 100_000;
-const LONGEST_MS: u64 = 86_400_000;
+const MOST_LIMITS: usize = 16;
 
 /// How much the feed holds, and how hard it is to read.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -19,10 +22,66 @@ pub struct FeedSettings {
     pub items: u32,
     /// Items a page unless the caller asks for another size.
     pub page_size: u32,
-    /// Calls granted to each account. Retry-After is the whole window, rounded up to seconds, unless it says otherwise.
+    /// Calls granted to each account. A refusal tells to wait for the whole window, rounded up to seconds, unless it says
+    /// otherwise.
     pub limit: Option<CallLimit>,
-    /// For how long a page token works once it was handed out; for ever without.
+    /// For how many milliseconds a page token works once it was handed out; for ever without.
     pub token_ttl_ms: Option<u64>,
+    /// What a call of each list costs.
+    #[serde(skip_serializing_if = "is_default")]
+    pub points: FeedPoints,
+    /// Further limits on each account. A refusal tells to wait until there is room, unless the limit says otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<FeedLimit>,
+    /// How a call over a limit is refused.
+    #[serde(skip_serializing_if = "is_default")]
+    pub refusal: Refusal,
+    /// In which headers usage is told.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tell: Vec<Tell>,
+    /// How many milliseconds each answer takes, refusals included; the call is in flight meanwhile.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delay_ms: Option<u64>,
+    /// What happens to every call while the platform is down.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unavailable: Option<Unavailable>,
+}
+
+/// What a call of each list costs, in points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct FeedPoints {
+    /// A call of the list of items.
+    pub items: u32,
+    /// A call of the list of changes.
+    pub changes: u32,
+}
+
+impl Default for FeedPoints {
+    fn default() -> Self {
+        Self {
+            items: 1,
+            changes: 1,
+        }
+    }
+}
+
+/// How a platform is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unavailable {
+    /// A proxy answers 503 with a page for people.
+    Status,
+    /// The connection is reset before any byte of an answer.
+    Reset,
+}
+
+const UNAVAILABLE: [(&str, Unavailable); 2] = [
+    ("status", Unavailable::Status),
+    ("reset", Unavailable::Reset),
+];
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Default for FeedSettings {
@@ -32,6 +91,12 @@ impl Default for FeedSettings {
             page_size: 10,
             limit: None,
             token_ttl_ms: None,
+            points: FeedPoints::default(),
+            limits: Vec::new(),
+            refusal: Refusal::default(),
+            tell: Vec::new(),
+            delay_ms: None,
+            unavailable: None,
         }
     }
 }
@@ -58,13 +123,52 @@ impl FeedSettings {
                 })
             }
         };
+        let points = match fields.object("points")? {
+            None => FeedPoints::default(),
+            Some(mut points) => {
+                let items = points.number("items", 0..=MOST_CALLS)?.unwrap_or(1);
+                let changes = points.number("changes", 0..=MOST_CALLS)?.unwrap_or(1);
+                points.finish()?;
+                FeedPoints {
+                    items: to_u32(items),
+                    changes: to_u32(changes),
+                }
+            }
+        };
+        let limits = fields.objects("limits", MOST_LIMITS)?.unwrap_or_default();
+        let limits = limits.into_iter().map(FeedLimit::read);
+        let limits = limits.collect::<Result<_, _>>()?;
+        let refusal = fields.choice("refusal", &REFUSALS)?.unwrap_or_default();
+        let tell = fields.choices("tell", &TELLS)?.unwrap_or_default();
+        let delay_ms = fields.number("delay_ms", 0..=LONGEST_MS)?;
+        let unavailable = fields.choice("unavailable", &UNAVAILABLE)?;
         fields.finish()?;
         Ok(Self {
             items,
             page_size,
             limit,
             token_ttl_ms,
+            points,
+            limits,
+            refusal,
+            tell,
+            delay_ms,
+            unavailable,
         })
+    }
+
+    /// The one limit, if there is one, and the further ones.
+    pub(super) fn all_limits(&self) -> Vec<FeedLimit> {
+        let one = self.limit.map(|limit| {
+            let whole_window = u32::try_from(limit.window_ms.div_ceil(1_000)).unwrap_or(u32::MAX);
+            FeedLimit::Window(WindowLimit {
+                counts: Counted::Calls,
+                most: limit.calls,
+                window_ms: limit.window_ms,
+                retry_after_s: Some(limit.retry_after_s.unwrap_or(whole_window)),
+            })
+        });
+        one.into_iter().chain(self.limits.iter().copied()).collect()
     }
 
     /// Refuses what [`read`](Self::read) would refuse of the numbers that the simulator relies on.
@@ -99,6 +203,30 @@ mod tests {
         });
         let settings = FeedSettings::read(&json).unwrap();
         assert_eq!(serde_json::to_value(&settings).unwrap(), json);
+        let json = json!({
+            "items": 7,
+            "page_size": 2,
+            "limit": null,
+            "token_ttl_ms": null,
+            "points": {"items": 1, "changes": 5},
+            "limits": [
+                {"calls": 3, "window_ms": 1_500, "retry_after_s": 0},
+                {"points": 90, "window_ms": 60_000},
+                {"at_once": 4},
+            ],
+            "refusal": "retry_delay",
+            "tell": ["business_usage", "rate_limit", "account_usage", "app_usage"],
+            "delay_ms": 20,
+            "unavailable": "reset",
+        });
+        let settings = FeedSettings::read(&json).unwrap();
+        assert_eq!(serde_json::to_value(&settings).unwrap(), json);
+        for (name, _) in REFUSALS {
+            let json = json!({"items": 7, "page_size": 2, "refusal": name});
+            let settings = FeedSettings::read(&json).unwrap();
+            let shown = serde_json::to_value(&settings).unwrap();
+            assert_eq!(FeedSettings::read(&shown), Ok(settings), "{name}");
+        }
     }
 
     #[test]
@@ -108,5 +236,20 @@ mod tests {
         assert_eq!(error.field, "limit.calls");
         let error = FeedSettings::read(&json!({"items": 7})).unwrap_err();
         assert_eq!(error.field, "page_size");
+        let field = |part: Value| {
+            let mut json = json!({"items": 7, "page_size": 2});
+            json.as_object_mut()
+                .unwrap()
+                .extend(part.as_object().unwrap().clone());
+            FeedSettings::read(&json).unwrap_err().field
+        };
+        let limits = json!({"limits": [{"at_once": 1}, {"points": 0, "window_ms": 1}]});
+        assert_eq!(field(limits), "limits[1].points");
+        assert_eq!(field(json!({"limits": {"at_once": 1}})), "limits");
+        assert_eq!(field(json!({"points": {"item": 1}})), "points.item");
+        assert_eq!(field(json!({"refusal": "politely"})), "refusal");
+        assert_eq!(field(json!({"tell": ["app_usage", "all"]})), "tell[1]");
+        assert_eq!(field(json!({"unavailable": true})), "unavailable");
+        assert_eq!(field(json!({"delay_ms": -1})), "delay_ms");
     }
 }

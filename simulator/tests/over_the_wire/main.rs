@@ -7,5 +7,6 @@
 
 mod faults;
 mod feed;
+mod feed_limits;
 mod g2a;
 mod support;

@@ -137,7 +137,8 @@ impl ClusterBuilder {
         self
     }
 
-    /// A variable of all processes of a role: `worker`, `scheduler`, `api` or `simulator`.
+    /// A variable of all processes of a role: `worker`, `scheduler`, `api` or `simulator`. `{number}` in it stands for the number of
+    /// the process.
     #[must_use]
     pub fn variable(mut self, role: &str, name: &str, value: &str) -> Self {
         self.variables.push(Variable {

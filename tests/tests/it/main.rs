@@ -11,6 +11,11 @@
 
 mod api;
 mod bad_input;
+mod budget_circuits;
+mod budget_feedback;
+mod budget_parking;
+mod budget_storm;
+mod budgets;
 mod chaos;
 mod control;
 mod database_bad_day;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use syncline_shared::db::run::{ClaimedRun, Finish, Release, ReleaseTo};
 use syncline_shared::ids::{ConnectionId, RunId};
 use syncline_shared::run::{
-    AfterFailure, AttemptOutcome, FailureKind, Outcome, RetryPolicy, RunError, StreamStatus,
+    AfterFailure, AttemptOutcome, FailureKind, Outcome, RetryPolicy, RunError, Spent, StreamStatus,
     WaitReason, after_failure,
 };
 
@@ -19,7 +19,12 @@ pub(super) const UNKNOWN_LIMIT_WAIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Stop {
     /// The platform's limit: come again later, no failure.
-    Limit { wait: Duration, detail: String },
+    Limit {
+        wait: Duration,
+        detail: String,
+        /// The budget, or the host that does not answer; `None`: the platform told the run, not its budget.
+        key: Option<String>,
+    },
     /// The process drains: hand back at once, no failure.
     Drain,
     /// It was asked to.
@@ -38,16 +43,21 @@ pub(super) enum Stop {
 pub(super) struct Standing {
     /// Failures that counted before this end.
     pub(super) failures: i32,
-    /// Requests that it sent.
-    pub(super) calls: i64,
+    /// What it cost.
+    pub(super) spent: Spent,
     /// What the run's connection says of retries.
     pub(super) policy: RetryPolicy,
 }
 
 /// The end of an attempt that stopped early. `draw` is uniform in [0, 1).
 pub(super) fn stopped(run: &ClaimedRun, standing: Standing, stop: Stop, draw: f64) -> AttemptEnd {
+    let wait_key = match &stop {
+        Stop::Limit { key, .. } => key.clone(),
+        _ => None,
+    };
     let release = |attempt, to, reason: String| {
         AttemptEnd::Release(Release {
+            wait_key: wait_key.clone(),
             id: run.id,
             token: run.token,
             attempt,
@@ -55,11 +65,11 @@ pub(super) fn stopped(run: &ClaimedRun, standing: Standing, stop: Stop, draw: f6
             reason: Some(reason),
             failures: standing.failures,
             error: None,
-            calls: standing.calls,
+            spent: standing.spent,
         })
     };
     match stop {
-        Stop::Limit { wait, detail } => release(
+        Stop::Limit { wait, detail, .. } => release(
             AttemptOutcome::Limited,
             ReleaseTo::Wait(WaitReason::Limit, wait),
             detail,
@@ -93,7 +103,7 @@ pub(super) fn stopped(run: &ClaimedRun, standing: Standing, stop: Stop, draw: f6
                 failures: standing.failures,
                 reason: Some(reason),
                 error: None,
-                calls: standing.calls,
+                spent: standing.spent,
             },
             run.connection_id,
         ),
@@ -176,7 +186,7 @@ fn failed(
                     failures,
                     reason: Some(reason),
                     error: Some(error),
-                    calls: standing.calls,
+                    spent: standing.spent,
                 },
                 lease.connection,
             );
@@ -186,13 +196,14 @@ fn failed(
     };
     AttemptEnd::Release(Release {
         id: lease.run,
+        wait_key: None,
         token: lease.token,
         attempt: retried,
         to,
         reason: Some(format!("failure {failures} of {most}: {}", error.message)),
         failures,
         error: Some(error),
-        calls: standing.calls,
+        spent: standing.spent,
     })
 }
 
@@ -217,7 +228,7 @@ pub(crate) fn stalled(
 ) -> AttemptEnd {
     let standing = Standing {
         failures,
-        calls: 0,
+        spent: Spent::default(),
         policy,
     };
     let error = RunError::new(
@@ -240,7 +251,7 @@ pub(crate) fn stalled(
 pub(super) fn completed(
     run: &ClaimedRun,
     progress: &RunProgress,
-    calls: i64,
+    spent: Spent,
     stream_error: Option<RunError>,
 ) -> AttemptEnd {
     let streams = &progress.progress.0;
@@ -264,7 +275,7 @@ pub(super) fn completed(
             failures: progress.failures,
             reason: None,
             error: stream_error,
-            calls,
+            spent,
         },
         run.connection_id,
     )
@@ -274,13 +285,14 @@ pub(super) fn completed(
 pub(crate) fn handed_back(run: &ClaimedRun) -> Release {
     Release {
         id: run.id,
+        wait_key: None,
         token: run.token,
         attempt: AttemptOutcome::Drained,
         to: ReleaseTo::Front,
         reason: Some("its worker was asked to stop before it began".to_owned()),
         failures: run.failures,
         error: None,
-        calls: 0,
+        spent: Spent::default(),
     }
 }
 
@@ -294,7 +306,7 @@ pub(crate) fn abnormal_end(run: &ClaimedRun, problem: &str) -> AttemptEnd {
     );
     let standing = Standing {
         failures: run.failures,
-        calls: 0,
+        spent: Spent::default(),
         policy: RetryPolicy::default(),
     };
     let stop = Stop::Failure {
@@ -339,7 +351,10 @@ mod tests {
     fn standing(failures: i32, max_failures: i32) -> Standing {
         Standing {
             failures,
-            calls: 4,
+            spent: Spent {
+                calls: 4,
+                ..Spent::default()
+            },
             policy: RetryPolicy {
                 max_failures: Some(max_failures),
                 ..RetryPolicy::default()
@@ -371,7 +386,7 @@ mod tests {
             release.to,
             ReleaseTo::Wait(WaitReason::Backoff, Duration::from_secs(90))
         );
-        assert_eq!((release.failures, release.calls), (3, 4));
+        assert_eq!((release.failures, release.spent.calls), (3, 4));
     }
 
     #[test]
@@ -414,6 +429,7 @@ mod tests {
             Stop::Limit {
                 wait: Duration::from_secs(5),
                 detail: "budget".to_owned(),
+                key: None,
             },
             Stop::Asked(Asked::Pause("night".to_owned())),
             Stop::Asked(Asked::GiveWay),

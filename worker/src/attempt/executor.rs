@@ -1,7 +1,6 @@
 //! One attempt, from its claim to the decision how it ends.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use syncline_engine::{Catalog, HttpClient, StreamInfo};
@@ -18,10 +17,11 @@ use super::checkpoint::RunPosition;
 use super::end::{Standing, Stop, completed, stopped};
 use super::host::AttemptHost;
 use super::log::AttemptLog;
-use super::permits::Permits;
+use super::meter::Meter;
 use super::prepare::{Prepared, prepare};
 use super::stream_sync::{StreamEnd, StreamSync};
 use super::writer::{RunProgress, WriteError, Writer};
+use crate::budgets::Permits;
 use crate::destination::{Destination, forget_seen};
 use crate::queue::{AttemptEnd, Handler, Held, Leases};
 
@@ -76,7 +76,7 @@ impl Handler for Executor {
 impl Executor {
     async fn attempt(&self, run: Arc<ClaimedRun>, held: Held) -> AttemptEnd {
         let began = Instant::now();
-        let calls = Arc::new(AtomicI64::new(0));
+        let meter = Arc::new(Meter::default());
         let mut writer = Writer {
             database: self.database.clone(),
             run: run.clone(),
@@ -91,10 +91,10 @@ impl Executor {
         };
         let mut policy = RetryPolicy::default();
         // On the heap: everything that a sync has under way is in it.
-        let result = Box::pin(self.sync_all(&run, held, &calls, &mut writer, &mut policy)).await;
-        let calls = calls.load(Ordering::Relaxed);
+        let result = Box::pin(self.sync_all(&run, held, &meter, &mut writer, &mut policy)).await;
+        let spent = meter.spent();
         let end = match result {
-            Ok(stream_error) => completed(&run, &writer.state, calls, stream_error),
+            Ok(stream_error) => completed(&run, &writer.state, spent, stream_error),
             Err(stop) => {
                 if let Stop::Failure { error, .. } = &stop {
                     writer.log.add(
@@ -105,7 +105,7 @@ impl Executor {
                 }
                 let standing = Standing {
                     failures: writer.state.failures,
-                    calls,
+                    spent,
                     policy,
                 };
                 stopped(&run, standing, stop, rand::random())
@@ -124,7 +124,7 @@ impl Executor {
         &self,
         run: &Arc<ClaimedRun>,
         held: Held,
-        calls: &Arc<AtomicI64>,
+        meter: &Arc<Meter>,
         writer: &mut Writer,
         policy: &mut RetryPolicy,
     ) -> Result<Option<RunError>, Stop> {
@@ -145,11 +145,14 @@ impl Executor {
         })?;
         let host = Arc::new(AttemptHost {
             connector: prepared.connector.clone(),
-            limits: prepared.connection.limits.clone(),
+            connection: run.connection_id,
+            limits: prepared.limits.clone(),
+            turn: prepared.turn,
             permits: self.permits.clone(),
             held,
             draining: self.draining.clone(),
-            calls: calls.clone(),
+            meter: meter.clone(),
+            refused_by: Mutex::default(),
         });
         let mut given_up = None;
         for stream in &prepared.streams {

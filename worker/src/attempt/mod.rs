@@ -5,7 +5,7 @@ mod end;
 mod executor;
 mod host;
 mod log;
-mod permits;
+mod meter;
 mod prepare;
 mod restart;
 mod stream_sync;
@@ -13,4 +13,3 @@ mod writer;
 
 pub(crate) use end::{Lease, abnormal_end, handed_back, stalled};
 pub(crate) use executor::Executor;
-pub(crate) use permits::Permits;

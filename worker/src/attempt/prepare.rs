@@ -2,11 +2,14 @@
 
 use serde_json::Value;
 use syncline_engine::{Catalog, Connector, StreamInfo};
+use syncline_shared::budget::Limits;
 use syncline_shared::db::connection::{self, Connection};
 use syncline_shared::db::run::ClaimedRun;
 use syncline_shared::db::{Database, DbResult, answered, platform};
-use syncline_shared::run::{FailureKind, RetryPolicy, RunError};
+use syncline_shared::run::{FailureKind, RetryPolicy, RunError, RunKind};
 use syncline_shared::secret::{Cipher, Sealed};
+
+use crate::budgets::{Overrides, Turn};
 
 /// Everything that is known before the first request.
 pub(super) struct Prepared {
@@ -16,6 +19,10 @@ pub(super) struct Prepared {
     pub(super) config: Value,
     /// The streams to read, in the manifest's order.
     pub(super) streams: Vec<StreamInfo>,
+    /// Limits in place of the manifest's.
+    pub(super) limits: Overrides,
+    /// For whom requests are sent.
+    pub(super) turn: Turn,
 }
 
 /// What the database knows of a run's connection.
@@ -23,12 +30,18 @@ struct Known {
     connection: Option<Connection>,
     sealed: Option<Sealed>,
     policy: RetryPolicy,
+    limits_of_platform: Value,
+    weight: i16,
 }
 
 async fn look_up(database: &Database, run: &ClaimedRun) -> DbResult<Known> {
     let id = run.connection_id;
     let mut db = database.session().await?;
+    let (limits_of_platform, weight) =
+        platform::find_budget_settings(&mut db, &run.platform, run.business_id).await?;
     Ok(Known {
+        limits_of_platform,
+        weight,
         connection: connection::find(&mut db, &id.to_string()).await?,
         sealed: connection::find_credentials(&mut db, id).await?,
         policy: platform::find_retry_policy(&mut db, &run.platform, id, run.schedule_id).await?,
@@ -87,11 +100,22 @@ pub(super) async fn prepare(
         run.streams.as_deref(),
         connection.streams.as_deref(),
     )?;
+    let limits = Overrides {
+        of_connection: Limits::read(&connection.limits),
+        of_platform: Limits::read(&known.limits_of_platform),
+    };
+    let turn = Turn {
+        business: run.business_id,
+        weight: known.weight,
+        is_manual: run.schedule_id.is_none() && run.kind != RunKind::Backfill,
+    };
     Ok(Prepared {
         connection,
         connector,
         config,
         streams,
+        limits,
+        turn,
     })
 }
 

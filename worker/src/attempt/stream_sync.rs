@@ -380,10 +380,12 @@ impl StreamSync<'_> {
                     "{} asked to wait: {failure}",
                     self.prepared.connection.platform
                 ),
+                key: None,
             }),
             ReadError::Parked { until_hint, reason } => StreamEnd::Stop(Stop::Limit {
                 wait: *until_hint,
                 detail: reason.clone(),
+                key: self.host.refused_by(),
             }),
             ReadError::Transient { retry_after, .. } => fail(FailureKind::Transient, *retry_after),
             // No connector of this release fetches tokens, so it takes a person to renew one.

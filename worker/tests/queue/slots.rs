@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use syncline_shared::db::run::{ClaimedRun, Release, ReleaseTo};
-use syncline_shared::run::{AttemptOutcome, RunState, WaitReason};
+use syncline_shared::run::{AttemptOutcome, RunState, Spent, WaitReason};
 use syncline_worker::AttemptEnd;
 use tokio::sync::Semaphore;
 
@@ -97,7 +97,8 @@ async fn failing_runs_wait_outside_the_queue_and_hold_nobody_back() {
                     reason: None,
                     failures: run.failures + 1,
                     error: None,
-                    calls: 1,
+                    spent: Spent::default(),
+                    wait_key: None,
                 })
             }
         }),

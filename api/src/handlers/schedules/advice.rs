@@ -3,11 +3,12 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use chrono_tz::Tz;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
-use syncline_engine::{BudgetPolicy, Catalog};
+use syncline_engine::{BudgetPolicy, Catalog, WindowKind};
+use syncline_shared::budget::Limits;
 use syncline_shared::db::schedule::{Schedule, observe};
-use syncline_shared::db::{self, DbConnection, connection};
+use syncline_shared::db::{self, DbConnection, connection, platform};
 use syncline_shared::schedule::advice::{
     Advice, AdviceKind, FEWEST_RUNS, Observed, advise, distance,
 };
@@ -20,7 +21,6 @@ use crate::auth::{Operator, Viewer};
 use crate::error::{ApiError, ApiResult, Problem};
 use crate::extract::Params;
 use crate::idempotency::conclude;
-use crate::resources::limits::Limits;
 use crate::resources::schedule::merge_schedule;
 use crate::state::AppState;
 
@@ -139,25 +139,40 @@ async fn calls_a_day(
     let policies = catalog
         .find(&found.platform)
         .map_or(&[][..], |connector| connector.budgets());
-    let own = Limits::deserialize(&found.limits).unwrap_or_default();
+    let of_connection = Limits::read(&found.limits);
+    let (of_platform, _) =
+        platform::find_budget_settings(db, &found.platform, found.business_id).await?;
+    let own = [of_connection, Limits::read(&of_platform)];
     Ok(policies
         .iter()
         .flat_map(|policy| allowed(policy, &own))
         .reduce(f64::min))
 }
 
-/// What the windows of a policy allow in a day, or what the connection has in place of them.
-fn allowed(policy: &BudgetPolicy, own: &Limits) -> Vec<f64> {
+/// What the windows of a policy allow in a day, or those of the first limits that are there in place of them.
+fn allowed(policy: &BudgetPolicy, own: &[Limits]) -> Vec<f64> {
     let a_day = |limit: u32, seconds: f64| f64::from(limit) / seconds * SECONDS_A_DAY;
-    if let Some(own) = own.get(&policy.name) {
-        let whole = |number: i64| u32::try_from(number).unwrap_or(u32::MAX);
-        return vec![a_day(whole(own.limit), whole(own.per_seconds).into())];
+    if let Some(limit) = own.iter().find_map(|limits| limits.0.get(&policy.name)) {
+        let windows = limit.windows().into_iter();
+        return windows
+            .filter_map(|window| {
+                // Requests under way have no length.
+                let length = window.kind.length()?;
+                Some(a_day(window.limit, length.as_secs_f64()))
+            })
+            .collect();
     }
     let windows = policy.windows.iter();
     windows
         .filter_map(|window| {
             let limit = u32::try_from(window.limit).ok()?;
-            Some(a_day(limit, window.per.as_secs_f64()))
+            let seconds = match &window.kind {
+                WindowKind::Rolling(per) | WindowKind::Fixed(per) => per.as_secs_f64(),
+                WindowKind::Day(_) => SECONDS_A_DAY,
+                WindowKind::Month(_) => 31.0 * SECONDS_A_DAY,
+                WindowKind::Concurrent => return None,
+            };
+            Some(a_day(limit, seconds))
         })
         .collect()
 }
@@ -283,4 +298,30 @@ async fn apply_locked(
         document
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use syncline_engine::Connector;
+
+    #[test]
+    fn the_nearest_limits_say_what_a_day_allows() {
+        let manifest = include_str!("../../../tests/http/shop.yaml");
+        let shop = Connector::load("shop", manifest).unwrap();
+        let a_day = |connection: Value, platform: Value| {
+            let own = [connection, platform].map(|limits| Limits::read(&limits));
+            allowed(&shop.budgets()[0], &own)
+        };
+        let none = || json!({});
+        assert_eq!(a_day(none(), none()), [86_400.0]);
+        let several = json!({"requests": {"windows": [
+            {"limit": 10, "per_seconds": 0.5}, {"limit": 500, "per": "day"}, {"limit": 4, "at_once": true},
+        ]}});
+        assert_eq!(a_day(none(), several.clone()), [1_728_000.0, 500.0]);
+        let one = json!({"requests": {"limit": 2, "per_seconds": 60}});
+        assert_eq!(a_day(one, several), [2_880.0]);
+        assert!(a_day(json!({"requests": {"windows": []}}), none()).is_empty());
+    }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::ClaimedRun;
 use crate::db::{DbConnection, DbResult};
 use crate::ids::RunId;
-use crate::run::{AttemptOutcome, Outcome, RunError};
+use crate::run::{AttemptOutcome, Outcome, RunError, Spent};
 
 /// The end of a run.
 #[derive(Debug, Clone)]
@@ -24,8 +24,8 @@ pub struct Finish {
     pub reason: Option<String>,
     /// The error, unless it went well.
     pub error: Option<RunError>,
-    /// Requests that the attempt sent.
-    pub calls: i64,
+    /// What the attempt cost.
+    pub spent: Spent,
 }
 
 impl Finish {
@@ -39,7 +39,7 @@ impl Finish {
             failures: run.failures,
             reason: None,
             error: None,
-            calls: 0,
+            spent: Spent::default(),
         }
     }
 }
@@ -62,7 +62,7 @@ pub async fn finish(
         .map(|run| run.attempt.as_str().to_owned())
         .collect();
     let failures: Vec<_> = runs.iter().map(|run| run.failures).collect();
-    let calls: Vec<_> = runs.iter().map(|run| run.calls).collect();
+    let spent = |of: fn(&Spent) -> i64| runs.iter().map(|run| of(&run.spent)).collect::<Vec<_>>();
     let reasons: Vec<Option<String>> = runs.iter().map(|run| run.reason.clone()).collect();
     let errors: Vec<Option<Value>> = runs
         .iter()
@@ -77,8 +77,8 @@ pub async fn finish(
         r#"with ended as materialized (
                select o.*
                from unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::int[], $6::jsonb[], $7::bigint[],
-                           $8::text[])
-                    as o (id, token, outcome, attempt_outcome, failed, error, calls, reason)
+                           $8::text[], $10::bigint[], $11::bigint[])
+                    as o (id, token, outcome, attempt_outcome, failed, error, calls, reason, points, waited_ms)
                cross join lateral (
                    select from syncline.run
                    where run.id = o.id and run.lease_token = o.token
@@ -89,9 +89,10 @@ pub async fn finish(
            ),
            closed as (
                insert into syncline.attempt
-                   (run_id, token, number, process_id, process_name, started_at, ended_at, outcome, reason, error, calls)
+                   (run_id, token, number, process_id, process_name, started_at, ended_at, outcome, reason, error, calls,
+                    points, waited_ms)
                select g.id, g.lease_token, g.attempt, g.lease_process, $9, g.attempt_started_at, syncline.now(),
-                      e.attempt_outcome, e.reason, e.error, e.calls
+                      e.attempt_outcome, e.reason, e.error, e.calls, e.points, e.waited_ms
                from gone g join ended e using (id)
            ),
            promoted as (
@@ -131,9 +132,11 @@ pub async fn finish(
         &attempts,
         &failures,
         &errors as &[Option<Value>],
-        &calls,
+        &spent(|spent| spent.calls),
         &reasons as &[Option<String>],
-        process_name
+        process_name,
+        &spent(|spent| spent.points),
+        &spent(|spent| spent.waited_ms)
     )
     .fetch_all(db)
     .await?)

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::db::{DbConnection, DbError, DbResult};
 use crate::ids::RunId;
-use crate::run::{AttemptOutcome, RunError, WaitReason};
+use crate::run::{AttemptOutcome, RunError, Spent, WaitReason};
 
 /// A run that is handed back.
 #[derive(Debug, Clone)]
@@ -25,8 +25,10 @@ pub struct Release {
     pub failures: i32,
     /// The error, if that is why.
     pub error: Option<RunError>,
-    /// Requests that the attempt sent.
-    pub calls: i64,
+    /// What the attempt cost.
+    pub spent: Spent,
+    /// The budget that it waits for, or the host that does not answer.
+    pub wait_key: Option<String>,
 }
 
 /// Where a run goes that is handed back.
@@ -72,7 +74,7 @@ pub async fn release(db: &mut DbConnection, release: &Release, process_name: &st
                    state = case when $3::text is not null then 'waiting'
                                 when exists (select from urgent) then 'blocked' else 'queued' end,
                    lease_token = r.lease_token + 1, lease_process = null, attempt_started_at = null,
-                   wait_reason = $3, wait_detail = case when $3::text is not null then $5 end,
+                   wait_reason = $3, wait_detail = case when $3::text is not null then $5 end, wait_key = $14,
                    due_at = case when $3::text is null and not $10 then r.due_at
                                  else syncline.now() + make_interval(secs => $4) end,
                    fair_turn = case when $10 then greatest(
@@ -84,9 +86,10 @@ pub async fn release(db: &mut DbConnection, release: &Release, process_name: &st
            ),
            closed as (
                insert into syncline.attempt
-                   (run_id, token, number, process_id, process_name, started_at, ended_at, outcome, reason, error, calls)
+                   (run_id, token, number, process_id, process_name, started_at, ended_at, outcome, reason, error, calls,
+                    points, waited_ms)
                select id, lease_token, attempt, lease_process, $11, attempt_started_at, syncline.now(),
-                      $8, $5, $7, $9
+                      $8, $5, $7, $9, $12, $13
                from held
            ),
            promoted as (
@@ -111,9 +114,12 @@ pub async fn release(db: &mut DbConnection, release: &Release, process_name: &st
         release.failures,
         error as Option<Value>,
         release.attempt.as_str(),
-        release.calls,
+        release.spent.calls,
         release.to == ReleaseTo::Back,
-        process_name
+        process_name,
+        release.spent.points,
+        release.spent.waited_ms,
+        release.wait_key
     )
     .fetch_one(&mut *db)
     .await?;

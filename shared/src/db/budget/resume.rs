@@ -1,0 +1,34 @@
+//! A person says that a budget may be used again.
+
+use crate::db::{DbConnection, DbResult};
+
+/// Ends the pause of a budget, and forgets what it lowered by itself and what others were said to have used. Runs that wait for it are due
+/// at once. Answers how many those are; `None`: there is no such budget. Workers hear of it when they are woken.
+///
+/// One statement, as everything that locks a budget's row: a process that freezes holds nobody up.
+pub async fn resume_budget(db: &mut DbConnection, key: &str) -> DbResult<Option<i64>> {
+    Ok(sqlx::query_scalar!(
+        r#"with resumed as (
+               update syncline.budget set
+                   paused_until = null, paused_because = null, limited_in_a_row = 0, corrected_at = syncline.now()
+               where key = $1 returning key
+           ),
+           cleared as (
+               update syncline.budget_window w set eased_to = null, ceiling = null, eased_at = 0, outside = 0, outside_until = 0
+               from resumed where w.key = resumed.key
+           ),
+           due as (
+               -- Rows that a scheduler is moving are due already.
+               update syncline.run r set due_at = syncline.now()
+               where r.id in (
+                   select w.id from syncline.run w join resumed on resumed.key = w.wait_key
+                   where w.state = 'waiting' and w.wait_reason = 'limit' and w.due_at > syncline.now()
+                   for update of w skip locked)
+               returning r.id
+           )
+           select (select count(*) from due) as "due!" from resumed"#,
+        key
+    )
+    .fetch_optional(db)
+    .await?)
+}

@@ -1,0 +1,332 @@
+//! What platforms tell in their answers.
+
+use std::time::Duration;
+
+use syncline_shared::budget::BudgetDefinition;
+use syncline_shared::db::budget::{BudgetState, Correction, list_budgets};
+
+use crate::world::{World, fixed, rolling, sent};
+
+fn remaining(points: u64) -> Correction {
+    Correction {
+        remaining: Some(points),
+        ..Correction::default()
+    }
+}
+
+fn limited(wait_ms: Option<u64>) -> Correction {
+    Correction {
+        is_limited: true,
+        wait: wait_ms.map(Duration::from_millis),
+        ..Correction::default()
+    }
+}
+
+async fn state(world: &World, budget: &BudgetDefinition) -> BudgetState {
+    let mut db = world.database.session().await.unwrap();
+    let all = list_budgets(&mut db, Some("test"), "", 100).await.unwrap();
+    all.into_iter()
+        .find(|state| state.key == budget.key())
+        .unwrap()
+}
+
+#[tokio::test]
+async fn use_by_others_counts_until_a_newer_answer_takes_it_back() {
+    let world = World::new().await;
+    let budget = [(world.budget("others", vec![rolling(100, 60_000)]), 1)];
+    assert_eq!(world.take(&budget, 10).await.granted(), 10);
+    assert!(
+        world.correct(&budget[0].0, remaining(30)).await,
+        "others must know"
+    );
+    let window = state(&world, &budget[0].0).await.windows.remove(0);
+    assert_eq!((window.used, window.outside), (70, 60));
+    assert_eq!(world.take(&budget, 100).await.granted(), 30);
+    assert!(world.take(&budget, 1).await.wait_ms() > 1_000);
+    // The answer to a request that had left earlier says nothing of now.
+    let older = Correction {
+        sent_at: world.now_ms().await - 1,
+        ..remaining(60)
+    };
+    world.correct_as_sent(&budget[0].0, older).await;
+    assert!(world.take(&budget, 1).await.wait_ms() > 1_000);
+    world.advance(10).await;
+    world.correct(&budget[0].0, remaining(60)).await;
+    // 40 are ours.
+    assert_eq!(world.take(&budget, 100).await.granted(), 60);
+}
+
+#[tokio::test]
+async fn use_by_others_is_believed_for_a_tenth_of_the_window_or_until_the_reset() {
+    let world = World::new().await;
+    for (name, resets_in, until) in [
+        ("tenth", None, 6_000),
+        ("reset", Some(Duration::from_secs(20)), 20_000),
+    ] {
+        let budget = [(world.budget(name, vec![rolling(100, 60_000)]), 1)];
+        assert_eq!(world.take(&budget, 10).await.granted(), 10);
+        let nothing_left = Correction {
+            resets_in,
+            ..remaining(0)
+        };
+        world.correct(&budget[0].0, nothing_left).await;
+        assert_eq!(world.take(&budget, 1).await.wait_ms(), until);
+        world.advance(until).await;
+        assert_eq!(world.take(&budget, 100).await.granted(), 90);
+    }
+}
+
+#[tokio::test]
+async fn a_part_that_is_used_does_the_same() {
+    let world = World::new().await;
+    let budget = [(world.budget("part", vec![rolling(100, 60_000)]), 1)];
+    assert_eq!(world.take(&budget, 10).await.granted(), 10);
+    let used = |part| Correction {
+        used: Some(part),
+        ..Correction::default()
+    };
+    assert!(world.correct(&budget[0].0, used(0.8)).await);
+    assert_eq!(world.take(&budget, 100).await.granted(), 20);
+    world.advance(10).await;
+    world.correct(&budget[0].0, used(0.3)).await;
+    assert_eq!(world.take(&budget, 100).await.granted(), 70);
+    // Some platforms go on counting beyond all of it.
+    world.advance(10).await;
+    world.correct(&budget[0].0, used(7.5)).await;
+    assert!(world.take(&budget, 100).await.wait_ms() > 0);
+}
+
+#[tokio::test]
+async fn a_lower_limit_holds_until_a_higher_one_is_told() {
+    let world = World::new().await;
+    let budget = [(world.budget("limit", vec![rolling(100, 1_000)]), 1)];
+    world.take(&budget, 1).await;
+    let limit = |points| Correction {
+        limit: Some(points),
+        ..Correction::default()
+    };
+    assert!(
+        world.correct(&budget[0].0, limit(40)).await,
+        "others must know"
+    );
+    assert!(
+        !world.correct(&budget[0].0, limit(40)).await,
+        "others know already"
+    );
+    assert_eq!(world.take(&budget, 200).await.granted(), 39);
+    world.advance(2_000).await;
+    // An answer without a limit does not end it.
+    world.correct(&budget[0].0, remaining(40)).await;
+    assert_eq!(world.take(&budget, 200).await.granted(), 40);
+    world.advance(2_000).await;
+    world.correct(&budget[0].0, limit(1_000)).await;
+    assert_eq!(world.take(&budget, 200).await.granted(), 100);
+    // An older answer does not bring it back.
+    world.advance(2_000).await;
+    let older = Correction {
+        sent_at: world.now_ms().await - 3_000,
+        ..limit(7)
+    };
+    world.correct_as_sent(&budget[0].0, older).await;
+    assert_eq!(world.take(&budget, 200).await.granted(), 100);
+}
+
+#[tokio::test]
+async fn a_platform_that_allows_more_than_the_budget_does_not_empty_it() {
+    let world = World::new().await;
+    let budget = [(world.budget("part-of-it", vec![rolling(100, 60_000)]), 1)];
+    world.take(&budget, 10).await;
+    let told = |left| Correction {
+        limit: Some(1_000),
+        remaining: Some(left),
+        ..Correction::default()
+    };
+    // Others use more than the whole budget, and there is more left than the budget gives.
+    world.correct(&budget[0].0, told(500)).await;
+    assert_eq!(world.take(&budget, 50).await.granted(), 50);
+    world.correct(&budget[0].0, told(20)).await;
+    assert_eq!(world.take(&budget, 100).await.granted(), 20);
+}
+
+#[tokio::test]
+async fn a_counter_that_the_platform_resets_is_empty_after_the_reset() {
+    let world = World::new().await;
+    for (name, slack) in [("exact", 0), ("whole-seconds", 900)] {
+        let budget = [(world.budget(name, vec![fixed(50, 60_000)]), 1)];
+        let guard = 60_000 / 20 + 1;
+        assert_eq!(world.take(&budget, 20).await.granted(), 20);
+        let resets_in = |ms| Correction {
+            remaining: Some(30),
+            limit: Some(50),
+            resets_in: Some(Duration::from_millis(ms)),
+            ..Correction::default()
+        };
+        world.correct(&budget[0].0, resets_in(20_000)).await;
+        // The same reset, told in whole seconds.
+        world.correct(&budget[0].0, resets_in(20_000 - slack)).await;
+        assert_eq!(world.take(&budget, 100).await.granted(), 30);
+        let wait = world.take(&budget, 1).await.wait_ms();
+        assert!((20_000..=20_000 + guard).contains(&wait), "{wait}");
+        world.advance(wait - 1).await;
+        assert!(world.take(&budget, 1).await.wait_ms() <= 1);
+        world.advance(1).await;
+        assert_eq!(world.take(&budget, 100).await.granted(), 50);
+    }
+}
+
+#[tokio::test]
+async fn what_was_used_before_a_reset_does_not_count_until_the_next_one() {
+    let world = World::new().await;
+    let budget = [(world.budget("resets", vec![fixed(50, 60_000)]), 1)];
+    let resets_in = |ms, left| Correction {
+        remaining: Some(left),
+        resets_in: Some(Duration::from_millis(ms)),
+        ..Correction::default()
+    };
+    assert_eq!(world.take(&budget, 20).await.granted(), 20);
+    world.correct(&budget[0].0, resets_in(20_000, 30)).await;
+    // Within the guard after the reset, somebody learns when the next one is.
+    world.advance(20_500).await;
+    assert_eq!(world.take(&budget, 1).await.granted(), 1);
+    world.correct(&budget[0].0, resets_in(59_500, 49)).await;
+    world.advance(3_000).await;
+    assert_eq!(world.take(&budget, 100).await.granted(), 49);
+    let wait = world.take(&budget, 1).await.wait_ms();
+    assert!((56_500..=56_500 + 3_001).contains(&wait), "{wait}");
+}
+
+#[tokio::test]
+async fn what_left_right_before_a_reset_may_arrive_after_it() {
+    let world = World::new().await;
+    let budget = [(world.budget("late", vec![fixed(50, 60_000)]), 1)];
+    assert_eq!(world.take(&budget, 10).await.granted(), 10);
+    let told = Correction {
+        remaining: Some(40),
+        resets_in: Some(Duration::from_secs(20)),
+        ..Correction::default()
+    };
+    world.correct(&budget[0].0, told).await;
+    world.advance(19_500).await;
+    assert_eq!(world.take(&budget, 5).await.granted(), 5);
+    world.advance(500 + 3_001).await;
+    assert_eq!(world.take(&budget, 100).await.granted(), 45);
+}
+
+#[tokio::test]
+async fn a_counter_whose_reset_is_not_known_is_taken_for_a_rolling_one() {
+    let world = World::new().await;
+    let budget = [(world.budget("unknown", vec![fixed(50, 60_000)]), 1)];
+    assert_eq!(world.take(&budget, 20).await.granted(), 20);
+    world.advance(30_000).await;
+    assert_eq!(world.take(&budget, 100).await.granted(), 30);
+    let wait = world.take(&budget, 1).await.wait_ms();
+    assert!((30_000..=30_000 + 4_201).contains(&wait), "{wait}");
+    world.advance(wait).await;
+    assert_eq!(world.take(&budget, 100).await.granted(), 20);
+}
+
+#[tokio::test]
+async fn a_wait_pauses_a_key_for_everyone_exactly_so_long() {
+    let world = World::new().await;
+    let budget = [(world.budget("paused", vec![rolling(100, 1_000)]), 1)];
+    let other = [(world.budget("other", vec![rolling(100, 1_000)]), 1)];
+    world.take(&budget, 1).await;
+    let wait = |ms| Correction {
+        wait: Some(Duration::from_millis(ms)),
+        ..Correction::default()
+    };
+    assert!(
+        world.correct(&budget[0].0, wait(5_000)).await,
+        "others must know"
+    );
+    let refused = world.take(&budget, 1).await;
+    assert_eq!(
+        (refused.wait_ms(), refused.because(), refused.refused_by()),
+        (5_000, Some("told"), budget[0].0.key().as_str())
+    );
+    assert_eq!(world.take(&other, 1).await.granted(), 1);
+    // A request that draws on both waits for the paused one.
+    let both = [budget[0].clone(), other[0].clone()];
+    assert_eq!(world.take(&both, 1).await.wait_ms(), 5_000);
+    assert_eq!(world.take(&other, 200).await.granted(), 99);
+    // It is only ever made longer.
+    assert!(!world.correct(&budget[0].0, wait(1_000)).await);
+    assert_eq!(world.take(&budget, 1).await.wait_ms(), 5_000);
+    assert!(world.correct(&budget[0].0, wait(6_000)).await);
+    world.advance(5_999).await;
+    assert_eq!(world.take(&budget, 1).await.wait_ms(), 1);
+    world.advance(1).await;
+    assert_eq!(world.take(&budget, 200).await.granted(), 100);
+}
+
+#[tokio::test]
+async fn absurd_numbers_are_taken_for_large_ones() {
+    let world = World::new().await;
+    let budget = [(world.budget("absurd", vec![rolling(100, 1_000)]), 1)];
+    world.take(&budget, 1).await;
+    let told = Correction {
+        wait: Some(Duration::MAX),
+        remaining: Some(u64::MAX),
+        limit: Some(u64::MAX),
+        used: Some(f64::MAX),
+        resets_in: Some(Duration::MAX),
+        ..Correction::default()
+    };
+    world.correct(&budget[0].0, told.clone()).await;
+    let year = 365 * 86_400_000;
+    assert_eq!(world.take(&budget, 1).await.wait_ms(), year);
+    world.advance(year).await;
+    assert_eq!(world.take(&budget, 200).await.granted(), 100);
+    let told = Correction {
+        wait: None,
+        remaining: None,
+        ..told
+    };
+    world.correct(&budget[0].0, told).await;
+    assert!(world.take(&budget, 200).await.wait_ms() > 0);
+}
+
+#[tokio::test]
+async fn a_budget_that_nobody_defined_is_not_corrected() {
+    let world = World::new().await;
+    let budget = world.budget("nobody", vec![rolling(1, 1_000)]);
+    assert!(!world.correct(&budget, limited(None)).await);
+}
+
+#[tokio::test]
+async fn a_refusal_with_a_wait_lowers_what_is_allowed_only_when_it_comes_again() {
+    let world = World::new().await;
+    let budget = [(world.budget("again", vec![rolling(100, 1_000)]), 1)];
+    assert_eq!(world.take(&budget, 100).await.granted(), 100);
+    world.correct(&budget[0].0, limited(Some(2_000))).await;
+    world.advance(2_000).await;
+    assert_eq!(world.take(&budget, 200).await.granted(), 100);
+    world.correct(&budget[0].0, limited(Some(2_000))).await;
+    world.advance(2_000).await;
+    let given = world.take(&budget, 200).await.granted();
+    assert!((50..=80).contains(&given), "{given}");
+}
+
+#[tokio::test]
+async fn what_requests_cost_in_truth_replaces_what_was_charged() {
+    let world = World::new().await;
+    let budget = [(world.budget("dear", vec![rolling(20, 1_000)]), 1)];
+    for (charged, cost) in [(10, 3), (10, 18), (10, 10), (10, 50)] {
+        let given = world.take(&budget, charged).await;
+        assert_eq!(given.granted(), charged);
+        let now = world.now_ms().await;
+        let told = [sent(&budget[0].0, &given, now, cost)];
+        let next = world.ask(&budget, 99, 0, &told).await;
+        let left = u32::try_from((20 - cost).max(0)).unwrap();
+        assert_eq!(
+            next.granted(),
+            left,
+            "{charged} were charged, {cost} it was"
+        );
+        if left == 0 {
+            // More than the window gives: it is empty until that is forgotten.
+            assert!(next.wait_ms() > 1_000);
+        }
+        world.advance(1_200).await;
+    }
+}

@@ -1,0 +1,260 @@
+//! Budgets under chaos: many processes draw on one budget while some of them are killed and frozen, and the simulator counts what
+//! arrives.
+//!
+//! What a frozen process was about to send when it was stopped, it sends when it wakes: at most a request for each of its slots. That
+//! is the stated residue, and the only one.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::arrivals::{Breach, Window, breaches, points_within};
+use crate::database::count;
+use crate::random::Random;
+use crate::{Cluster, ClusterBuilder, Feed, program, story};
+
+/// Processes.
+pub const WORKERS: usize = 8;
+/// Runs of each at once.
+pub const SLOTS: u16 = 3;
+const BUSINESSES: u32 = 4;
+const CONNECTIONS: u32 = 24;
+/// Milliseconds that each answer takes.
+const DELAY_MS: u32 = 20;
+/// Shorter than a lease, and longer: then the process has lost its runs when it wakes.
+const FREEZES_MS: [u64; 2] = [1_200, 4_500];
+
+/// A budget, and how much is drawn from it.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// All of them hold.
+    pub windows: Vec<Window>,
+    /// Pages of each connection.
+    pub pages: u32,
+    /// Also the list of changes, whose calls cost three points.
+    pub weighted: bool,
+    /// While so many of a hundred calls come, processes are killed and frozen; the use of the budget is measured in the calm after it.
+    pub disturbed_percent: usize,
+}
+
+impl Shape {
+    fn limits(&self) -> Value {
+        let window = |window: &Window| match window {
+            Window::Rolling { limit, ms } => {
+                json!({"limit": limit, "per_seconds": ms / 1_000})
+            }
+            Window::AtOnce { limit } => json!({"limit": limit, "at_once": true}),
+        };
+        let windows: Vec<_> = self.windows.iter().map(window).collect();
+        json!({"points": {"windows": windows}})
+    }
+
+    /// Calls of all connections, and their points.
+    fn work(&self) -> (usize, u64) {
+        let calls = self.pages as usize * CONNECTIONS as usize;
+        let points = calls as u64;
+        if self.weighted {
+            (calls * 2, points * 4)
+        } else {
+            (calls, points)
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Played {
+    /// Windows that held more than they may, and more than the residue explains.
+    pub breaches: Vec<Breach>,
+    /// Of the tightest window, how many thousandths were used in the calm.
+    pub used_permille: u64,
+    /// For how many lengths of it that was measured.
+    pub lengths: u64,
+    /// Calls, kills, freezes.
+    pub calls: usize,
+    /// How many processes were killed.
+    pub kills: u32,
+    /// How many were frozen.
+    pub freezes: u32,
+    /// Questions for permits that were refused.
+    pub refused: i64,
+}
+
+/// A cluster whose workers all draw on one account's budget.
+pub fn cluster() -> ClusterBuilder {
+    Cluster::builder()
+        .workers(WORKERS)
+        .slots(SLOTS)
+        .connectors(program::checkout().join("tests/connectors"))
+}
+
+/// Has all connections synced while processes are killed and frozen.
+pub async fn play(cluster: &mut Cluster, shape: &Shape, seed: u64) -> Played {
+    let settings = json!({
+        "items": shape.pages * Feed::PAGE_SIZE,
+        "page_size": Feed::PAGE_SIZE,
+        "delay_ms": DELAY_MS,
+        "points": {"items": 1, "changes": 3},
+    });
+    cluster.simulator.set_feed(settings).await;
+    connect(cluster, shape).await;
+    for number in 1..=CONNECTIONS {
+        cluster.api.start_run(&format!("metered-{number}")).await;
+    }
+
+    let (calls, _) = shape.work();
+    let mut chaos = Chaos {
+        random: Random::new(seed),
+        awake: Vec::new(),
+        disturbed_until: 0,
+        kills: 0,
+        freezes: 0,
+    };
+    // At least one of each.
+    while arrived(cluster).await * 100 < calls * shape.disturbed_percent
+        || chaos.kills == 0
+        || chaos.freezes == 0
+    {
+        chaos.strike(cluster).await;
+    }
+    // What was killed is given back and goes on within the lease and a little.
+    chaos.disturbed_until = cluster.simulator.feed_now_us().await + 6_000_000;
+    story::wait_until_all_have_ended(cluster, Duration::from_mins(10)).await;
+    let stories = story::read_all(cluster).await;
+    let problems = story::not_succeeded(&stories);
+    assert!(problems.is_empty(), "{problems:#?}");
+    judge(cluster, shape, &chaos).await
+}
+
+async fn connect(cluster: &Cluster, shape: &Shape) {
+    for number in 1..=BUSINESSES {
+        let business = json!({"key": format!("business-{number}"), "name": "Metered"});
+        cluster.api.post("/businesses", business).await.expect(201);
+    }
+    let streams = if shape.weighted {
+        json!(["items", "changes"])
+    } else {
+        json!(["items"])
+    };
+    for number in 1..=CONNECTIONS {
+        let connection = json!({
+            "key": format!("metered-{number}"),
+            "business": format!("business-{}", number % BUSINESSES + 1),
+            "platform": "metered",
+            "config": Feed::config(),
+            "base_url": cluster.simulator.feed_base_url(),
+            "streams": streams,
+            "limits": shape.limits(),
+        });
+        cluster
+            .api
+            .post("/connections", connection)
+            .await
+            .expect(201);
+    }
+}
+
+async fn arrived(cluster: &Cluster) -> usize {
+    cluster.simulator.feed_arrivals().await.len()
+}
+
+struct Chaos {
+    random: Random,
+    /// When frozen processes woke, by the simulator's clock: from a little before to a little after.
+    awake: Vec<Range<u64>>,
+    disturbed_until: u64,
+    kills: u32,
+    freezes: u32,
+}
+
+impl Chaos {
+    fn one_of<'l, T>(&mut self, list: &'l [T]) -> &'l T {
+        let index = self.random.below(list.len() as u64);
+        &list[usize::try_from(index).unwrap()]
+    }
+
+    async fn strike(&mut self, cluster: &mut Cluster) {
+        let living = cluster.living("worker");
+        let victim = self.one_of(&living).clone();
+        let kills = if self.kills + self.freezes < 2 {
+            self.kills == 0
+        } else {
+            self.random.below(2) == 0
+        };
+        if kills {
+            cluster.process(&victim).kill_9();
+            cluster.begin_another("worker");
+            self.kills += 1;
+        } else {
+            let ms = *self.one_of(&FREEZES_MS);
+            cluster.process(&victim).freeze();
+            sleep(Duration::from_millis(ms)).await;
+            let before = cluster.simulator.feed_now_us().await;
+            cluster.process(&victim).thaw();
+            let woken = Instant::now();
+            while woken.elapsed() < Duration::from_millis(500) {
+                sleep(Duration::from_millis(50)).await;
+            }
+            self.awake
+                .push(before..cluster.simulator.feed_now_us().await + 200_000);
+            self.freezes += 1;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+async fn judge(cluster: &Cluster, shape: &Shape, chaos: &Chaos) -> Played {
+    let arrivals = cluster.simulator.feed_arrivals().await;
+    let mut found: Vec<Breach> = shape
+        .windows
+        .iter()
+        .flat_map(|window| breaches(&arrivals, *window))
+        .collect();
+    found.retain(|breach| !is_explained(breach, chaos, shape.weighted));
+
+    let rolling = shape.windows.iter().filter_map(|window| match window {
+        Window::Rolling { limit, ms } => Some((*limit, ms * 1_000)),
+        Window::AtOnce { .. } => None,
+    });
+    // The one that gives least in a long time.
+    let (limit, us) = rolling
+        .min_by(|a, b| (a.0 * b.1).cmp(&(b.0 * a.1)))
+        .unwrap();
+    // The last tenth is left out: not everybody has work any more.
+    let calm_from = arrivals.iter().map(|arrival| arrival.at_us);
+    let begin = calm_from
+        .clone()
+        .find(|at| *at >= chaos.disturbed_until + us)
+        .unwrap_or(u64::MAX);
+    let end = arrivals[arrivals.len() * 9 / 10].at_us;
+    let lengths = end.saturating_sub(begin) / us;
+    let calm = begin..begin.saturating_add(lengths * us);
+    let used = points_within(&arrivals, &calm) * 1_000 / (limit * lengths.max(1));
+    Played {
+        breaches: found,
+        used_permille: used,
+        lengths,
+        calls: arrivals.len(),
+        kills: chaos.kills,
+        freezes: chaos.freezes,
+        refused: count(
+            &cluster.pool,
+            "select sum(refused)::bigint from syncline.budget",
+        )
+        .await,
+    }
+}
+
+/// True if processes that woke within the window sent no more than they were about to send when they were frozen.
+fn is_explained(breach: &Breach, chaos: &Chaos, weighted: bool) -> bool {
+    let woke = chaos
+        .awake
+        .iter()
+        .filter(|woke| woke.start <= breach.at.end && breach.at.start <= woke.end)
+        .count() as u64;
+    let (Window::Rolling { limit, .. } | Window::AtOnce { limit }) = breach.window;
+    let dearest = if weighted { 3 } else { 1 };
+    breach.held <= limit + woke * u64::from(SLOTS) * dearest
+}

@@ -1,0 +1,120 @@
+//! The referee counts what eight processes send on one budget while some of them are killed and frozen.
+
+use syncline_tests::arrivals::Window;
+use syncline_tests::chaos::budgets::{Played, Shape, cluster, play};
+use syncline_tests::{ClusterBuilder, wrong_clock};
+
+fn rolling(limit: u64, ms: u64) -> Window {
+    Window::Rolling { limit, ms }
+}
+
+async fn play_and_check(shape: &Shape, builder: ClusterBuilder, seed: u64) -> Played {
+    let mut cluster = builder.start().await;
+    let played = play(&mut cluster, shape, seed).await;
+    println!("{shape:?}: {played:?}");
+    assert!(played.breaches.is_empty(), "{:#?}", played.breaches);
+    assert!(played.kills + played.freezes >= 2, "nothing happened");
+    assert!(played.lengths >= 2, "the calm was too short to measure");
+    assert!(
+        played.used_permille >= 900,
+        "too little was used: {played:?}"
+    );
+    let problems = cluster.problems();
+    assert!(problems.is_empty(), "{problems:#?}");
+    played
+}
+
+#[tokio::test]
+async fn a_budget_of_seconds_holds_while_processes_die_and_freeze() {
+    let shape = Shape {
+        windows: vec![rolling(60, 2_000)],
+        pages: 40,
+        weighted: false,
+        disturbed_percent: 40,
+    };
+    play_and_check(&shape, cluster(), 1).await;
+}
+
+#[tokio::test]
+async fn three_windows_at_once_hold_while_processes_die_and_freeze() {
+    // 200 an hour, 10 a second, four at once, at another scale.
+    let shape = Shape {
+        windows: vec![
+            rolling(60, 4_000),
+            rolling(20, 1_000),
+            Window::AtOnce { limit: 4 },
+        ],
+        pages: 24,
+        weighted: false,
+        disturbed_percent: 25,
+    };
+    play_and_check(&shape, cluster(), 2).await;
+}
+
+#[tokio::test]
+async fn weighted_points_hold_while_processes_die_and_freeze() {
+    let shape = Shape {
+        windows: vec![rolling(120, 3_000)],
+        pages: 16,
+        weighted: true,
+        disturbed_percent: 25,
+    };
+    play_and_check(&shape, cluster(), 3).await;
+}
+
+#[tokio::test]
+async fn a_budget_holds_among_processes_whose_clocks_differ_by_seconds() {
+    let shape = Shape {
+        windows: vec![rolling(60, 2_000)],
+        pages: 35,
+        weighted: false,
+        disturbed_percent: 25,
+    };
+    play_and_check(&shape, wrong_clock::of_workers(cluster(), '-'), 4).await;
+}
+
+/// All shapes at their full size, once with clocks that are right and once with clocks that are wrong.
+#[tokio::test]
+#[ignore = "takes minutes: run by `cargo xtask proof`"]
+async fn proof_budgets_hold_while_processes_die_and_freeze() {
+    let shapes = [
+        Shape {
+            windows: vec![rolling(50, 1_000)],
+            pages: 150,
+            weighted: false,
+            disturbed_percent: 60,
+        },
+        // 900 in 15 minutes, a minute of which is two seconds.
+        Shape {
+            windows: vec![rolling(900, 30_000)],
+            pages: 150,
+            weighted: false,
+            disturbed_percent: 35,
+        },
+        // 200 an hour, which is 20 seconds here.
+        Shape {
+            windows: vec![
+                rolling(180, 20_000),
+                rolling(10, 1_000),
+                Window::AtOnce { limit: 4 },
+            ],
+            pages: 50,
+            weighted: false,
+            disturbed_percent: 40,
+        },
+        Shape {
+            windows: vec![rolling(100, 2_000)],
+            pages: 60,
+            weighted: true,
+            disturbed_percent: 60,
+        },
+    ];
+    for (number, shape) in shapes.iter().enumerate() {
+        play_and_check(shape, cluster(), 10 + number as u64).await;
+    }
+    for (number, shape) in shapes.iter().enumerate() {
+        let direction = if number % 2 == 0 { '+' } else { '-' };
+        let wrong = wrong_clock::of_workers(cluster(), direction);
+        play_and_check(shape, wrong, 20 + number as u64).await;
+    }
+}

@@ -1,0 +1,505 @@
+//! Asking for permits: one question a kind of request at a time, for all attempts that wait.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use syncline_shared::budget::BudgetDefinition;
+use syncline_shared::db::budget::{self, Ask, Asker, Grant, Settled};
+use syncline_shared::db::notify::Waker;
+use syncline_shared::db::{Database, DbResult, answered};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::circuits::Circuits;
+use super::draw::{Draw, Turn};
+use super::feedback::Told;
+use super::lock;
+use super::parking::Seen;
+use super::settle::{HOLD, Settlements};
+use super::stock::{Lease, Stock};
+
+/// Before a database that did not answer is asked again.
+const RETRY_AFTER: Duration = Duration::from_millis(250);
+/// So long after a refusal, at least, no permits are kept in hand.
+const FEW_SECONDS: Duration = Duration::from_secs(3);
+/// The attempt that sends the next request carries what is to be told, if it asks within this time.
+const TELL_AFTER: Duration = Duration::from_millis(20);
+
+/// Gives permits to the attempts of a process. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Permits(pub(super) Arc<Shared>);
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) database: Database,
+    /// Waits up to this are spent in the slot.
+    patience: Duration,
+    hands: Mutex<HashMap<HandKey, Arc<Hand>>>,
+    settlements: Settlements,
+    pub(super) circuits: Circuits,
+    pub(super) told: Told,
+    pub(super) seen: Seen,
+    /// Tells other processes of a change.
+    pub(super) waker: Waker,
+    numbers: AtomicU64,
+    /// How long answers take, in microseconds: new ones count for an eighth.
+    answer_us: AtomicU64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct HandKey {
+    draw: Draw,
+    turn: Turn,
+}
+
+/// What a process holds for one kind of request of one business.
+#[derive(Debug)]
+struct Hand {
+    asker: Asker,
+    state: Mutex<State>,
+    /// There are permits, or there is a refusal, or a refusal no longer holds.
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    stock: Stock,
+    /// Attempts that wait for an answer, or for the end of a refusal.
+    waiting: u32,
+    is_asking: bool,
+    refusal: Option<Refusal>,
+    /// When permits were last refused.
+    refused_at: Option<Instant>,
+    used_at: Option<Instant>,
+}
+
+impl State {
+    /// True if permits were refused within the last of the shortest windows: whoever keeps some in hand then keeps others waiting.
+    fn others_wait(&self, draw: &Draw) -> bool {
+        let shortest = draw.shortest().unwrap_or(Duration::ZERO);
+        self.refused_at
+            .is_some_and(|at| at.elapsed() <= shortest.max(FEW_SECONDS))
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Refusal {
+    /// Until then nobody asks again.
+    until: Instant,
+    key: String,
+    reason: String,
+}
+
+/// Leave to send one request.
+#[derive(Debug)]
+pub(crate) struct Leave {
+    draw: Draw,
+    turn: Turn,
+    /// `None`: no budget limits the request.
+    lease: Option<Lease>,
+    number: u64,
+    /// The request leaves after this.
+    since: Instant,
+}
+
+impl Leave {
+    /// What it draws on.
+    pub(crate) fn draw(&self) -> &Draw {
+        &self.draw
+    }
+
+    /// What is left of it once it has been used.
+    pub(crate) fn spent(&self) -> Self {
+        Self {
+            draw: Draw::default(),
+            lease: None,
+            ..*self
+        }
+    }
+
+    /// True if the request may still leave.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.lease
+            .is_none_or(|lease| lease.is_valid(Instant::now()))
+    }
+
+    /// The earliest moment at which its request can have left, by the database's clock.
+    pub(super) fn left_after_ms(&self) -> Option<i64> {
+        Some(self.lease?.clock_ms_at_least(self.since))
+    }
+}
+
+/// The answer to a request for a permit.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    /// The request may be sent.
+    Granted(Leave),
+    /// Not now.
+    Wait {
+        wait: Duration,
+        /// The budget that is used up, or the host that does not answer.
+        key: String,
+        reason: String,
+    },
+}
+
+impl Permits {
+    pub(crate) fn new(database: Database, waker: Waker, patience: Duration) -> Self {
+        Self(Arc::new(Shared {
+            database,
+            patience,
+            hands: Mutex::default(),
+            settlements: Settlements::default(),
+            circuits: Circuits::default(),
+            told: Told::default(),
+            seen: Seen::default(),
+            waker,
+            numbers: AtomicU64::default(),
+            answer_us: AtomicU64::new(5_000),
+        }))
+    }
+
+    /// Waits up to this are spent in the slot: handing a run back and claiming it again costs about as much.
+    pub(crate) fn patience(&self) -> Duration {
+        self.0.patience
+    }
+
+    /// Takes a permit of all budgets of a request. While the database does not answer, nobody gets one.
+    pub(crate) async fn take(&self, draw: &Draw, turn: Turn) -> Answer {
+        if draw.is_free() && !self.0.circuits.is_open(draw.circuit()) {
+            return Answer::Granted(self.leave(draw, turn, None));
+        }
+        let hand = self.hand(draw, turn);
+        loop {
+            let changed = hand.changed.notified();
+            let waits = {
+                let mut state = lock(&hand.state);
+                let now = Instant::now();
+                state.used_at = Some(now);
+                if let Some(lease) = state.stock.take(now) {
+                    return Answer::Granted(self.leave(draw, turn, Some(lease)));
+                }
+                state.refusal.take_if(|refusal| refusal.until <= now);
+                if let Some(refusal) = &state.refusal {
+                    return Answer::Wait {
+                        wait: refusal.until - now,
+                        key: refusal.key.clone(),
+                        reason: refusal.reason.clone(),
+                    };
+                }
+                if !state.is_asking {
+                    state.is_asking = true;
+                    // In a task of its own: whoever is cancelled must not leave a connection in the middle of an answer.
+                    tokio::spawn(self.clone().ask(draw.clone(), hand.clone()));
+                }
+                Waits::begin(&hand, &mut state)
+            };
+            changed.await;
+            drop(waits);
+        }
+    }
+
+    /// Rests for the time of a refusal, or until something has changed.
+    pub(crate) async fn rest(&self, draw: &Draw, turn: Turn, wait: Duration) {
+        let hand = self.hand(draw, turn);
+        let changed = hand.changed.notified();
+        let waits = Waits::begin(&hand, &mut lock(&hand.state));
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = changed => {}
+        }
+        drop(waits);
+    }
+
+    fn leave(&self, draw: &Draw, turn: Turn, lease: Option<Lease>) -> Leave {
+        let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
+        if let Some(lease) = lease {
+            self.0.settlements.begin(number, draw, lease);
+        }
+        Leave {
+            draw: draw.clone(),
+            turn,
+            lease,
+            number,
+            since: Instant::now(),
+        }
+    }
+
+    fn hand(&self, draw: &Draw, turn: Turn) -> Arc<Hand> {
+        let key = HandKey {
+            draw: draw.clone(),
+            turn,
+        };
+        let hand = || {
+            Arc::new(Hand {
+                asker: Asker {
+                    id: Uuid::from_u128(rand::random()),
+                    business: turn.business,
+                    weight: i32::from(turn.weight),
+                    is_manual: turn.is_manual,
+                },
+                state: Mutex::default(),
+                changed: Notify::new(),
+            })
+        };
+        lock(&self.0.hands).entry(key).or_insert_with(hand).clone()
+    }
+
+    /// Asks until there is an answer.
+    async fn ask(self, draw: Draw, hand: Arc<Hand>) {
+        loop {
+            let (want, lease) = {
+                let mut state = lock(&hand.state);
+                self.give_back(&draw, state.stock.remove(Instant::now(), false));
+                let waiting = state.waiting;
+                let others_wait = state.others_wait(&draw);
+                let want = state.stock.worth_asking(waiting, draw.most(), others_wait);
+                let lease = if want <= waiting {
+                    let answer_us = self.0.answer_us.load(Ordering::Relaxed);
+                    draw.short_lease(Duration::from_micros(answer_us))
+                } else {
+                    draw.lease()
+                };
+                (want, lease)
+            };
+            let began = Instant::now();
+            let error = match answered(self.ask_once(&draw, hand.asker, want, lease)).await {
+                Ok(outcome) => {
+                    self.note_answer_time(began.elapsed());
+                    self.hear(&draw, &hand, outcome);
+                    return;
+                }
+                Err(error) => error,
+            };
+            tracing::warn!(%error, "permits could not be had, trying again: {error}");
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+
+    fn note_answer_time(&self, time: Duration) {
+        let time = u64::try_from(time.as_micros()).unwrap_or(u64::MAX / 8);
+        let before = self.0.answer_us.load(Ordering::Relaxed);
+        self.0
+            .answer_us
+            .store(before - before / 8 + time / 8, Ordering::Relaxed);
+    }
+
+    fn hear(&self, draw: &Draw, hand: &Hand, outcome: Outcome) {
+        let mut state = lock(&hand.state);
+        match outcome {
+            Outcome::Given(lease, count) => state.stock.put(lease, count),
+            Outcome::Refused(wait, key, reason) => {
+                if wait > self.0.patience && draw.circuit() != key {
+                    self.park(key.clone(), wait, reason.clone());
+                }
+                state.refused_at = Some(Instant::now());
+                state.refusal = Some(Refusal {
+                    until: Instant::now() + wait,
+                    key,
+                    reason,
+                });
+            }
+        }
+        state.is_asking = false;
+        hand.changed.notify_waiters();
+    }
+
+    async fn ask_once(
+        &self,
+        draw: &Draw,
+        asker: Asker,
+        want: u32,
+        lease: Duration,
+    ) -> DbResult<Outcome> {
+        let mut db = self.0.database.session().await?;
+        let mut settled = self.0.settlements.take();
+        loop {
+            let ask = Ask {
+                drawn: draw.drawn(),
+                circuit: draw.circuit(),
+                asker,
+                want,
+                lease,
+                hold: HOLD,
+                patience: self.0.patience,
+                settled: &settled,
+            };
+            let began = Instant::now();
+            match budget::take_permits(&mut db, &ask).await? {
+                Grant::Granted(count, charge) => {
+                    let (answered, length) = (Instant::now(), ask.lease);
+                    db.end().await?;
+                    let lease = Lease {
+                        charge,
+                        asked: began,
+                        answered,
+                        length,
+                    };
+                    return Ok(Outcome::Given(lease, count));
+                }
+                Grant::Wait { wait, key, because } => {
+                    db.end().await?;
+                    let reason = match because {
+                        Some(because) if key == draw.circuit() => {
+                            format!("host {key}, which failed repeatedly ({because}),")
+                        }
+                        Some(because) => format!("budget {key} ({because})"),
+                        None => format!("budget {key}"),
+                    };
+                    return Ok(Outcome::Refused(wait, key, reason));
+                }
+                Grant::Undefined(keys) => {
+                    settled.clear();
+                    let of = |budget: &BudgetDefinition| keys.contains(&budget.key());
+                    for drawn in draw.drawn().iter().filter(|drawn| of(&drawn.budget)) {
+                        budget::define_budget(&mut db, &drawn.budget).await?;
+                    }
+                }
+                Grant::Settled => settled.clear(),
+            }
+        }
+    }
+
+    /// Takes note that a request has left and was answered, at this moment. `cost`: what the platform says that it cost, by policy.
+    pub(crate) fn sent(&self, leave: &Leave, cost: impl Fn(&str) -> Option<i64>) {
+        let Some(held) = leave.lease else { return };
+        let at = held.left_by_ms(Instant::now());
+        let settled = |points, policy: &str| Settled::Sent {
+            at,
+            cost: cost(policy).unwrap_or(points),
+        };
+        self.0
+            .settlements
+            .settle(Some(leave.number), &leave.draw, held, 1, settled);
+        self.tell_soon(leave);
+    }
+
+    /// Takes a permit back whose request was not sent.
+    pub(crate) fn unused(&self, leave: &Leave) {
+        let Some(held) = leave.lease else { return };
+        let settled = |_, _: &str| Settled::Unused;
+        self.0
+            .settlements
+            .settle(Some(leave.number), &leave.draw, held, 1, settled);
+        self.tell_soon(leave);
+    }
+
+    fn give_back(&self, draw: &Draw, removed: Vec<(Lease, u32)>) {
+        for (lease, count) in removed {
+            let settled = |_, _: &str| Settled::Unused;
+            self.0.settlements.settle(None, draw, lease, count, settled);
+        }
+    }
+
+    /// Where requests under way are counted, others wait for the end of each: whoever rests here asks again at once, and tells it.
+    fn tell_soon(&self, leave: &Leave) {
+        if !leave.draw.counts_concurrency() {
+            return;
+        }
+        let hand = self.hand(&leave.draw, leave.turn);
+        let is_waited_for = {
+            let mut state = lock(&hand.state);
+            state.refusal = None;
+            state.waiting > 0
+        };
+        if is_waited_for {
+            hand.changed.notify_waiters();
+            return;
+        }
+        let permits = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(TELL_AFTER).await;
+            permits.tell_or_warn().await;
+        });
+    }
+
+    /// Something has changed with a budget or a host: what is in hand for it is given back, and whoever waits asks anew.
+    pub(super) fn drop_stock(&self, key: &str) {
+        for (of, hand) in self.hands() {
+            if of.draw.concerns(key) {
+                let mut state = lock(&hand.state);
+                self.give_back(&of.draw, state.stock.remove(Instant::now(), true));
+                state.refusal = None;
+                hand.changed.notify_waiters();
+            }
+        }
+    }
+
+    /// True if nothing is held, waited for or to be told: nothing has to be heard of either.
+    pub(super) fn is_idle(&self) -> bool {
+        lock(&self.0.hands).is_empty() && self.0.circuits.is_empty()
+    }
+
+    fn hands(&self) -> Vec<(HandKey, Arc<Hand>)> {
+        let hands = lock(&self.0.hands);
+        hands
+            .iter()
+            .map(|(key, hand)| (key.clone(), hand.clone()))
+            .collect()
+    }
+
+    /// Gives back what nobody uses, and tells what became of the rest. `all`: the process ends.
+    pub(super) async fn tidy(&self, idle: Duration, all: bool) {
+        let now = Instant::now();
+        for (of, hand) in self.hands() {
+            let mut state = lock(&hand.state);
+            let is_idle = state
+                .used_at
+                .is_none_or(|at| now.saturating_duration_since(at) >= idle);
+            self.give_back(&of.draw, state.stock.remove(now, all || is_idle));
+        }
+        lock(&self.0.hands).retain(|_, hand| {
+            let state = lock(&hand.state);
+            let is_in_use = Arc::strong_count(hand) > 1 || state.waiting > 0 || state.is_asking;
+            let rests = state.refusal.as_ref();
+            is_in_use || !state.stock.is_empty() || rests.is_some_and(|refusal| refusal.until > now)
+        });
+        self.0.settlements.renew(now);
+        if all || self.0.settlements.is_due(now) {
+            self.tell_or_warn().await;
+        }
+    }
+
+    async fn tell_or_warn(&self) {
+        if let Err(error) = answered(self.tell()).await {
+            tracing::warn!(%error, "it could not be told what became of permits; they count until their leases end: {error}");
+        }
+    }
+
+    /// Tells what became of permits, if there is anything to tell.
+    async fn tell(&self) -> DbResult<()> {
+        let settled = self.0.settlements.take();
+        if settled.is_empty() {
+            return Ok(());
+        }
+        let mut db = self.0.database.session().await?;
+        budget::settle_permits(&mut db, &settled).await?;
+        db.end().await
+    }
+}
+
+/// What came of a question.
+enum Outcome {
+    Given(Lease, u32),
+    Refused(Duration, String, String),
+}
+
+/// An attempt that waits, until it is dropped.
+struct Waits(Arc<Hand>);
+
+impl Waits {
+    fn begin(hand: &Arc<Hand>, state: &mut State) -> Self {
+        state.waiting += 1;
+        Self(hand.clone())
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        state.waiting = state.waiting.saturating_sub(1);
+    }
+}

@@ -1,0 +1,181 @@
+//! Permits in hand.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use syncline_shared::db::budget::Charge;
+use tokio::time::Instant;
+
+/// Permits that were taken together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Lease {
+    pub(super) charge: Charge,
+    /// When the database was asked, by this process's clock: the lease runs from there.
+    pub(super) asked: Instant,
+    /// When it had answered.
+    pub(super) answered: Instant,
+    pub(super) length: Duration,
+}
+
+impl Lease {
+    /// True if a request may still leave.
+    pub(super) fn is_valid(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.asked) < self.length
+    }
+
+    /// An instant of this process in milliseconds of the database's clock, never too early: the database was asked before it answered.
+    pub(super) fn clock_ms(&self, instant: Instant) -> i64 {
+        let after = instant.saturating_duration_since(self.asked);
+        self.given_ms(after.as_nanos().div_ceil(1_000_000))
+    }
+
+    /// The same, never too late: it had answered before this process knew.
+    pub(super) fn clock_ms_at_least(&self, instant: Instant) -> i64 {
+        let after = instant.saturating_duration_since(self.answered);
+        self.given_ms(after.as_millis())
+    }
+
+    /// So many milliseconds after the database's clock when it gave the permits.
+    fn given_ms(&self, after: u128) -> i64 {
+        let length = i64::try_from(self.length.as_millis()).unwrap_or(i64::MAX / 4);
+        let after = i64::try_from(after).unwrap_or(i64::MAX / 4);
+        self.charge.at.saturating_sub(length).saturating_add(after)
+    }
+
+    /// The last moment at which a request can have left that was answered at this instant.
+    pub(super) fn left_by_ms(&self, answered: Instant) -> i64 {
+        self.clock_ms(answered).min(self.charge.at)
+    }
+}
+
+/// The permits in hand for one kind of request.
+#[derive(Debug, Default)]
+pub(super) struct Stock {
+    leases: VecDeque<(Lease, u32)>,
+    /// How many were worth taking at the last asking.
+    worth: u32,
+    /// Used since then.
+    used: u32,
+}
+
+impl Stock {
+    /// Takes one.
+    pub(super) fn take(&mut self, now: Instant) -> Option<Lease> {
+        let (lease, left) = self
+            .leases
+            .iter_mut()
+            .find(|(lease, left)| *left > 0 && lease.is_valid(now))?;
+        *left -= 1;
+        self.used += 1;
+        Some(*lease)
+    }
+
+    /// Puts in what the database gave.
+    pub(super) fn put(&mut self, lease: Lease, count: u32) {
+        self.leases.push_back((lease, count));
+    }
+
+    /// How many to ask for, if so many requests wait and `most` may be kept: more, while the last ones did not suffice; else what was used.
+    /// While others wait, too, no more than is used at once.
+    pub(super) fn worth_asking(
+        &mut self,
+        waiting: u32,
+        most: Option<u32>,
+        others_wait: bool,
+    ) -> u32 {
+        let used = std::mem::take(&mut self.used);
+        let grown = match (others_wait, used >= self.worth) {
+            (true, _) => 0,
+            (false, true) => used.saturating_mul(2),
+            (false, false) => used,
+        };
+        let wanted = grown.max(waiting).max(1);
+        self.worth = most.map_or(waiting.max(1), |most| wanted.min(most));
+        self.worth
+    }
+
+    /// Takes out what is no longer valid, or all that is left.
+    pub(super) fn remove(&mut self, now: Instant, all: bool) -> Vec<(Lease, u32)> {
+        let mut removed = Vec::new();
+        self.leases.retain(|(lease, left)| {
+            let stays = *left > 0 && lease.is_valid(now) && !all;
+            if !stays && *left > 0 {
+                removed.push((*lease, *left));
+            }
+            stays
+        });
+        removed
+    }
+
+    /// True if there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.leases.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease(asked: Instant) -> Lease {
+        Lease {
+            charge: Charge {
+                at: 10_100,
+                until: 20_000,
+            },
+            asked,
+            answered: asked + Duration::from_millis(30),
+            length: Duration::from_millis(100),
+        }
+    }
+
+    #[test]
+    fn permits_are_used_within_their_lease_and_the_rest_is_given_back() {
+        let began = Instant::now();
+        let mut stock = Stock::default();
+        stock.put(lease(began), 3);
+        assert!(stock.take(began + Duration::from_millis(99)).is_some());
+        assert!(stock.take(began + Duration::from_millis(100)).is_none());
+        let removed = stock.remove(began + Duration::from_millis(100), false);
+        assert_eq!(removed, [(lease(began), 2)]);
+        assert!(stock.is_empty());
+    }
+
+    #[test]
+    fn more_is_asked_for_while_it_does_not_suffice() {
+        let began = Instant::now();
+        let mut stock = Stock::default();
+        let mut asked = Vec::new();
+        for _ in 0..6 {
+            let worth = stock.worth_asking(1, Some(20), false);
+            asked.push(worth);
+            stock.put(lease(began), worth);
+            while stock.take(began).is_some() {}
+        }
+        assert_eq!(asked, [1, 2, 4, 8, 16, 20]);
+        // Three of twenty were used.
+        stock.put(lease(began), 20);
+        stock.worth_asking(0, Some(20), false);
+        for _ in 0..3 {
+            stock.take(began);
+        }
+        assert_eq!(stock.worth_asking(1, Some(20), false), 3);
+        assert_eq!(stock.worth_asking(2, None, false), 2);
+        assert_eq!(stock.worth_asking(2, Some(20), true), 2);
+    }
+
+    #[test]
+    fn instants_are_told_by_the_databases_clock_never_too_early_or_never_too_late() {
+        let began = Instant::now();
+        let lease = lease(began);
+        assert_eq!(lease.clock_ms(began), 10_000);
+        assert_eq!(lease.clock_ms(began + Duration::from_micros(1)), 10_001);
+        assert_eq!(lease.clock_ms(began + Duration::from_secs(9)), 19_000);
+        assert_eq!(lease.left_by_ms(began + Duration::from_secs(9)), 10_100);
+        assert_eq!(lease.clock_ms_at_least(began), 10_000);
+        assert_eq!(
+            lease.clock_ms_at_least(began + Duration::from_micros(90_900)),
+            10_060
+        );
+    }
+}
