@@ -607,7 +607,10 @@ begin
             and at < syncline.epoch_ms(greatest(stored.limited_at, stored.paused_until)) + 3 * coalesce(shortest.per_ms, 10000);
         -- Requests that were under way when another one was refused say nothing new.
         if stored.limited_at is null or sent_at > syncline.epoch_ms(stored.limited_at) then
-            stored.limited_in_a_row := case when is_repeated then stored.limited_in_a_row + 1 else 1 end;
+            -- In a row: nearly nothing was sent since the last pause.
+            stored.limited_in_a_row := case
+                when at <= syncline.epoch_ms(greatest(stored.limited_at, stored.paused_until)) + coalesce(shortest.per_ms, 10000)
+                then stored.limited_in_a_row + 1 else 1 end;
             if pause_ms is null then
                 pause_ms := least(
                     least(greatest(coalesce(shortest.per_ms, 10000), 1000), 10000) * 2 ^ least(stored.limited_in_a_row - 1, 12),
@@ -662,14 +665,18 @@ begin
             select coalesce(sum(s.points), 0) into ours
             from unnest(spoken_of.slots, spoken_of.points) as s (slot, points)
             where syncline.counts_until(spoken_of.kind, spoken_of.per_ms, spoken_of.guard_ms, spoken_of.zone, spoken_of.resets_at,
-                                        (s.slot + 1) * spoken_of.slot_ms) > at;
+                                        (s.slot + 1) * spoken_of.slot_ms) > at
+              -- What may have left after this request was not in the platform's count.
+              and s.slot * spoken_of.slot_ms <= sent_at;
             theirs := greatest(0, coalesce(theirs, 0) - ours);
             must_know := must_know
                 or theirs > case when spoken_of.outside_until > at then spoken_of.outside else 0 end + spoken_of.points_limit / 20;
-            -- Nobody tells when the use of others has passed: what it told is believed for a tenth of the window, or until the reset.
+            -- Nobody tells when the use of others has passed: what it told is believed until the reset, or for a tenth of the window; for all
+            -- of it where nothing is left.
             update syncline.budget_window w set
                 outside = theirs, told_at = sent_at, told_limit = spoken_of.told_limit, resets_at = spoken_of.resets_at,
-                outside_until = at + case when resets_ms > 0 then least(resets_ms, w.per_ms) else greatest(1, w.per_ms / 10) end
+                outside_until = at + case when resets_ms > 0 then least(resets_ms, w.per_ms) when used >= 1 or remaining = 0 then w.per_ms
+                    else greatest(1, w.per_ms / 10) end
             where w.key = budget_key and w.word = spoken_of.word;
         end if;
     end if;

@@ -57,10 +57,10 @@ async fn use_by_others_counts_until_a_newer_answer_takes_it_back() {
 }
 
 #[tokio::test]
-async fn use_by_others_is_believed_for_a_tenth_of_the_window_or_until_the_reset() {
+async fn use_by_others_that_leaves_nothing_is_believed_for_the_window_or_until_the_reset() {
     let world = World::new().await;
     for (name, resets_in, until) in [
-        ("tenth", None, 6_000),
+        ("window", None, 60_000),
         ("reset", Some(Duration::from_secs(20)), 20_000),
     ] {
         let budget = [(world.budget(name, vec![rolling(100, 60_000)]), 1)];
