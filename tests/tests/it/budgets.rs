@@ -62,17 +62,6 @@ async fn weighted_points_hold_while_processes_die_and_freeze() {
     play_and_check(&shape, cluster(), 3).await;
 }
 
-#[tokio::test]
-async fn a_budget_holds_among_processes_whose_clocks_differ_by_seconds() {
-    let shape = Shape {
-        windows: vec![rolling(60, 2_000)],
-        pages: 35,
-        weighted: false,
-        disturbed_percent: 25,
-    };
-    play_and_check(&shape, wrong_clock::of_workers(cluster(), '-'), 4).await;
-}
-
 /// All shapes at their full size, once with clocks that are right and once with clocks that are wrong.
 #[tokio::test]
 #[ignore = "takes minutes: run by `cargo xtask proof`"]

@@ -193,7 +193,7 @@ mod tests {
         settlements.settle(Some(1), &draw(), lease, 1, sent);
         let told = settlements.take();
         assert_eq!((told[0].charge.at, told[0].charge.until), (10_100, 31_000));
-        settlements.renew(asked + Duration::from_secs(60));
+        settlements.renew(asked + Duration::from_mins(1));
         assert_eq!(settlements.take(), []);
     }
 }
