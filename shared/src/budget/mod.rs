@@ -22,8 +22,9 @@
 //! answer is reported, or until the process that sent them has not said for a while that they are still under way.
 //!
 //! Not covered: a process that freezes after its last look at the clock and before the system sends the bytes, for longer than the rest
-//! of its lease and the guard: when it wakes, it sends what it was about to send, at most one request for each of its attempts. And a
-//! database whose clock jumps forward, or that forgets commits.
+//! of its lease and the guard: when it wakes, it sends what it was about to send, at most one request for each of its attempts. A request
+//! that waited for a new connection and was then sent over another one that had become free: the HTTP client offers no place to look
+//! again there. And a database whose clock jumps forward, or that forgets commits.
 //!
 //! # The use
 //!

@@ -141,7 +141,7 @@ async fn a_finish_does_not_search_the_history_for_what_it_puts_there() {
         let id = fill::id_of("run", 1);
         format!(
             "array[{id}], array[{token}], array['succeeded'], array['succeeded'], array[0], array[null]::jsonb[], array[1], \
-             array[null]::text[], 'test:1'"
+             array[null]::text[], 'test:1', array[1], array[0]"
         )
     };
     let held = analysed(&mut db, &finish, &of_token(1)).await;

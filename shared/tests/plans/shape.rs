@@ -20,12 +20,12 @@ fn hot_statements() -> Vec<(Statement, String)> {
         (
             find("finish", &["with ended as materialized"]),
             format!(
-                "{ids}, array[1], array['succeeded'], array['succeeded'], array[0], array[null]::jsonb[], array[1], array[null]::text[], 'test:1'"
+                "{ids}, array[1], array['succeeded'], array['succeeded'], array[0], array[null]::jsonb[], array[1], array[null]::text[], 'test:1', array[1], array[0]"
             ),
         ),
         (
             find("release", &["urgent as materialized"]),
-            format!("{id}, 1, 'limit', 5, 'why', 0, null, 'limited', 1, false, 'test:1'"),
+            format!("{id}, 1, 'limit', 5, 'why', 0, null, 'limited', 1, false, 'test:1', 1, 0, null"),
         ),
         (
             find("checkpoint", &["checkpoint_sequence = $3::bigint - 1"]),
