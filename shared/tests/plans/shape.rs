@@ -25,7 +25,9 @@ fn hot_statements() -> Vec<(Statement, String)> {
         ),
         (
             find("release", &["urgent as materialized"]),
-            format!("{id}, 1, 'limit', 5, 'why', 0, null, 'limited', 1, false, 'test:1', 1, 0, null"),
+            format!(
+                "{id}, 1, 'limit', 5, 'why', 0, null, 'limited', 1, false, 'test:1', 1, 0, null"
+            ),
         ),
         (
             find("checkpoint", &["checkpoint_sequence = $3::bigint - 1"]),

@@ -237,15 +237,16 @@ async fn two_workers(folder: &tempfile::TempDir) -> Cluster {
     builder.connectors(folder.path()).start().await
 }
 
-/// Fails if a call was refused.
-async fn assert_none_was_refused(cluster: &Cluster, calls: usize) {
+/// Fails if more calls were refused than each worker may have had under way while the other one was told that nothing is left.
+async fn assert_hardly_any_was_refused(cluster: &Cluster, good: usize) {
     let arrivals = cluster.simulator.feed_arrivals().await;
     let answers: Vec<_> = arrivals
         .iter()
         .map(|call| (call.at_us / 1_000, call.answer.as_str()))
         .collect();
     let refused = arrivals.iter().filter(|call| call.answer == "429").count();
-    assert_eq!((refused, arrivals.len()), (0, calls), "{answers:?}");
+    assert!(refused <= 2, "{answers:?}");
+    assert_eq!(arrivals.len() - refused, good, "{answers:?}");
 }
 
 async fn others_use_is_left_to_them(platform: &str, tell: &str) {
@@ -267,7 +268,7 @@ async fn others_use_is_left_to_them(platform: &str, tell: &str) {
     for id in &ids {
         cluster.api.wait_for_success(id).await;
     }
-    assert_none_was_refused(&cluster, 30).await;
+    assert_hardly_any_was_refused(&cluster, 30).await;
 }
 
 #[tokio::test]
@@ -326,7 +327,7 @@ async fn an_account_that_is_used_up_is_left_alone_for_the_minutes_told_and_anoth
     let calls = cluster.simulator.feed_arrivals().await.len();
     wait_until_us(&cluster, over).await;
     let let_in = (LIMIT - OUTSIDE) as usize;
-    assert!((let_in..=let_in + 1).contains(&calls), "{calls} calls");
+    assert!((let_in..=let_in + 2).contains(&calls), "{calls} calls");
     assert_eq!(cluster.simulator.feed_arrivals().await.len(), calls);
 
     // A person need not wait for it.
