@@ -181,7 +181,7 @@ async fn an_empty_budget_sends_nobody_to_look() {
         .correct(
             &budget,
             syncline_shared::db::budget::Correction {
-                wait: Some(Duration::from_secs(60)),
+                wait: Some(Duration::from_mins(1)),
                 ..Default::default()
             },
         )

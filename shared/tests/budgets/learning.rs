@@ -219,7 +219,7 @@ async fn a_person_may_end_a_pause() {
         .correct(
             &budget[0].0,
             Correction {
-                wait: Some(Duration::from_secs(3_600)),
+                wait: Some(Duration::from_hours(1)),
                 ..bare()
             },
         )

@@ -123,6 +123,7 @@ impl World {
             .unwrap();
     }
 
+    #[expect(clippy::unused_self, reason = "budgets are spoken of as this world's")]
     pub(crate) fn budget(&self, name: &str, windows: Vec<BudgetWindow>) -> BudgetDefinition {
         BudgetDefinition {
             platform: "test".to_owned(),
