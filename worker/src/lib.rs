@@ -53,13 +53,15 @@ pub async fn run(config: WorkerConfig, database: Database, life: Lifecycle) -> a
     leases.register(&database).await.context(
         "the worker could not register itself; is the schema migrated? run: syncline migrate",
     )?;
-    let told = Waker::start(database.clone(), notify::BUDGET_CHANGED, &life);
+    // Attempts need permits while they drain, and what became of the last ones is told after them: a life of its own, which ends below.
+    let upkeep = Lifecycle::new(Duration::from_secs(5));
+    let told = Waker::start(database.clone(), notify::BUDGET_CHANGED, &upkeep);
     let patience = Duration::from_millis(config.limit_patience_ms);
     let permits = Permits::new(database.clone(), told, patience);
-    life.spawn("permits", budgets::keep(permits.clone(), life.clone()));
-    life.spawn(
+    upkeep.spawn("permits", budgets::keep(permits.clone(), upkeep.clone()));
+    upkeep.spawn(
         "budget changes",
-        budgets::hear_of_changes(permits.clone(), life.clone()),
+        budgets::hear_of_changes(permits.clone(), upkeep.clone()),
     );
     let executor = Executor {
         database: database.clone(),
@@ -79,7 +81,9 @@ pub async fn run(config: WorkerConfig, database: Database, life: Lifecycle) -> a
         leases.name(),
         config.slots
     );
-    queue::run(config.queue(), database, leases, executor, &life).await
+    queue::run(config.queue(), database, leases, executor, &life).await?;
+    upkeep.stopping().cancel();
+    upkeep.finished().await
 }
 
 /// Works off the queue with another handler than the syncs', until the life ends: for measuring the queue itself.
