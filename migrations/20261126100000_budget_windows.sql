@@ -153,9 +153,9 @@ create table syncline.connection_budget (
     key text not null,
     streams text[] not null,
     seen_at timestamptz not null,
-    primary key (connection_id, key)
+    primary key (key, connection_id)
 );
-create index connection_budget_by_key on syncline.connection_budget (key);
+create index connection_budget_by_connection on syncline.connection_budget (connection_id);
 comment on table syncline.connection_budget is 'Which budgets the requests of a connection drew on, as was seen.';
 comment on column syncline.connection_budget.connection_id is 'The connection.';
 comment on column syncline.connection_budget.key is 'The budget.';
@@ -726,42 +726,6 @@ begin
     return opens;
 end $$;
 comment on function syncline.note_failure(text, text, text) is 'Notes that a host failed; answers whether other processes must know.';
-
--- Has runs wait that are queued and will draw on a budget which gives nothing for a while: they would only be claimed to find that out.
--- Runs for streams that were not seen to draw on it stay where they are.
-create function syncline.park_runs(budget_key text, wait interval, detail text) returns bigint language plpgsql as $$
-declare
-    parked bigint;
-begin
-    -- Rows that are being claimed are passed over. A waiting run leaves its connection's gate; what is blocked behind it draws on the same
-    -- budget and stays blocked until this one comes back, since nothing but the gate's row holds it: so the next one is let in,
-    -- finds the budget empty, and waits, too.
-    with queued as (
-        select r.id from syncline.connection_budget c
-        join syncline.run r on r.connection_id = c.connection_id and r.state = 'queued'
-        where c.key = budget_key and (r.streams is null or r.streams && c.streams)
-        for update of r skip locked
-    ),
-    waiting as (
-        update syncline.run r set state = 'waiting', wait_reason = 'limit', wait_detail = detail, wait_key = budget_key, due_at = syncline.now() + wait
-        where r.id in (select q.id from queued q)
-        returning r.connection_id
-    ),
-    promoted as (
-        update syncline.run r set
-            state = 'queued',
-            fair_turn = greatest(
-                r.fair_turn, (select coalesce(pg_sequence_last_value('syncline.virtual_turn'), 0)) + r.priority + 1)
-        where r.state is not distinct from 'blocked' and r.id = any (array(
-            select (select b.id from syncline.run b
-                    where b.connection_id = w.connection_id and b.state = 'blocked'
-                    order by b.fair_turn limit 1)
-            from waiting w))
-    )
-    select count(*) into parked from waiting;
-    return parked;
-end $$;
-comment on function syncline.park_runs(text, interval, text) is 'Has queued runs wait that will draw on a budget which gives nothing for a while.';
 
 -- What runs cost: beside their calls.
 alter table syncline.attempt add column points bigint not null default 0;

@@ -4,9 +4,11 @@
 //! may stand for a number or a truth value where one is wanted; [`Notes`] knows which texts those are.
 
 use std::collections::HashSet;
+use std::fmt::Display;
+use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::error::FieldProblem;
 
@@ -167,44 +169,40 @@ impl<'v> Fields<'v> {
         to: i64,
         notes: &mut Notes,
     ) -> Option<i64> {
-        let value = self.value(name)?;
-        let number = match value {
-            Value::Number(number) => number.as_i64(),
-            Value::String(text) if notes.is_expanded(&self.at(name)) => text.trim().parse().ok(),
-            _ => None,
-        };
-        let within = number.filter(|number| (from..=to).contains(number));
-        if within.is_none() {
-            let given = match value {
-                Value::Number(number) => number.to_string(),
-                other => kind(other).to_owned(),
-            };
-            let detail = format!("{name} must be a whole number from {from} to {to}, not {given}");
-            notes.refuse(self.at(name), "range", detail);
-        }
-        within
+        self.within(name, "a whole number", (from, to), Number::as_i64, notes)
     }
 
     /// A number within a range.
     pub fn number(
         &mut self,
         name: &'static str,
-        (from, to): (f64, f64),
+        range: (f64, f64),
         notes: &mut Notes,
     ) -> Option<f64> {
+        self.within(name, "a number", range, Number::as_f64, notes)
+    }
+
+    fn within<T: PartialOrd + Display + FromStr>(
+        &mut self,
+        name: &'static str,
+        what: &str,
+        (from, to): (T, T),
+        read: fn(&Number) -> Option<T>,
+        notes: &mut Notes,
+    ) -> Option<T> {
         let value = self.value(name)?;
         let number = match value {
-            Value::Number(number) => number.as_f64(),
+            Value::Number(number) => read(number),
             Value::String(text) if notes.is_expanded(&self.at(name)) => text.trim().parse().ok(),
             _ => None,
         };
-        let within = number.filter(|number| (from..=to).contains(number));
+        let within = number.filter(|number| (&from..=&to).contains(&number));
         if within.is_none() {
             let given = match value {
                 Value::Number(number) => number.to_string(),
                 other => kind(other).to_owned(),
             };
-            let detail = format!("{name} must be a number from {from} to {to}, not {given}");
+            let detail = format!("{name} must be {what} from {from} to {to}, not {given}");
             notes.refuse(self.at(name), "range", detail);
         }
         within

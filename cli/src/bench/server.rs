@@ -2,6 +2,8 @@
 
 use anyhow::Context;
 use syncline_postgres::{Embedded, EmbeddedConfig, StopMode};
+use syncline_shared::config::DatabaseConfig;
+use syncline_shared::db::{self, Database};
 
 /// Settings of the embedded server: none of them trades durability for speed.
 const SETTINGS: [(&str, &str); 6] = [
@@ -14,11 +16,20 @@ const SETTINGS: [(&str, &str); 6] = [
     ("track_functions", "pl"),
 ];
 
-/// Measures on the named database, or on an embedded server that is gone afterwards.
+/// Measures on the named database, or on an embedded server that is gone afterwards, over so many connections. The schema is migrated.
 pub(super) async fn with<T>(
     database_url: Option<&str>,
-    measure: impl AsyncFnOnce(&str) -> anyhow::Result<T>,
+    connections: u32,
+    measure: impl AsyncFnOnce(&Database, &str) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
+    let measure = async |url: &str| {
+        let config = DatabaseConfig::direct(url, connections);
+        let database = Database::connect(&config, "syncline bench").await?;
+        db::migrate(&database).await?;
+        let result = measure(&database, url).await;
+        database.close().await;
+        result
+    };
     if let Some(url) = database_url {
         return measure(url).await;
     }

@@ -101,7 +101,7 @@ impl<'a> Queue<'a> {
         .unwrap();
     }
 
-    async fn park(&self) -> u64 {
+    async fn park(&self) -> usize {
         let mut db = self.world.database.session().await.unwrap();
         park_runs(&mut db, KEY, Duration::from_secs(90), "used up")
             .await

@@ -256,6 +256,55 @@ async fn runs_that_nobody_started_leave_the_reserve_alone() {
 }
 
 #[tokio::test]
+async fn people_stand_before_others_by_the_reserve() {
+    let mut world = World::new().await;
+    world.reserve = 20;
+    let budget = [(world.budget("people", vec![rolling(100, 1_000)]), 1)];
+    let automatic = |number| Asker {
+        is_manual: false,
+        ..asker(number, 1)
+    };
+    world.ask_as(automatic(1), &budget, 80, 0, &[]).await;
+    let mut wait = 0;
+    for number in 2..5 {
+        let refused = world.ask_as(automatic(number), &budget, 8, 0, &[]).await;
+        wait = wait.max(refused.wait_ms());
+    }
+    world.advance(wait).await;
+    // 24 points are kept for three who wait, and a person's run gets 20 of them.
+    let by_hand = world.ask_as(asker(9, 1), &budget, 200, 0, &[]).await;
+    assert_eq!(by_hand.granted(), 96);
+}
+
+#[tokio::test]
+async fn what_was_got_long_ago_is_not_held_against_anybody() {
+    let world = World::new().await;
+    let budget = [(world.budget("debts", vec![rolling(40, 1_000)]), 1)];
+    world.ask_as(asker(1, 1), &budget, 40, 0, &[]).await;
+    let wait = world
+        .ask_as(asker(2, 1), &budget, 40, 0, &[])
+        .await
+        .wait_ms();
+    world.advance(wait).await;
+    let much = world
+        .ask_as(asker(2, 1), &budget, 40, 0, &[])
+        .await
+        .granted();
+    assert_eq!(much, 40);
+    // Nobody waits for a while.
+    world.advance(10_000).await;
+    world.ask_as(asker(1, 1), &budget, 40, 0, &[]).await;
+    let mut wait = 0;
+    for number in [2, 3] {
+        let refused = world.ask_as(asker(number, 1), &budget, 4, 0, &[]).await;
+        wait = wait.max(refused.wait_ms());
+    }
+    world.advance(wait).await;
+    let again = world.ask_as(asker(2, 1), &budget, 40, 0, &[]).await;
+    assert!(again.granted() >= 36, "{again:?}");
+}
+
+#[tokio::test]
 async fn the_reserve_is_a_part_of_what_the_platform_really_allows() {
     let mut world = World::new().await;
     world.reserve = 20;

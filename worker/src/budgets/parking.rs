@@ -58,9 +58,9 @@ impl Permits {
         let permits = self.clone();
         tokio::spawn(async move {
             let parking = async {
-                let mut db = permits.0.database.session().await?;
+                let mut db = permits.0.database.begin().await?;
                 let parked = park_runs(&mut db, &key, wait, &reason).await?;
-                db.end().await?;
+                db.commit().await?;
                 Ok(parked)
             };
             match answered(parking).await {

@@ -15,8 +15,8 @@ mod plain;
 mod syncs;
 
 use clap::Args;
-use syncline_shared::config::{ConnectorsConfig, DatabaseConfig};
-use syncline_shared::db::{self, Database};
+use syncline_shared::config::ConnectorsConfig;
+use syncline_shared::db::Database;
 
 use super::{Output, Report, machine, median, rounded, server};
 
@@ -52,20 +52,13 @@ pub(super) struct LimiterBench {
 
 impl LimiterBench {
     pub(super) async fn run(&self) -> anyhow::Result<()> {
-        server::with(self.database_url.as_deref(), async |url| {
-            self.run_on(url).await
-        })
+        server::with(
+            self.database_url.as_deref(),
+            self.clients + 2,
+            async |database, url| self.measure(database, url).await,
+        )
         .await?
         .print(&self.output)
-    }
-
-    async fn run_on(&self, url: &str) -> anyhow::Result<Report> {
-        let config = DatabaseConfig::direct(url, self.clients + 2);
-        let database = Database::connect(&config, "syncline bench").await?;
-        db::migrate(&database).await?;
-        let report = self.measure(&database, url).await;
-        database.close().await;
-        report
     }
 
     async fn measure(&self, database: &Database, url: &str) -> anyhow::Result<Report> {

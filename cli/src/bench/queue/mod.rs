@@ -24,8 +24,7 @@ mod world;
 use std::time::Duration;
 
 use clap::Args;
-use syncline_shared::config::DatabaseConfig;
-use syncline_shared::db::{self, Database};
+use syncline_shared::db::Database;
 
 use super::{Output, Report, machine, median, rounded, server};
 pub(super) use worker::QueueWorker;
@@ -64,17 +63,14 @@ pub(super) struct QueueBench {
 
 impl QueueBench {
     pub(super) async fn run(&self) -> anyhow::Result<()> {
-        server::with(self.database_url.as_deref(), async |url| {
-            self.run_on(url).await
+        server::with(self.database_url.as_deref(), 12, async |database, url| {
+            self.run_on(database, url).await
         })
         .await?
         .print(&self.output)
     }
 
-    async fn run_on(&self, url: &str) -> anyhow::Result<Report> {
-        let config = DatabaseConfig::direct(url, 12);
-        let database = Database::connect(&config, "syncline bench").await?;
-        db::migrate(&database).await?;
+    async fn run_on(&self, database: &Database, url: &str) -> anyhow::Result<Report> {
         let world = World {
             database: database.clone(),
             url: url.to_owned(),
@@ -82,9 +78,7 @@ impl QueueBench {
             businesses: self.businesses,
             slots: self.slots,
         };
-        let report = self.measure(&world).await;
-        database.close().await;
-        report
+        self.measure(&world).await
     }
 
     async fn measure(&self, world: &World) -> anyhow::Result<Report> {

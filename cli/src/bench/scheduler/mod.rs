@@ -15,8 +15,7 @@ mod ticks;
 mod world;
 
 use clap::Args;
-use syncline_shared::config::DatabaseConfig;
-use syncline_shared::db::{self, Database};
+use syncline_shared::db::Database;
 
 use super::{Output, Report, machine, median, rounded, server};
 use world::World;
@@ -51,25 +50,20 @@ pub(super) struct SchedulerBench {
 
 impl SchedulerBench {
     pub(super) async fn run(&self) -> anyhow::Result<()> {
-        server::with(self.database_url.as_deref(), async |url| {
-            self.run_on(url).await
+        server::with(self.database_url.as_deref(), 12, async |database, url| {
+            self.run_on(database, url).await
         })
         .await?
         .print(&self.output)
     }
 
-    async fn run_on(&self, url: &str) -> anyhow::Result<Report> {
-        let config = DatabaseConfig::direct(url, 12);
-        let database = Database::connect(&config, "syncline bench").await?;
-        db::migrate(&database).await?;
+    async fn run_on(&self, database: &Database, url: &str) -> anyhow::Result<Report> {
         let world = World {
             database: database.clone(),
             url: url.to_owned(),
             schedules: self.schedules,
         };
-        let report = self.measure(&world).await;
-        database.close().await;
-        report
+        self.measure(&world).await
     }
 
     async fn measure(&self, world: &World) -> anyhow::Result<Report> {

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
+use crate::db::run::promote;
 use crate::db::{DbConnection, DbResult};
 use crate::ids::ConnectionId;
 
@@ -27,20 +30,38 @@ pub async fn note_draws(
     Ok(())
 }
 
-/// Has queued runs wait that will draw on a budget which gives nothing for so long. Answers how many.
+/// Has queued runs wait that will draw on a budget which gives nothing for so long: they would only be claimed to find that out. Runs for
+/// streams that were not seen to draw on it stay where they are. Answers how many wait.
 pub async fn park_runs(
     db: &mut DbConnection,
     key: &str,
     wait: Duration,
     detail: &str,
-) -> DbResult<u64> {
-    let parked = sqlx::query_scalar!(
-        r#"select syncline.park_runs($1, make_interval(secs => $2), $3) as "parked!""#,
+) -> DbResult<usize> {
+    // One run of each connection stands in its gate; those that are being claimed are passed over. Written so that runs are found by
+    // their ids, not in the index of all that are queued.
+    let connections: Vec<Uuid> = sqlx::query_scalar!(
+        "with gate as materialized (
+             select c.streams, (select r.id from syncline.run r
+                                where r.connection_id = c.connection_id and r.state in ('queued', 'running')) as run_id
+             from syncline.connection_budget c where c.key = $1
+         ),
+         parked as (
+             select r.id from gate g join syncline.run r on r.id = g.run_id
+             where r.state is not distinct from 'queued' and (r.streams is null or r.streams && g.streams)
+             for update of r skip locked
+         )
+         update syncline.run r set state = 'waiting', wait_reason = 'limit', wait_detail = $3, wait_key = $1,
+             due_at = syncline.now() + make_interval(secs => $2)
+         where r.id = any (array(select p.id from parked p))
+         returning r.connection_id",
         key,
         wait.as_secs_f64(),
         detail
     )
-    .fetch_one(db)
+    .fetch_all(&mut *db)
     .await?;
-    Ok(u64::try_from(parked).unwrap_or(0))
+    // What was blocked behind them draws on the same budget and will be parked, too, or be claimed and find out.
+    promote(db, &connections).await?;
+    Ok(connections.len())
 }

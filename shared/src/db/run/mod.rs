@@ -34,6 +34,7 @@ pub use finish::{Finish, finish};
 pub use heads::Heads;
 pub use log::{LogLevel, LogLine, append_log};
 pub use orders::{Order, RunOrder, list_crowded_platforms, list_orders};
+pub(in crate::db) use promote::promote;
 pub use promote::{free_paused, hold_paused, move_due, promote_stranded};
 pub use release::{Release, ReleaseTo, release};
 pub use retry::{FinishedRun, lock_finished, lock_unsuccessful, mark_retried};

@@ -121,7 +121,7 @@ pub async fn hold_paused(db: &mut DbConnection, limit: i64) -> DbResult<u64> {
 }
 
 /// Queues the first blocked run of each of these connections whose gate is free. Answers how many.
-async fn promote(db: &mut DbConnection, connections: &[Uuid]) -> DbResult<u64> {
+pub(in crate::db) async fn promote(db: &mut DbConnection, connections: &[Uuid]) -> DbResult<u64> {
     if connections.is_empty() {
         return Ok(0);
     }
