@@ -73,7 +73,7 @@ pub(crate) async fn refuse(app: &App, key: &str) {
 pub(crate) async fn fail(app: &App, key: &str, platform: &str) {
     let mut db = app.database.session().await.unwrap();
     for _ in 0..5 {
-        note_failure(&mut db, key, platform, "HTTP 503")
+        note_failure(&mut db, key, platform, "HTTP 503", None)
             .await
             .unwrap();
     }

@@ -70,6 +70,7 @@ impl SyncBench {
         let mut processes = Processes::start(
             self.pages,
             self.latency_ms,
+            1,
             &self.connectors,
             &postgres.url("bench"),
         )
@@ -94,6 +95,7 @@ impl SyncBench {
                 database,
                 &secret,
                 &self.connectors,
+                "bench",
                 &key,
                 &processes.simulator_url,
             )
@@ -136,6 +138,7 @@ impl Processes {
     pub(super) async fn start(
         pages: u32,
         latency_ms: u64,
+        slots: usize,
         connectors: &ConnectorsConfig,
         database_url: &str,
     ) -> anyhow::Result<Self> {
@@ -148,7 +151,8 @@ impl Processes {
         simulator.args(["--products", &(pages * PAGE_SIZE).to_string()]);
         let mut worker = quiet(&program);
         worker
-            .args(["worker", "--slots", "1", "--allow-hosts", "127.0.0.1"])
+            .args(["worker", "--slots", &slots.to_string()])
+            .args(["--allow-hosts", "127.0.0.1"])
             .arg("--connectors-dir")
             .arg(&connectors.connectors_dir)
             .env("DATABASE_URL", database_url)

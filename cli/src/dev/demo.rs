@@ -51,10 +51,11 @@ pub(crate) async fn set_up_connection(
     database: &Database,
     secret: &SecretConfig,
     connectors: &ConnectorsConfig,
+    business: &str,
     key: &str,
     simulator_url: &str,
 ) -> anyhow::Result<()> {
-    let document = connection_document("bench", key, LIFTED_LIMIT, simulator_url);
+    let document = connection_document(business, key, LIFTED_LIMIT, simulator_url);
     apply_text(database, secret, connectors, &document).await
 }
 

@@ -28,10 +28,15 @@ impl<'a> Host<'a> {
     async fn fails(&self, times: usize) -> bool {
         let mut must_know = false;
         for _ in 0..times {
-            let mut db = self.world.database.session().await.unwrap();
-            must_know = note_failure(&mut db, HOST, "test", "502").await.unwrap();
+            must_know = self.fails_as_sent(None).await;
         }
         must_know
+    }
+
+    async fn fails_as_sent(&self, at: Option<i64>) -> bool {
+        let mut db = self.world.database.session().await.unwrap();
+        let noted = note_failure(&mut db, HOST, "test", "502", at).await;
+        noted.unwrap()
     }
 
     async fn answers(&self) -> bool {
@@ -137,6 +142,28 @@ async fn requests_that_had_left_before_do_not_lengthen_it() {
         assert!(!host.fails(1).await);
     }
     assert_eq!(host.is_open_for().await, 7_000);
+}
+
+#[tokio::test]
+async fn a_request_that_had_left_before_is_not_taken_for_the_look() {
+    let world = World::new().await;
+    let [host, _] = Host::both(&world).await;
+    host.fails(5).await;
+    world.advance(10_000).await;
+    let Grant::Granted(1, charge) = host.ask(1, HOST).await.0 else {
+        panic!("nobody was sent to look")
+    };
+    let looked_at = charge.at - 50;
+    world.advance(5).await;
+    assert!(!host.fails_as_sent(Some(looked_at - 1)).await);
+    assert!(
+        list_circuits(&mut world.database.session().await.unwrap())
+            .await
+            .unwrap()[0]
+            .is_probing
+    );
+    assert!(host.fails_as_sent(Some(looked_at)).await);
+    assert_eq!(host.is_open_for().await, 20_000);
 }
 
 #[tokio::test]

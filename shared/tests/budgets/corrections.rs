@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use syncline_shared::budget::BudgetDefinition;
+use syncline_shared::budget::{BudgetDefinition, BudgetWindow, BudgetWindowKind};
 use syncline_shared::db::budget::{BudgetState, Correction, list_budgets};
 
 use crate::world::{World, fixed, rolling, sent};
+
+/// After so long, what left before it is known to have been in the platform's count.
+const SLOT_OF_MINUTE: i64 = 60_000 / 50;
 
 fn remaining(points: u64) -> Correction {
     Correction {
@@ -35,6 +38,7 @@ async fn use_by_others_counts_until_a_newer_answer_takes_it_back() {
     let world = World::new().await;
     let budget = [(world.budget("others", vec![rolling(100, 60_000)]), 1)];
     assert_eq!(world.take(&budget, 10).await.granted(), 10);
+    world.advance(SLOT_OF_MINUTE).await;
     assert!(
         world.correct(&budget[0].0, remaining(30)).await,
         "others must know"
@@ -50,29 +54,36 @@ async fn use_by_others_counts_until_a_newer_answer_takes_it_back() {
     };
     world.correct_as_sent(&budget[0].0, older).await;
     assert!(world.take(&budget, 1).await.wait_ms() > 1_000);
-    world.advance(10).await;
+    world.advance(SLOT_OF_MINUTE).await;
     world.correct(&budget[0].0, remaining(60)).await;
     // 40 are ours.
     assert_eq!(world.take(&budget, 100).await.granted(), 60);
 }
 
 #[tokio::test]
-async fn use_by_others_that_leaves_nothing_is_believed_for_the_window_or_until_the_reset() {
+async fn use_by_others_is_believed_for_a_while_or_until_the_reset() {
     let world = World::new().await;
-    for (name, resets_in, until) in [
-        ("window", None, 60_000),
-        ("reset", Some(Duration::from_secs(20)), 20_000),
+    for (name, left, resets_in, until) in [
+        ("tenth", 1, None, 6_000),
+        ("nothing left", 0, None, 60_000),
+        ("reset", 1, Some(Duration::from_secs(20)), 20_000),
     ] {
         let budget = [(world.budget(name, vec![rolling(100, 60_000)]), 1)];
-        assert_eq!(world.take(&budget, 10).await.granted(), 10);
-        let nothing_left = Correction {
+        world.take(&budget, 1).await;
+        world.advance(70_000).await;
+        let told = Correction {
             resets_in,
-            ..remaining(0)
+            ..remaining(left)
         };
-        world.correct(&budget[0].0, nothing_left).await;
-        assert_eq!(world.take(&budget, 1).await.wait_ms(), until);
+        world.correct(&budget[0].0, told).await;
+        let left = u32::try_from(left).unwrap();
+        if left > 0 {
+            assert_eq!(world.take(&budget, 100).await.granted(), left, "{name}");
+        }
+        assert_eq!(world.take(&budget, 1).await.wait_ms(), until, "{name}");
         world.advance(until).await;
-        assert_eq!(world.take(&budget, 100).await.granted(), 90);
+        let free = if until == 60_000 { 100 } else { 100 - left };
+        assert_eq!(world.take(&budget, 100).await.granted(), free, "{name}");
     }
 }
 
@@ -85,9 +96,10 @@ async fn a_part_that_is_used_does_the_same() {
         used: Some(part),
         ..Correction::default()
     };
+    world.advance(SLOT_OF_MINUTE).await;
     assert!(world.correct(&budget[0].0, used(0.8)).await);
     assert_eq!(world.take(&budget, 100).await.granted(), 20);
-    world.advance(10).await;
+    world.advance(SLOT_OF_MINUTE).await;
     world.correct(&budget[0].0, used(0.3)).await;
     assert_eq!(world.take(&budget, 100).await.granted(), 70);
     // Some platforms go on counting beyond all of it.
@@ -132,10 +144,25 @@ async fn a_lower_limit_holds_until_a_higher_one_is_told() {
 }
 
 #[tokio::test]
+async fn what_a_platform_tells_of_a_day_counts_ours_once() {
+    let world = World::new().await;
+    let day = BudgetWindow {
+        kind: BudgetWindowKind::Day("UTC".to_owned()),
+        limit: 100,
+    };
+    let budget = [(world.budget("day", vec![day]), 1)];
+    assert_eq!(world.take(&budget, 60).await.granted(), 60);
+    world.advance(1_000).await;
+    world.correct(&budget[0].0, remaining(30)).await;
+    assert_eq!(world.take(&budget, 100).await.granted(), 30);
+}
+
+#[tokio::test]
 async fn a_platform_that_allows_more_than_the_budget_does_not_empty_it() {
     let world = World::new().await;
     let budget = [(world.budget("part-of-it", vec![rolling(100, 60_000)]), 1)];
     world.take(&budget, 10).await;
+    world.advance(SLOT_OF_MINUTE).await;
     let told = |left| Correction {
         limit: Some(1_000),
         remaining: Some(left),
@@ -144,6 +171,7 @@ async fn a_platform_that_allows_more_than_the_budget_does_not_empty_it() {
     // Others use more than the whole budget, and there is more left than the budget gives.
     world.correct(&budget[0].0, told(500)).await;
     assert_eq!(world.take(&budget, 50).await.granted(), 50);
+    world.advance(SLOT_OF_MINUTE).await;
     world.correct(&budget[0].0, told(20)).await;
     assert_eq!(world.take(&budget, 100).await.granted(), 20);
 }
@@ -151,26 +179,32 @@ async fn a_platform_that_allows_more_than_the_budget_does_not_empty_it() {
 #[tokio::test]
 async fn a_counter_that_the_platform_resets_is_empty_after_the_reset() {
     let world = World::new().await;
-    for (name, slack) in [("exact", 0), ("whole-seconds", 900)] {
-        let budget = [(world.budget(name, vec![fixed(50, 60_000)]), 1)];
-        let guard = 60_000 / 20 + 1;
+    for (name, length, slack) in [
+        ("exact", 60_000_u64, 0),
+        ("whole-seconds", 60_000, 900),
+        ("short", 10_000, 900),
+    ] {
+        let budget = [(world.budget(name, vec![fixed(50, length)]), 1)];
+        let reset = length / 2;
         assert_eq!(world.take(&budget, 20).await.granted(), 20);
+        world.advance(SLOT_OF_MINUTE).await;
         let resets_in = |ms| Correction {
             remaining: Some(30),
             limit: Some(50),
             resets_in: Some(Duration::from_millis(ms)),
             ..Correction::default()
         };
-        world.correct(&budget[0].0, resets_in(20_000)).await;
+        world.correct(&budget[0].0, resets_in(reset)).await;
         // The same reset, told in whole seconds.
-        world.correct(&budget[0].0, resets_in(20_000 - slack)).await;
+        world.correct(&budget[0].0, resets_in(reset - slack)).await;
         assert_eq!(world.take(&budget, 100).await.granted(), 30);
         let wait = world.take(&budget, 1).await.wait_ms();
-        assert!((20_000..=20_000 + guard).contains(&wait), "{wait}");
+        let within = reset..=reset + length / 20 + 1;
+        assert!(within.contains(&wait.unsigned_abs()), "{name}: {wait}");
         world.advance(wait - 1).await;
-        assert!(world.take(&budget, 1).await.wait_ms() <= 1);
+        assert!(world.take(&budget, 1).await.wait_ms() <= 1, "{name}");
         world.advance(1).await;
-        assert_eq!(world.take(&budget, 100).await.granted(), 50);
+        assert_eq!(world.take(&budget, 100).await.granted(), 50, "{name}");
     }
 }
 
@@ -206,9 +240,10 @@ async fn what_left_right_before_a_reset_may_arrive_after_it() {
         ..Correction::default()
     };
     world.correct(&budget[0].0, told).await;
-    world.advance(19_500).await;
+    // In a slot that ends before the reset.
+    world.advance(18_500).await;
     assert_eq!(world.take(&budget, 5).await.granted(), 5);
-    world.advance(500 + 3_001).await;
+    world.advance(1_500 + 3_001).await;
     assert_eq!(world.take(&budget, 100).await.granted(), 45);
 }
 

@@ -57,7 +57,7 @@ impl Permits {
             match health(signals) {
                 Health::Answers if self.0.circuits.forget(key) => self.note_answer(key).await,
                 Health::Answers | Health::Unknown => Ok(()),
-                Health::Fails => self.note_failure(key, platform, signals).await,
+                Health::Fails => self.note_failure(leave, platform, signals).await,
             }
         };
         if let Err(error) = answered(noting).await {
@@ -77,15 +77,17 @@ impl Permits {
 
     async fn note_failure(
         &self,
-        key: &str,
+        leave: &Leave,
         platform: &str,
         signals: &ResponseSignals,
     ) -> DbResult<()> {
+        let key = leave.draw().circuit();
         let reason = signals
             .status
             .map_or_else(|| "no answer".to_owned(), |status| format!("HTTP {status}"));
         let mut db = self.0.database.session().await?;
-        let must_know = note_failure(&mut db, key, platform, &reason).await?;
+        let must_know =
+            note_failure(&mut db, key, platform, &reason, leave.left_after_ms()).await?;
         db.end().await?;
         if must_know {
             self.0.waker.wake();

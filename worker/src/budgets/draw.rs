@@ -13,6 +13,8 @@ const LEASE: u32 = 10;
 /// settled, a permit counts from the end of its lease.
 const ANSWERS: u32 = 3;
 const SHORTEST_LEASE: Duration = Duration::from_millis(10);
+/// So many permits may be kept in hand of small budgets, too: whoever asks for each request alone asks twice, once to learn when to come.
+const FEW: f64 = 2.0;
 /// The longest lease: what a process that dies had in hand counts for no longer.
 const LONGEST_LEASE: Duration = Duration::from_secs(10);
 
@@ -129,9 +131,11 @@ impl Draw {
         shortest.min()
     }
 
-    /// For how long permits are taken that are used at once, if the database takes so long to answer.
-    pub(super) fn short_lease(&self, answer: Duration) -> Duration {
-        (SHORTEST_LEASE + answer * ANSWERS).min(self.lease())
+    /// For how long permits are taken that are used within a time, if the database takes so long to answer.
+    pub(super) fn short_lease(&self, answer: Duration, used_within: Duration) -> Duration {
+        (SHORTEST_LEASE + answer * ANSWERS)
+            .saturating_add(used_within)
+            .min(self.lease())
     }
 
     /// For how long permits are taken that are kept in hand.
@@ -141,16 +145,17 @@ impl Draw {
             .min(LONGEST_LEASE)
     }
 
-    /// As many permits as the budgets give within a lease, at least one. `None`: permits must not be kept in hand, since the budgets
-    /// count requests that are under way.
+    /// As many permits as the budgets give within a lease; at least a few, but no more than a third of a window. `None`: permits must not
+    /// be kept in hand, since the budgets count requests that are under way.
     pub(super) fn most(&self) -> Option<u32> {
         let mut most = u32::MAX;
         for drawn in &self.drawn {
             for window in &drawn.budget.windows {
                 let per = window.kind.length()?;
                 let share = self.lease().as_secs_f64() / per.as_secs_f64();
-                let permits = f64::from(window.limit) * share / f64::from(drawn.points.max(1));
-                most = most.min(whole(permits));
+                let window_gives = f64::from(window.limit) / f64::from(drawn.points.max(1));
+                let few = (window_gives / 3.0).min(FEW);
+                most = most.min(whole((window_gives * share).max(few)));
             }
         }
         Some(most.max(1))
@@ -276,7 +281,8 @@ mod tests {
     fn no_more_is_taken_than_the_budgets_give_within_a_lease() {
         assert_eq!(plain(&[(900, SECOND * 90)], 1).most(), Some(90));
         assert_eq!(plain(&[(900, SECOND * 90)], 4).most(), Some(22));
-        assert_eq!(plain(&[(50, SECOND), (200, HOUR)], 1).most(), Some(1));
+        assert_eq!(plain(&[(50, SECOND), (200, HOUR)], 1).most(), Some(2));
+        assert_eq!(plain(&[(5, SECOND)], 1).most(), Some(1));
         let at_once = json!({"export": {"limit": 4, "at_once": true}});
         assert_eq!(draw(&[], 1, &at_once, &json!({})).most(), None);
     }

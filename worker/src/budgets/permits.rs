@@ -19,7 +19,7 @@ use super::feedback::Told;
 use super::lock;
 use super::parking::Seen;
 use super::settle::{HOLD, Settlements};
-use super::stock::{Lease, Stock};
+use super::stock::{Demand, Lease, Stock};
 
 /// Before a database that did not answer is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
@@ -173,6 +173,7 @@ impl Permits {
             return Answer::Granted(self.leave(draw, turn, None));
         }
         let hand = self.hand(draw, turn);
+        lock(&hand.state).stock.wanted(Instant::now());
         loop {
             let changed = hand.changed.notified();
             let waits = {
@@ -254,16 +255,18 @@ impl Permits {
             let (want, lease) = {
                 let mut state = lock(&hand.state);
                 self.give_back(&draw, state.stock.remove(Instant::now(), false));
-                let waiting = state.waiting;
-                let others_wait = state.others_wait(&draw);
-                let want = state.stock.worth_asking(waiting, draw.most(), others_wait);
-                let lease = if want <= waiting {
-                    let answer_us = self.0.answer_us.load(Ordering::Relaxed);
-                    draw.short_lease(Duration::from_micros(answer_us))
-                } else {
-                    draw.lease()
+                let demand = Demand {
+                    waiting: state.waiting,
+                    most: draw.most(),
+                    lease: draw.lease(),
+                    others_wait: state.others_wait(&draw),
                 };
-                (want, lease)
+                let wish = state.stock.wish(demand);
+                let lease = wish.used_within.map_or(draw.lease(), |within| {
+                    let answer_us = self.0.answer_us.load(Ordering::Relaxed);
+                    draw.short_lease(Duration::from_micros(answer_us), within)
+                });
+                (wish.permits, lease)
             };
             let began = Instant::now();
             let error = match answered(self.ask_once(&draw, hand.asker, want, lease)).await {

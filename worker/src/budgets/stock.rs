@@ -56,6 +56,30 @@ pub(super) struct Stock {
     worth: u32,
     /// Used since then.
     used: u32,
+    /// How long it takes from the use of one to the wish for the next; new times count for a quarter.
+    pace: Option<Duration>,
+    taken_at: Option<Instant>,
+}
+
+/// What is known when permits are to be asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Demand {
+    /// Requests that wait for one now.
+    pub(super) waiting: u32,
+    /// So many may be kept in hand. `None`: none.
+    pub(super) most: Option<u32>,
+    /// For how long they may be kept.
+    pub(super) lease: Duration,
+    /// Others wait for permits of the same budgets.
+    pub(super) others_wait: bool,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Wish {
+    pub(super) permits: u32,
+    /// The time within which those are used that no request waits for now. `None`: as long as the lease allows.
+    pub(super) used_within: Option<Duration>,
 }
 
 impl Stock {
@@ -67,6 +91,7 @@ impl Stock {
             .find(|(lease, left)| *left > 0 && lease.is_valid(now))?;
         *left -= 1;
         self.used += 1;
+        self.taken_at = Some(now);
         Some(*lease)
     }
 
@@ -75,23 +100,50 @@ impl Stock {
         self.leases.push_back((lease, count));
     }
 
-    /// How many to ask for, if so many requests wait and `most` may be kept: more, while the last ones did not suffice; else what was used.
-    /// While others wait, too, no more than is used at once.
-    pub(super) fn worth_asking(
-        &mut self,
-        waiting: u32,
-        most: Option<u32>,
-        others_wait: bool,
-    ) -> u32 {
+    /// A request wants one.
+    pub(super) fn wanted(&mut self, now: Instant) {
+        if let Some(taken) = self.taken_at.take() {
+            let gap = now.saturating_duration_since(taken);
+            self.pace = Some(self.pace.map_or(gap, |pace| (pace * 3 + gap) / 4));
+        }
+    }
+
+    /// How many to ask for: more, while the last ones did not suffice; else what was used. While others wait, too, no more than are used
+    /// at once or right one after the other, within half a lease.
+    pub(super) fn wish(&mut self, demand: Demand) -> Wish {
         let used = std::mem::take(&mut self.used);
-        let grown = match (others_wait, used >= self.worth) {
-            (true, _) => 0,
-            (false, true) => used.saturating_mul(2),
-            (false, false) => used,
+        let waiting = demand.waiting.max(1);
+        let Some(most) = demand.most else {
+            self.worth = waiting;
+            return Wish {
+                permits: waiting,
+                used_within: Some(Duration::ZERO),
+            };
         };
-        let wanted = grown.max(waiting).max(1);
-        self.worth = most.map_or(waiting.max(1), |most| wanted.min(most));
-        self.worth
+        let wish = if demand.others_wait {
+            self.in_a_row(waiting, most, demand.lease)
+        } else {
+            let grown = used.saturating_mul(if used >= self.worth { 2 } else { 1 });
+            let permits = grown.max(waiting).min(most);
+            Wish {
+                permits,
+                used_within: (permits <= waiting).then_some(Duration::ZERO),
+            }
+        };
+        self.worth = wish.permits;
+        wish
+    }
+
+    fn in_a_row(&self, waiting: u32, most: u32, lease: Duration) -> Wish {
+        let pace = self.pace.unwrap_or(lease).max(Duration::from_micros(100));
+        let fit = (lease / 2).as_micros() / pace.as_micros();
+        let more = u32::try_from(fit).unwrap_or(u32::MAX);
+        let permits = waiting.saturating_add(more).min(most.max(1));
+        let more = permits.saturating_sub(waiting);
+        Wish {
+            permits,
+            used_within: Some((pace * 2).saturating_mul(more)),
+        }
     }
 
     /// Takes out what is no longer valid, or all that is left.
@@ -141,27 +193,66 @@ mod tests {
         assert!(stock.is_empty());
     }
 
+    fn demand(waiting: u32, most: Option<u32>, others_wait: bool) -> Demand {
+        Demand {
+            waiting,
+            most,
+            lease: Duration::from_millis(100),
+            others_wait,
+        }
+    }
+
     #[test]
     fn more_is_asked_for_while_it_does_not_suffice() {
         let began = Instant::now();
         let mut stock = Stock::default();
         let mut asked = Vec::new();
         for _ in 0..6 {
-            let worth = stock.worth_asking(1, Some(20), false);
-            asked.push(worth);
-            stock.put(lease(began), worth);
+            let wish = stock.wish(demand(1, Some(20), false));
+            asked.push(wish.permits);
+            stock.put(lease(began), wish.permits);
             while stock.take(began).is_some() {}
         }
         assert_eq!(asked, [1, 2, 4, 8, 16, 20]);
         // Three of twenty were used.
         stock.put(lease(began), 20);
-        stock.worth_asking(0, Some(20), false);
+        stock.wish(demand(0, Some(20), false));
         for _ in 0..3 {
             stock.take(began);
         }
-        assert_eq!(stock.worth_asking(1, Some(20), false), 3);
-        assert_eq!(stock.worth_asking(2, None, false), 2);
-        assert_eq!(stock.worth_asking(2, Some(20), true), 2);
+        assert_eq!(stock.wish(demand(1, Some(20), false)).permits, 3);
+        assert_eq!(stock.wish(demand(2, None, false)).permits, 2);
+    }
+
+    #[test]
+    fn while_others_wait_only_those_are_asked_for_that_are_used_one_after_the_other() {
+        let mut now = Instant::now();
+        let mut stock = Stock::default();
+        // Nothing is known yet of how fast they are used.
+        let first = stock.wish(demand(2, Some(20), true));
+        assert_eq!(
+            (first.permits, first.used_within),
+            (2, Some(Duration::ZERO))
+        );
+        for _ in 0..9 {
+            stock.put(lease(now), 1);
+            stock.take(now).unwrap();
+            now += Duration::from_millis(10);
+            stock.wanted(now);
+        }
+        // Each ten milliseconds one, in half of a hundred.
+        let wish = stock.wish(demand(1, Some(20), true));
+        assert_eq!(
+            (wish.permits, wish.used_within),
+            (6, Some(Duration::from_millis(100)))
+        );
+        assert_eq!(stock.wish(demand(1, Some(2), true)).permits, 2);
+        assert_eq!(stock.wish(demand(1, None, true)).permits, 1);
+        now += Duration::from_secs(1);
+        stock.put(lease(now), 1);
+        stock.take(now).unwrap();
+        stock.wanted(now + Duration::from_secs(9));
+        assert_eq!(stock.wish(demand(1, Some(20), true)).permits, 1);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! | ratio `overhead` | a full sync under a limit that does not bind, over one without a limit |
 //! | `round_trips_a_request` | questions for permits, and reports of what became of them, for each request of that sync |
 //! | `round_trips_a_request_tight` | the same under a limit of a second, which gives a process less than ten permits within a tenth of it |
+//! | `round_trips_a_request_contended` | the same for eight syncs of as many businesses that share that limit, and could use four times as much |
 
 mod permits;
 mod plain;

@@ -1,6 +1,9 @@
 //! A sync under limits.
 
+use std::time::Duration;
+
 use anyhow::Context;
+use futures::future::try_join_all;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use syncline_shared::config::SecretConfig;
@@ -15,6 +18,8 @@ use crate::dev::set_up_connection;
 const ROOMY: (u32, u32) = (100_000, 60);
 /// One that hardly binds, of a window in a tenth of which it can use few.
 const TIGHT: (u32, u32) = (90, 1);
+/// So many syncs of as many businesses that share the tight one at the same time: together they could use four times as much.
+const CONTENDERS: usize = 8;
 
 pub(super) async fn measure(
     bench: &LimiterBench,
@@ -22,8 +27,14 @@ pub(super) async fn measure(
     url: &str,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let mut processes =
-        Processes::start(bench.pages, bench.latency_ms, &bench.connectors, url).await?;
+    let mut processes = Processes::start(
+        bench.pages,
+        bench.latency_ms,
+        CONTENDERS,
+        &bench.connectors,
+        url,
+    )
+    .await?;
     let result = measure_with(bench, database, &processes, report).await;
     processes.stop().await;
     result
@@ -37,47 +48,50 @@ async fn measure_with(
 ) -> anyhow::Result<()> {
     let limit =
         |(limit, per_seconds): (u32, u32)| json!({"limit": limit, "per_seconds": per_seconds});
+    let measured = Measured {
+        bench,
+        database,
+        processes,
+    };
     let (mut free, mut roomy, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut trips, mut tight_trips) = (Vec::new(), Vec::new());
-    for round in 0..bench.rounds {
+    let (mut trips, mut tight_trips, mut contended_trips) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 1..=bench.rounds {
         tracing::info!("syncs, round {round} of {}", bench.rounds);
-        let without = one(
-            bench,
-            database,
-            processes,
-            &format!("free-{round}"),
-            json!({"windows": []}),
-        )
-        .await?;
-        let with = one(
-            bench,
-            database,
-            processes,
-            &format!("roomy-{round}"),
-            limit(ROOMY),
-        )
-        .await?;
-        let tight = one(
-            bench,
-            database,
-            processes,
-            &format!("tight-{round}"),
-            limit(TIGHT),
-        )
-        .await?;
+        let no_limit = json!({"windows": []});
+        let without = measured
+            .syncs(1, &format!("free-{round}"), no_limit)
+            .await?;
+        let with = measured
+            .syncs(1, &format!("roomy-{round}"), limit(ROOMY))
+            .await?;
+        let tight = measured
+            .syncs(1, &format!("tight-{round}"), limit(TIGHT))
+            .await?;
+        let contended = measured
+            .syncs(CONTENDERS, &format!("contended-{round}"), limit(TIGHT))
+            .await?;
         ratios.push(with.seconds / without.seconds);
         free.push(without.seconds);
         roomy.push(with.seconds);
         trips.push(with.trips_a_request);
         tight_trips.push(tight.trips_a_request);
+        contended_trips.push(contended.trips_a_request);
     }
     report.ratio("overhead", median(ratios));
-    report.figure("unlimited_seconds", rounded(median(free)));
-    report.figure("limited_seconds", rounded(median(roomy)));
-    report.figure("round_trips_a_request", rounded(median(trips)));
-    report.figure("round_trips_a_request_tight", rounded(median(tight_trips)));
+    let mut figure = |name: &str, values: Vec<f64>| report.figure(name, rounded(median(values)));
+    figure("unlimited_seconds", free);
+    figure("limited_seconds", roomy);
+    figure("round_trips_a_request", trips);
+    figure("round_trips_a_request_tight", tight_trips);
+    figure("round_trips_a_request_contended", contended_trips);
     report.figure("pages", bench.pages);
     Ok(())
+}
+
+struct Measured<'a> {
+    bench: &'a LimiterBench,
+    database: &'a Database,
+    processes: &'a Processes,
 }
 
 struct Synced {
@@ -85,41 +99,53 @@ struct Synced {
     trips_a_request: f64,
 }
 
-async fn one(
-    bench: &LimiterBench,
-    database: &Database,
-    processes: &Processes,
-    key: &str,
-    limit: Value,
-) -> anyhow::Result<Synced> {
-    let secret = SecretConfig {
-        secret_key: SecretString::from(SECRET_KEY),
-    };
-    set_up_connection(
-        database,
-        &secret,
-        &bench.connectors,
-        key,
-        &processes.simulator_url,
-    )
-    .await?;
-    let mut db = database.session().await?;
-    sqlx::query("update syncline.connection set limits = jsonb_build_object('requests', $2::jsonb) where key = $1")
-        .bind(key)
-        .bind(limit)
-        .execute(&mut *db)
+impl Measured<'_> {
+    /// Syncs of as many businesses at the same time, all under the same limit.
+    async fn syncs(&self, count: usize, name: &str, limit: Value) -> anyhow::Result<Synced> {
+        let keys: Vec<_> = (1..=count)
+            .map(|number| format!("{name}-{number}"))
+            .collect();
+        for key in &keys {
+            self.connect(key, &limit).await?;
+        }
+        let before = trips(self.database).await?;
+        let records = u64::from(self.bench.pages * PAGE_SIZE);
+        let syncs = keys.iter().map(|key| sync(self.database, key, records));
+        let seconds = try_join_all(syncs).await?.into_iter().fold(0.0, f64::max);
+        // What is not told with a question is told at the latest a moment later, and statistics are a second late.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        let trips = trips(self.database).await? - before;
+        let requests = keys
+            .iter()
+            .map(|_| f64::from(self.bench.pages))
+            .sum::<f64>();
+        Ok(Synced {
+            seconds,
+            trips_a_request: trips / requests,
+        })
+    }
+
+    async fn connect(&self, key: &str, limit: &Value) -> anyhow::Result<()> {
+        let secret = SecretConfig {
+            secret_key: SecretString::from(SECRET_KEY),
+        };
+        set_up_connection(
+            self.database,
+            &secret,
+            &self.bench.connectors,
+            key,
+            key,
+            &self.processes.simulator_url,
+        )
         .await?;
-    drop(db);
-    let before = trips(database).await?;
-    let records = u64::from(bench.pages * PAGE_SIZE);
-    let seconds = sync(database, key, records).await?;
-    // What is not told with a question is told at the latest a moment later, and statistics are a second late.
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-    let trips = trips(database).await? - before;
-    Ok(Synced {
-        seconds,
-        trips_a_request: trips / f64::from(bench.pages),
-    })
+        let mut db = self.database.session().await?;
+        sqlx::query("update syncline.connection set limits = jsonb_build_object('requests', $2::jsonb) where key = $1")
+            .bind(key)
+            .bind(limit)
+            .execute(&mut *db)
+            .await?;
+        Ok(())
+    }
 }
 
 /// How often permits were asked for, settled or corrected so far.

@@ -23,18 +23,21 @@ pub struct CircuitState {
     pub failed_at: DateTime<Utc>,
 }
 
-/// Notes that a host did not answer, or that its server failed. Answers whether other processes must know.
+/// Notes that a host did not answer, or that its server failed. `sent_at`: when the request left, by the database's clock, in milliseconds
+/// since 1970, if that is known. Answers whether other processes must know.
 pub async fn note_failure(
     db: &mut DbConnection,
     key: &str,
     platform: &str,
     reason: &str,
+    sent_at: Option<i64>,
 ) -> DbResult<bool> {
     Ok(sqlx::query_scalar!(
-        r#"select syncline.note_failure($1, $2, $3) as "must_know!""#,
+        r#"select syncline.note_failure($1, $2, $3, $4) as "must_know!""#,
         key,
         platform,
-        reason
+        reason,
+        sent_at
     )
     .fetch_one(db)
     .await?)
