@@ -6,6 +6,10 @@ use std::time::Duration;
 use syncline_shared::db::budget::Charge;
 use tokio::time::Instant;
 
+/// So many permits may wait for their use for half a lease, while others wait; more of them for a quarter of one: who asks for each request
+/// alone asks twice, once to learn when to come, but a permit in hand is of no use to anybody.
+const FEW_MORE: u32 = 2;
+
 /// Permits that were taken together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Lease {
@@ -104,12 +108,16 @@ impl Stock {
     pub(super) fn wanted(&mut self, now: Instant) {
         if let Some(taken) = self.taken_at.take() {
             let gap = now.saturating_duration_since(taken);
-            self.pace = Some(self.pace.map_or(gap, |pace| (pace * 3 + gap) / 4));
+            // A single long pause says little of what comes next.
+            self.pace = Some(
+                self.pace
+                    .map_or(gap, |pace| (pace * 3 + gap.min(pace * 4)) / 4),
+            );
         }
     }
 
     /// How many to ask for: more, while the last ones did not suffice; else what was used. While others wait, too, no more than are used
-    /// at once or right one after the other, within half a lease.
+    /// at once or right one after the other.
     pub(super) fn wish(&mut self, demand: Demand) -> Wish {
         let used = std::mem::take(&mut self.used);
         let waiting = demand.waiting.max(1);
@@ -136,8 +144,9 @@ impl Stock {
 
     fn in_a_row(&self, waiting: u32, most: u32, lease: Duration) -> Wish {
         let pace = self.pace.unwrap_or(lease).max(Duration::from_micros(100));
-        let fit = (lease / 2).as_micros() / pace.as_micros();
-        let more = u32::try_from(fit).unwrap_or(u32::MAX);
+        let within =
+            |time: Duration| u32::try_from(time.as_micros() / pace.as_micros()).unwrap_or(u32::MAX);
+        let more = within(lease / 4).max(within(lease / 2).min(FEW_MORE));
         let permits = waiting.saturating_add(more).min(most.max(1));
         let more = permits.saturating_sub(waiting);
         Wish {
@@ -240,19 +249,27 @@ mod tests {
             now += Duration::from_millis(10);
             stock.wanted(now);
         }
-        // Each ten milliseconds one, in half of a hundred.
+        // Each ten milliseconds one.
         let wish = stock.wish(demand(1, Some(20), true));
         assert_eq!(
             (wish.permits, wish.used_within),
-            (6, Some(Duration::from_millis(100)))
+            (3, Some(Duration::from_millis(40)))
         );
+        let of_a_second = Demand {
+            lease: Duration::from_secs(1),
+            ..demand(1, Some(50), true)
+        };
+        assert_eq!(stock.wish(of_a_second).permits, 26);
         assert_eq!(stock.wish(demand(1, Some(2), true)).permits, 2);
         assert_eq!(stock.wish(demand(1, None, true)).permits, 1);
-        now += Duration::from_secs(1);
-        stock.put(lease(now), 1);
-        stock.take(now).unwrap();
-        stock.wanted(now + Duration::from_secs(9));
-        assert_eq!(stock.wish(demand(1, Some(20), true)).permits, 1);
+        // A pause does not change much, several do.
+        for permits in [3, 2, 1] {
+            stock.put(lease(now), 1);
+            stock.take(now).unwrap();
+            now += Duration::from_secs(9);
+            stock.wanted(now);
+            assert_eq!(stock.wish(demand(1, Some(20), true)).permits, permits);
+        }
     }
 
     #[test]
