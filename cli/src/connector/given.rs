@@ -10,6 +10,8 @@ use serde_json::Value;
 use syncline_engine::{AddressPolicy, Connector, HttpClient, HttpSettings};
 use syncline_shared::clock::{Clock, SystemClock};
 
+use super::output::{Form, Output};
+
 /// The member of a config in which airbyte-cdk looks for a manifest when no file is named.
 const INJECTED: &str = "__injected_declarative_manifest";
 
@@ -31,6 +33,9 @@ pub(super) struct Given {
     /// The present moment, RFC 3339, instead of the machine's clock: for repeatable output.
     #[arg(long, hide = true)]
     now: Option<DateTime<Utc>>,
+    /// Print lines of the Airbyte protocol, as source-declarative-manifest does.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Everything that was handed in, read and checked.
@@ -44,8 +49,13 @@ pub(super) struct Inputs {
 }
 
 impl Given {
+    /// Where the command's messages go.
+    pub(super) fn output(&self) -> Output {
+        Output::new(Form::of(self.json), self.clock())
+    }
+
     /// Tells the time: the machine's, or the one that was fixed.
-    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+    fn clock(&self) -> Arc<dyn Clock> {
         match self.now {
             Some(now) => Arc::new(FixedClock(now)),
             None => Arc::new(SystemClock),
@@ -77,6 +87,17 @@ impl Given {
             http,
             now: self.clock().now(),
         })
+    }
+}
+
+impl Inputs {
+    /// Fails if the config does not fit the manifest, naming each problem and no secret.
+    pub(super) fn check_config(&self) -> anyhow::Result<()> {
+        let Err(problems) = self.connector.check_config(&self.config) else {
+            return Ok(());
+        };
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        bail!("the config does not fit the manifest: {}", lines.join("; "));
     }
 }
 

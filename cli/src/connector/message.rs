@@ -11,10 +11,36 @@ pub(super) const NO_CURSOR_STATE: &str = "__ab_no_cursor_state_message";
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE")]
 pub(super) enum Message<'a> {
-    Record { record: RecordMessage<'a> },
-    State { state: StateMessage<'a> },
-    Log { log: LogMessage<'a> },
-    Trace { trace: Trace<'a> },
+    Record {
+        record: RecordMessage<'a>,
+    },
+    State {
+        state: StateMessage<'a>,
+    },
+    Log {
+        log: LogMessage<'a>,
+    },
+    Trace {
+        trace: Trace<'a>,
+    },
+    ConnectionStatus {
+        #[serde(rename = "connectionStatus")]
+        status: Verdict<'a>,
+    },
+    Catalog {
+        catalog: Value,
+    },
+    Spec {
+        spec: Value,
+    },
+}
+
+/// What a check came to.
+#[derive(Debug, Serialize)]
+#[serde(tag = "status", rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum Verdict<'a> {
+    Succeeded,
+    Failed { message: &'a str },
 }
 
 #[derive(Debug, Serialize)]

@@ -5,8 +5,10 @@
 //! its end of the pipe is no reason to break off in the middle of a page.
 
 use std::io::Write;
+use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use serde::Serialize;
 use serde_json::Value;
 use syncline_engine::Record;
 use syncline_shared::clock::Clock;
@@ -30,6 +32,13 @@ pub(super) enum Form {
     People,
 }
 
+impl Form {
+    /// The form that `--json` asks for, or its absence.
+    pub(super) fn of(json: bool) -> Form {
+        if json { Form::Protocol } else { Form::People }
+    }
+}
+
 struct Out {
     writer: Box<dyn Write + Send>,
     broken: Option<std::io::Error>,
@@ -43,6 +52,10 @@ impl Output {
             broken: None,
         });
         Output { form, clock, out }
+    }
+
+    pub(super) fn form(&self) -> Form {
+        self.form
     }
 
     pub(super) fn record(&self, stream: &str, data: &Record) {
@@ -129,12 +142,26 @@ impl Output {
         }
     }
 
-    /// Writes out what is held back. Fails with the first error of writing there was.
-    pub(super) fn finish(&self) -> std::io::Result<()> {
+    /// A line on stdout for people: what the command was asked for.
+    pub(super) fn answer(&self, line: &str) {
+        self.line(|writer| writeln!(writer, "{line}"));
+    }
+
+    /// An object as a line on stdout.
+    pub(super) fn object(&self, object: &impl Serialize) {
+        self.line(|writer| {
+            serde_json::to_writer(&mut *writer, object)?;
+            writer.write_all(b"\n")
+        });
+    }
+
+    /// Writes out what is held back, and gives the code of the process. What could not be written is a failure.
+    pub(super) fn exit(&self, succeeded: bool) -> ExitCode {
         self.flush();
-        match self.lock().broken.take() {
-            Some(error) => Err(error),
-            None => Ok(()),
+        if succeeded && !self.is_broken() {
+            ExitCode::SUCCESS
+        } else {
+            ExitCode::FAILURE
         }
     }
 
@@ -153,11 +180,8 @@ impl Output {
         self.clock.now().timestamp_millis()
     }
 
-    fn message(&self, message: &Message<'_>) {
-        self.line(|writer| {
-            serde_json::to_writer(&mut *writer, message)?;
-            writer.write_all(b"\n")
-        });
+    pub(super) fn message(&self, message: &Message<'_>) {
+        self.object(message);
     }
 
     fn line(&self, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) {
