@@ -73,7 +73,7 @@ impl<'v> Part<'v> {
                 )
                 || (is_root && !SECTIONS.contains(&name.as_str()));
             if !skipped {
-                descend(value, self.path_of(name), visit);
+                descend(value, &self.path_of(name), visit);
             }
         }
     }
@@ -128,19 +128,19 @@ impl<'v> Part<'v> {
     }
 }
 
-fn descend(value: &Value, path: String, visit: &mut dyn FnMut(&Part<'_>)) {
+fn descend(value: &Value, path: &str, visit: &mut dyn FnMut(&Part<'_>)) {
     match value {
-        Value::Object(members) => match Part::of(value, path.clone()) {
+        Value::Object(members) => match Part::of(value, path.to_owned()) {
             Some(part) => part.each(visit),
             None => {
                 for (name, member) in members {
-                    descend(member, format!("{path}/{name}"), visit);
+                    descend(member, &format!("{path}/{name}"), visit);
                 }
             }
         },
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                descend(item, format!("{path}/{index}"), visit);
+                descend(item, &format!("{path}/{index}"), visit);
             }
         }
         _ => {}

@@ -68,12 +68,13 @@ impl Search {
                     self.node(value);
                 }
             }
-            Node::Attribute(of, _) | Node::Not(of) | Node::Negate(of) => self.node(of),
+            Node::Attribute(of, _) | Node::Not(of) | Node::Negate(of) | Node::Slice { of, .. } => {
+                self.node(of)
+            }
             Node::Item(left, right) | Node::Concat(left, right) | Node::Or(left, right) => {
                 self.node(left);
                 self.node(right);
             }
-            Node::Slice { of, .. } => self.node(of),
             Node::And(left, right) => {
                 self.node(left);
                 self.guarded(left, right);

@@ -4,6 +4,14 @@
 //! component of the resolved manifest at a time. A trap is only named where the manifest alone shows it: what depends on the
 //! platform is worded as what to check.
 
+#![cfg_attr(
+    test,
+    expect(
+        clippy::needless_pass_by_value,
+        reason = "changes of the example read best as json!(...) in place"
+    )
+)]
+
 mod addresses;
 mod budgets;
 mod component;

@@ -35,9 +35,8 @@ fn mixed_types(field: &Part<'_>, schema: Option<&Value>, found: &mut Found) {
         return;
     };
     let path = field.get("path").and_then(Value::as_array);
-    let name = match path.map(Vec::as_slice) {
-        Some([Value::String(name)]) => name,
-        _ => return,
+    let Some([Value::String(name)]) = path.map(Vec::as_slice) else {
+        return;
     };
     let declared = schema
         .and_then(|schema| schema.get("properties"))
