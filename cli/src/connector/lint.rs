@@ -10,6 +10,7 @@ use syncline_engine::{LintReport, LintWarning, lint};
 use syncline_shared::clock::SystemClock;
 
 use super::output::{Form, Output};
+use super::read::counted;
 
 /// Paths that a sentence for people names.
 const NAMED_PATHS: usize = 3;
@@ -64,8 +65,10 @@ pub(super) fn run(command: &LintCommand) -> ExitCode {
     }
     if !command.json {
         output.answer(&format!(
-            "{} manifests: {errors} errors, {warnings} warnings",
-            command.files.len()
+            "{}: {}, {}",
+            counted(command.files.len() as u64, "manifest"),
+            counted(errors as u64, "error"),
+            counted(warnings as u64, "warning")
         ));
     }
     output.exit(errors == 0 && (warnings == 0 || !command.deny_warnings))

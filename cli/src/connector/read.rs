@@ -226,13 +226,21 @@ impl Printer<'_> {
             .map(|state| format!("; state {state}"))
             .unwrap_or_default();
         self.output.tell(&format!(
-            "{}: {} records on {} pages{told}",
-            self.stream, self.records, self.pages
+            "{}: {} on {}{told}",
+            self.stream,
+            counted(self.records, "record"),
+            counted(self.pages, "page")
         ));
         if let Some(state) = &last {
             self.output.state(self.stream, state, self.since_state);
         }
     }
+}
+
+/// A number with its noun.
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    let ending = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{ending}")
 }
 
 fn all_streams(inputs: &Inputs) -> Vec<Chosen> {

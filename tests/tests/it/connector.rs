@@ -293,7 +293,7 @@ fn what_one_stream_fails_at_does_not_keep_the_others_from_being_read() {
     assert_eq!(told.code, Some(1));
     assert_eq!(told.out, "people: {\"id\":\"a\"}\n");
     assert!(
-        told.errors.contains("people: 1 records on 1 pages"),
+        told.errors.contains("people: 1 record on 1 page"),
         "{told:?}"
     );
     assert!(told.errors.contains("no rights for ***"), "{told:?}");
@@ -520,7 +520,7 @@ fn lint_names_problems_and_traps() {
     let told = lint(&[good, trapped]);
     assert_eq!(told.code, Some(0), "{told:?}");
     assert!(
-        told.out.contains("double-slash") && told.out.contains("2 manifests: 0 errors, 1 warnings"),
+        told.out.contains("double-slash") && told.out.contains("2 manifests: 0 errors, 1 warning"),
         "{told:?}"
     );
     assert_eq!(lint(&["--deny-warnings", trapped]).code, Some(1));
