@@ -164,6 +164,8 @@ impl Reading<'_> {
 
     async fn pages(&self, stream: &str, printer: &mut Printer<'_>) -> Result<(), Failure> {
         let mut reader = self.platform.reader(stream, printer.state.clone())?;
+        // Said at the end even if nothing could be read, as in the reference.
+        printer.state = printer.state.take().or_else(|| reader.first_state());
         while let Some(page) = self.platform.next_page(&mut reader, stream).await? {
             printer.page(&page, self.max_records)?;
         }

@@ -289,6 +289,11 @@ fn what_one_stream_fails_at_does_not_keep_the_others_from_being_read() {
         "{faults:?}"
     );
 
+    assert_eq!(
+        told.last_states()[0]["stream"]["stream_state"],
+        json!({"updated_at": "2024-01-01"})
+    );
+
     let told = desk.run("read", &[]);
     assert_eq!(told.code, Some(1));
     assert_eq!(told.out, "people: {\"id\":\"a\"}\n");
