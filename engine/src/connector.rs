@@ -104,6 +104,11 @@ impl Connector {
         &self.0.config_schema
     }
 
+    /// Where people read about the platform (`spec.documentation_url`), if the manifest says so.
+    pub fn documentation_url(&self) -> Option<&str> {
+        self.0.documentation_url.as_deref()
+    }
+
     /// JSON pointers of the config's secrets (`airbyte_secret: true`), such as `/client_secret`.
     pub fn secret_fields(&self) -> Vec<String> {
         config::secret_pointers(&self.0.config_schema)

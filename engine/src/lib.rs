@@ -23,6 +23,7 @@ mod expr;
 mod host;
 mod http;
 mod incremental;
+mod lint;
 mod load;
 mod page;
 mod paginate;
@@ -42,5 +43,6 @@ pub use host::{
     BudgetKey, BudgetTold, Host, Outcome, Permit, PermitRequest, Refused, Reported, ResponseSignals,
 };
 pub use http::{AddressPolicy, AddressPolicyError, HttpClient, HttpSettings, HttpSetupError};
+pub use lint::{LintReport, LintWarning, lint};
 pub use page::{Page, PageSlice, Position, Record, RejectedRecord};
 pub use reader::{DataRange, ReadLimits, ReadSettings, StreamReader};

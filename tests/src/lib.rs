@@ -17,6 +17,7 @@
 pub mod account;
 pub mod api_client;
 pub mod arrivals;
+pub mod canned;
 pub mod chaos;
 pub mod cluster;
 pub mod database;
@@ -40,6 +41,7 @@ pub mod wrong_clock;
 
 pub use account::Account;
 pub use api_client::ApiClient;
+pub use canned::Canned;
 pub use cluster::{Cluster, ClusterBuilder, Platform};
 pub use dev::Dev;
 pub use feed::Feed;

@@ -92,10 +92,11 @@ impl ErrorHandler {
             if children.is_empty() {
                 component.missing("error_handlers", problems);
             }
-            for child in &children {
-                self.add(child, problems)?;
-            }
-            return Some(());
+            // All of them, so that every problem is named.
+            let loaded = children
+                .iter()
+                .filter(|child| self.add(child, problems).is_some());
+            return (loaded.count() == children.len()).then_some(());
         }
         let mut filters = Vec::new();
         for filter in component.children("response_filters", &["HttpResponseFilter"], problems) {

@@ -18,10 +18,12 @@ mod tree;
 mod value;
 
 pub(crate) use eval::EvalError;
-pub(crate) use filters::compile_regex;
+pub(crate) use filters::{Filter, compile_regex};
+pub(crate) use methods::Method;
 pub(crate) use number::{float_text, is_integer};
 pub(crate) use scope::{Place, Scope, SliceParts, Var};
 pub(crate) use template::Template;
+pub(crate) use tree::{Comparison, Node};
 pub(crate) use value::{Val, json_is_true};
 
 #[cfg(test)]

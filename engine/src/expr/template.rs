@@ -170,6 +170,14 @@ impl Template {
         })
     }
 
+    /// The expressions in it.
+    pub(crate) fn expressions(&self) -> impl Iterator<Item = &Node> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Text(_) => None,
+            Part::Expression(node) => Some(node),
+        })
+    }
+
     /// Whether an expression reads this variable.
     pub(crate) fn reads(&self, var: Var) -> bool {
         self.parts.iter().any(|part| match part {

@@ -52,6 +52,13 @@ pub(crate) fn load(platform: &str, yaml: &str) -> Result<Source, LoadErrors> {
 }
 
 fn build(platform: &str, yaml: &str, problems: &mut Problems) -> Option<Source> {
+    let resolved = resolved(yaml, problems)?;
+    let component = Component::read(&resolved, "", &["DeclarativeSource"], problems)?;
+    load_source(platform, &component, problems)
+}
+
+/// The manifest with its references, types and parameters written out.
+pub(crate) fn resolved(yaml: &str, problems: &mut Problems) -> Option<Value> {
     if yaml.len() > MAX_BYTES {
         problems.add(
             "",
@@ -82,9 +89,7 @@ fn build(platform: &str, yaml: &str, problems: &mut Problems) -> Option<Source> 
         }
     };
     parameters::propagate(&mut resolved);
-    let resolved = Value::Object(resolved);
-    let component = Component::read(&resolved, "", &["DeclarativeSource"], problems)?;
-    load_source(platform, &component, problems)
+    Some(Value::Object(resolved))
 }
 
 fn check_top_level(members: &Map<String, Value>, problems: &mut Problems) {
@@ -163,6 +168,7 @@ fn load_source(
         streams,
         check_streams,
         config_schema,
+        documentation_url: documentation_url(component),
         config_validator,
         budgets: Vec::with_capacity(policies.len()),
         policies: Vec::with_capacity(policies.len()),
@@ -217,6 +223,11 @@ fn load_check(
         }
     }
     found
+}
+
+fn documentation_url(component: &Component<'_>) -> Option<String> {
+    let url = component.get("spec")?.get("documentation_url")?;
+    url.as_str().map(str::to_owned)
 }
 
 fn load_spec(component: &Component<'_>, problems: &mut Problems) -> Value {

@@ -25,6 +25,7 @@ pub(crate) struct Source {
     pub(crate) streams: Vec<Arc<Stream>>,
     pub(crate) check_streams: Vec<String>,
     pub(crate) config_schema: Value,
+    pub(crate) documentation_url: Option<String>,
     pub(crate) config_validator: Validator,
     pub(crate) budgets: Vec<BudgetPolicy>,
     /// In the order of `budgets`.

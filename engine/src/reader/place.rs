@@ -17,6 +17,15 @@ impl StreamReader {
         self.position_of(self.token.as_ref(), self.cursor.as_ref())
     }
 
+    /// The state that a read is at before its first page: the one it was given, or its cursor's start. `None` for streams without
+    /// a cursor and for partitioned ones.
+    pub fn first_state(&self) -> Option<Value> {
+        let is_first = self.pages == 0 && self.walk.is_none();
+        is_first
+            .then(|| self.new_state(self.cursor.as_ref()))
+            .flatten()
+    }
+
     /// The state to be stored, if this read moves it.
     pub(super) fn new_state(&self, cursor: Option<&CursorRead>) -> Option<Value> {
         match self.settings.page {

@@ -17,6 +17,7 @@ mod budget_parking;
 mod budget_storm;
 mod budgets;
 mod chaos;
+mod connector;
 mod control;
 mod database_bad_day;
 mod dev;

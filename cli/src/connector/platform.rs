@@ -1,0 +1,173 @@
+//! The way to a platform: readers of its streams, and patience with its limits.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::Value;
+use syncline_engine::{Host, Page, ReadError, ReadLimits, ReadSettings, StreamReader};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::given::Inputs;
+use super::host::LocalHost;
+use super::message::{Descriptor, FailureType, Fault, Level};
+use super::output::Output;
+
+/// How often a request that the platform refused for its limit is sent again: the language's default.
+const MOST_REFUSALS: u32 = 5;
+
+/// How far a read may go: bounds against manifests and platforms that know none.
+#[derive(Debug, Args)]
+pub(super) struct Limits {
+    /// Pages that a stream may have.
+    #[arg(long = "max-pages", default_value_t = ReadLimits::default().max_pages)]
+    pages: u64,
+    /// Records that a stream may have.
+    #[arg(long = "max-records")]
+    pub(super) records: Option<u64>,
+    /// How long the whole command may take.
+    #[arg(long = "max-seconds", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    seconds: Option<u64>,
+    /// Largest answer in bytes, after decompression.
+    #[arg(long = "max-page-bytes", default_value_t = ReadLimits::default().max_page_bytes)]
+    page_bytes: usize,
+    /// Longest wait in seconds for a limit of the platform, or between two tries.
+    #[arg(long = "max-wait", default_value_t = 900, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    wait: u64,
+}
+
+/// Why a stream was not read to its end.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Read(ReadError),
+    TooManyRecords(u64),
+    OutOfTime(u64),
+    /// Nobody reads what is printed.
+    Unheard,
+}
+
+/// A platform, by its manifest and a config.
+pub(super) struct Platform<'a> {
+    pub(super) inputs: Inputs,
+    limits: &'a Limits,
+    host: Arc<dyn Host>,
+    output: Arc<Output>,
+    /// Cancelled when the time is up.
+    cancel: CancellationToken,
+    /// Ends the timer together with the command.
+    _timer: DropGuard,
+}
+
+impl<'a> Platform<'a> {
+    /// Starts the clock of `--max-seconds`.
+    pub(super) fn new(inputs: Inputs, limits: &'a Limits, output: Arc<Output>) -> Platform<'a> {
+        let cancel = CancellationToken::new();
+        let ended = CancellationToken::new();
+        if let Some(seconds) = limits.seconds {
+            let (cancel, ended) = (cancel.clone(), ended.clone());
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_secs(seconds)) => cancel.cancel(),
+                    () = ended.cancelled() => {}
+                }
+            });
+        }
+        let wait = Duration::from_secs(limits.wait);
+        let host = LocalHost::new(inputs.connector.budgets(), wait, Arc::clone(&output));
+        Platform {
+            inputs,
+            limits,
+            host: Arc::new(host),
+            output,
+            cancel,
+            _timer: ended.drop_guard(),
+        }
+    }
+
+    pub(super) fn reader(
+        &self,
+        stream: &str,
+        state: Option<Value>,
+    ) -> Result<StreamReader, Failure> {
+        let settings = ReadSettings {
+            config: self.inputs.config.clone(),
+            base_url: self.inputs.base_url.clone(),
+            http: self.inputs.http.clone(),
+            host: Arc::clone(&self.host),
+            now: self.inputs.now,
+            from: None,
+            state,
+            range: None,
+            page: None,
+            cancel: self.cancel.clone(),
+            limits: ReadLimits {
+                max_pages: self.limits.pages,
+                max_page_bytes: self.limits.page_bytes,
+                max_wait_in_slot: Duration::from_secs(self.limits.wait),
+                ..ReadLimits::default()
+            },
+        };
+        let reader = self.inputs.connector.reader(stream, settings);
+        reader.map_err(Failure::Read)
+    }
+
+    /// The next page. What the platform refuses for its limit is asked for again when it says so.
+    pub(super) async fn next_page(
+        &self,
+        reader: &mut StreamReader,
+        stream: &str,
+    ) -> Result<Option<Page>, Failure> {
+        let mut refusals = 0;
+        loop {
+            let error = match reader.next_page().await {
+                Ok(page) => return Ok(page),
+                Err(ReadError::Cancelled) => {
+                    return Err(Failure::OutOfTime(self.limits.seconds.unwrap_or(0)));
+                }
+                Err(error) => error,
+            };
+            let ReadError::RateLimited { retry_after, .. } = &error else {
+                return Err(Failure::Read(error));
+            };
+            let doubled = Duration::from_secs(1 << refusals);
+            let wait = retry_after.unwrap_or(doubled);
+            if refusals >= MOST_REFUSALS || wait > Duration::from_secs(self.limits.wait) {
+                return Err(Failure::Read(error));
+            }
+            refusals += 1;
+            let seconds = wait.as_secs_f64();
+            let message =
+                format!("{stream}: the platform's limit is reached, waiting {seconds:.1} s");
+            self.output.log(Level::Info, &message);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.cancel.cancelled() => {}
+            }
+        }
+    }
+}
+
+impl Failure {
+    pub(super) fn fault<'a>(&self, stream: &'a str) -> Fault<'a> {
+        let message = match self {
+            Failure::Read(error) => return Fault::of_read(stream, error),
+            Failure::TooManyRecords(limit) => {
+                format!(
+                    "the stream has more than {limit} records, which is the limit (--max-records)"
+                )
+            }
+            Failure::OutOfTime(limit) => {
+                format!(
+                    "the command took longer than {limit} s, which is the limit (--max-seconds)"
+                )
+            }
+            Failure::Unheard => "nobody reads what is printed".to_owned(),
+        };
+        Fault {
+            message,
+            internal_message: None,
+            failure_type: FailureType::SystemError,
+            stream_descriptor: Some(Descriptor { name: stream }),
+        }
+    }
+}
