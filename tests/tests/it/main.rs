@@ -20,6 +20,7 @@ mod chaos;
 mod control;
 mod database_bad_day;
 mod dev;
+mod differential;
 mod drain;
 mod faults;
 mod first_sync;
