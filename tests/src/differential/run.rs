@@ -55,11 +55,12 @@ async fn read_step(step: Prepared, mut command: Command) -> Result<(Outcome, Str
     let output = command.output().await.map_err(|error| format!("the program does not start: {error}"))?;
     let unexpected = server.unexpected();
     let hide = |text: &str| hide_address(text, &address);
-    let said = hide(&format!(
+    let said = format!(
         "{}{}",
-        String::from_utf8_lossy(&output.stdout),
+        complaints(&String::from_utf8_lossy(&output.stdout)),
         String::from_utf8_lossy(&output.stderr)
-    ));
+    );
+    let said = hide(&said);
     if !unexpected.is_empty() {
         return Err(hide(&format!("requests that no answer fits: {}\n{said}", unexpected.join(", "))));
     }
@@ -71,6 +72,22 @@ async fn read_step(step: Prepared, mut command: Command) -> Result<(Outcome, Str
         .collect();
     let outcome = Outcome::of_messages(&messages).with_requests(&requests, step.counted);
     Ok((outcome, said))
+}
+
+/// What went wrong, of the messages of a read.
+fn complaints(messages: &str) -> String {
+    let mut lines = String::new();
+    for line in messages.lines() {
+        let message: Value = serde_json::from_str(line).unwrap_or_else(|_| json!({"log": {"level": "ERROR", "message": line}}));
+        let log = &message["log"];
+        let is_bad = matches!(log["level"].as_str(), Some("WARN" | "ERROR" | "FATAL"));
+        let text = if is_bad { &log["message"] } else { &message["trace"]["error"]["message"] };
+        if let Some(text) = text.as_str() {
+            lines.extend(text.chars().take(500));
+            lines.push('\n');
+        }
+    }
+    lines
 }
 
 /// Puts the placeholder back, so that the port of a run is nowhere.

@@ -232,13 +232,13 @@ fn names(manifest: &Map<String, Value>) -> Vec<String> {
     let streams = manifest.get("streams").and_then(Value::as_array).into_iter().flatten();
     streams
         .filter_map(|stream| {
-            let name = match stream.as_str().or_else(|| stream.get("$ref")?.as_str()) {
-                Some(reference) if stream.get("name").is_none() => {
-                    let found = reference.trim_start_matches("#/").split('/').try_fold(manifest, |at, key| at.get(key)?.as_object());
-                    found.and_then(|found| found.get("name"))
-                }
-                _ => stream.get("name").or_else(|| stream.get("$parameters")?.get("name")),
-            };
+            let own = stream.get("name").or_else(|| stream.get("$parameters")?.get("name"));
+            let name = own.or_else(|| {
+                let reference = stream.as_str().or_else(|| stream.get("$ref")?.as_str())?;
+                let mut steps = reference.trim_start_matches("#/").split('/');
+                let target = steps.try_fold(manifest, |at, step| at.get(step)?.as_object())?;
+                target.get("name").or_else(|| target.get("$parameters")?.get("name"))
+            });
             name.and_then(Value::as_str).map(str::to_owned)
         })
         .collect()

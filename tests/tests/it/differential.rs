@@ -68,7 +68,11 @@ async fn write(scenario: &Scenario) -> Result<(), String> {
         let text = serde_json::to_string_pretty(&as_json(&outcomes)).unwrap();
         fs::write(golden(&scenario.name, is_ours), text + "\n").unwrap();
     };
-    put(false, cdk::read(scenario).await?);
+    let by_reference = cdk::read(scenario).await?;
+    if std::env::var_os("SYNCLINE_SHOW").is_some() {
+        println!("{}", by_reference.1);
+    }
+    put(false, by_reference);
     if scenario.differs.is_some() {
         put(true, ours::read(scenario).await?);
     }
