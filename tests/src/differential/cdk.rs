@@ -5,14 +5,16 @@ use std::path::PathBuf;
 use tokio::process::Command;
 
 use super::outcome::Outcome;
-use super::scenario::{Scenario, folder};
 use super::run;
+use super::scenario::{Scenario, folder};
 
 /// The environment, from `SYNCLINE_CDK`.
 fn environment() -> PathBuf {
     match std::env::var_os("SYNCLINE_CDK") {
         Some(path) => PathBuf::from(path),
-        None => panic!("SYNCLINE_CDK names no environment with airbyte-cdk; `cargo xtask proof` and `cargo xtask cdk-goldens` make one"),
+        None => panic!(
+            "SYNCLINE_CDK names no environment with airbyte-cdk; `cargo xtask proof` and `cargo xtask cdk-goldens` make one"
+        ),
     }
 }
 
@@ -20,7 +22,9 @@ fn environment() -> PathBuf {
 pub async fn read(scenario: &Scenario) -> Result<(Vec<Outcome>, String), String> {
     let command = || {
         let mut command = Command::new(environment().join("bin/source-declarative-manifest"));
-        command.arg("read").env("PYTHONPATH", folder().join("python"));
+        command
+            .arg("read")
+            .env("PYTHONPATH", folder().join("python"));
         command
     };
     run::read(scenario, command).await

@@ -6,8 +6,8 @@
 //! What the reference did is committed in `tests/differential/goldens`, so that the everyday tests need no Python.
 
 pub mod cdk;
-pub mod outcome;
 pub mod ours;
+pub mod outcome;
 mod run;
 pub mod scenario;
 mod server;

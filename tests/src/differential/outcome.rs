@@ -35,16 +35,25 @@ impl Outcome {
     }
 
     fn take(&mut self, message: &Value) {
-        let name = |of: &Value| of["stream_descriptor"]["name"].as_str().unwrap_or_default().to_owned();
+        let name = |of: &Value| {
+            of["stream_descriptor"]["name"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
         match message["type"].as_str() {
             Some("RECORD") => {
                 let record = &message["record"];
                 let stream = record["stream"].as_str().unwrap_or_default().to_owned();
-                self.records.entry(stream).or_default().push(canonical(&record["data"]));
+                self.records
+                    .entry(stream)
+                    .or_default()
+                    .push(without_nulls(canonical(&record["data"])));
             }
             Some("STATE") => {
                 let stream = &message["state"]["stream"];
-                self.states.insert(name(stream), canonical(&stream["stream_state"]));
+                self.states
+                    .insert(name(stream), canonical(&stream["stream_state"]));
             }
             Some("TRACE") => {
                 let status = &message["trace"]["stream_status"];
@@ -95,13 +104,38 @@ fn canonical(value: &Value) -> Value {
             let sorted: BTreeMap<&String, &Value> = members.iter().collect();
             let members = sorted.into_iter().map(|(name, value)| {
                 let is_time_taken = name == "lookback_window" && value.is_number();
-                (name.clone(), if is_time_taken { json!("seconds of the read") } else { canonical(value) })
+                (
+                    name.clone(),
+                    if is_time_taken {
+                        json!("seconds of the read")
+                    } else {
+                        canonical(value)
+                    },
+                )
             });
             Value::Object(members.collect())
         }
         Value::Array(items) => items.iter().map(canonical).collect(),
-        Value::Number(number) if number.to_string().contains(['.', 'e', 'E']) => number.as_f64().map_or(Value::Null, Value::from),
+        Value::Number(number) if number.to_string().contains(['.', 'e', 'E']) => {
+            number.as_f64().map_or(Value::Null, Value::from)
+        }
         other => other.clone(),
+    }
+}
+
+/// A record without its members that are null, which the reference leaves out when it prints.
+fn without_nulls(value: Value) -> Value {
+    match value {
+        Value::Object(members) => {
+            let present = members.into_iter().filter(|(_, member)| !member.is_null());
+            Value::Object(
+                present
+                    .map(|(name, member)| (name, without_nulls(member)))
+                    .collect(),
+            )
+        }
+        Value::Array(items) => items.into_iter().map(without_nulls).collect(),
+        other => other,
     }
 }
 
@@ -118,8 +152,16 @@ fn compare(path: &str, expected: &Value, found: &Value, lines: &mut Vec<String>)
         (Value::Object(one), Value::Object(other)) => {
             let names: BTreeSet<&String> = one.keys().chain(other.keys()).collect();
             for name in names {
-                let of = |members: &Map<String, Value>| members.get(name).cloned().unwrap_or(json!("(nothing)"));
+                let of = |members: &Map<String, Value>| {
+                    members.get(name).cloned().unwrap_or(json!("(nothing)"))
+                };
                 compare(&format!("{path}/{name}"), &of(one), &of(other), lines);
+            }
+        }
+        // Steps of a read are compared one by one, records and requests as bags.
+        (Value::Array(one), Value::Array(other)) if path.is_empty() && one.len() == other.len() => {
+            for (step, (one, other)) in one.iter().zip(other).enumerate() {
+                compare(&step.to_string(), one, other, lines);
             }
         }
         (Value::Array(one), Value::Array(other)) => {
@@ -157,7 +199,8 @@ mod tests {
     fn large_numbers_and_floats_are_compared_as_what_they_are() {
         let text = r#"{"b": 12345678901234567890123, "a": 1.50, "lookback_window": 3}"#;
         let value = canonical(&serde_json::from_str(text).unwrap());
-        let expected = r#"{"a":1.5,"b":12345678901234567890123,"lookback_window":"seconds of the read"}"#;
+        let expected =
+            r#"{"a":1.5,"b":12345678901234567890123,"lookback_window":"seconds of the read"}"#;
         assert_eq!(value.to_string(), expected);
     }
 }

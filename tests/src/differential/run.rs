@@ -14,13 +14,18 @@ use super::server::Server;
 use crate::wrong_clock;
 
 /// Reads all steps; `command` gives the program's command line up to its flags. Answers the outcome of each step and what it wrote.
-pub(super) async fn read(scenario: &Scenario, command: impl Fn() -> Command) -> Result<(Vec<Outcome>, String), String> {
+pub(super) async fn read(
+    scenario: &Scenario,
+    command: impl Fn() -> Command,
+) -> Result<(Vec<Outcome>, String), String> {
     let mut outcomes = Vec::new();
     let mut log = String::new();
     let mut states: Option<BTreeMap<String, Value>> = None;
     for number in 0..scenario.steps() {
         let step = scenario.prepare(number, states.as_ref());
-        let (outcome, said) = read_step(step, command()).await.map_err(|error| format!("step {number}: {error}"))?;
+        let (outcome, said) = read_step(step, command())
+            .await
+            .map_err(|error| format!("step {number}: {error}"))?;
         let mut after = states.unwrap_or_default();
         after.extend(outcome.states.clone());
         states = Some(after);
@@ -39,7 +44,10 @@ async fn read_step(step: Prepared, mut command: Command) -> Result<(Outcome, Str
         fs::write(&path, value.to_string().replace("$SERVER", &address)).unwrap();
         path
     };
-    command.args([Path::new("--manifest-path"), &put("manifest.yaml", &step.manifest)]);
+    command.args([
+        Path::new("--manifest-path"),
+        &put("manifest.yaml", &step.manifest),
+    ]);
     command.args([Path::new("--config"), &put("config.json", &step.config)]);
     command.args([Path::new("--catalog"), &put("catalog.json", &step.catalog)]);
     if let Some(states) = &step.state {
@@ -49,10 +57,16 @@ async fn read_step(step: Prepared, mut command: Command) -> Result<(Outcome, Str
             .collect();
         command.args([Path::new("--state"), &put("state.json", &json!(messages))]);
     }
-    command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1").env("TZ", "UTC");
+    command
+        .env("NO_PROXY", "127.0.0.1")
+        .env("no_proxy", "127.0.0.1")
+        .env("TZ", "UTC");
     wrong_clock::stand_still(&mut command, &step.now);
     command.stdin(Stdio::null()).kill_on_drop(true);
-    let output = command.output().await.map_err(|error| format!("the program does not start: {error}"))?;
+    let output = command
+        .output()
+        .await
+        .map_err(|error| format!("the program does not start: {error}"))?;
     let unexpected = server.unexpected();
     let hide = |text: &str| hide_address(text, &address);
     let said = format!(
@@ -62,7 +76,10 @@ async fn read_step(step: Prepared, mut command: Command) -> Result<(Outcome, Str
     );
     let said = hide(&said);
     if !unexpected.is_empty() {
-        return Err(hide(&format!("requests that no answer fits: {}\n{said}", unexpected.join(", "))));
+        return Err(hide(&format!(
+            "requests that no answer fits: {}\n{said}",
+            unexpected.join(", ")
+        )));
     }
     let messages = hide(&String::from_utf8_lossy(&output.stdout));
     let requests: Vec<Value> = server
@@ -78,10 +95,15 @@ async fn read_step(step: Prepared, mut command: Command) -> Result<(Outcome, Str
 fn complaints(messages: &str) -> String {
     let mut lines = String::new();
     for line in messages.lines() {
-        let message: Value = serde_json::from_str(line).unwrap_or_else(|_| json!({"log": {"level": "ERROR", "message": line}}));
+        let message: Value = serde_json::from_str(line)
+            .unwrap_or_else(|_| json!({"log": {"level": "ERROR", "message": line}}));
         let log = &message["log"];
         let is_bad = matches!(log["level"].as_str(), Some("WARN" | "ERROR" | "FATAL"));
-        let text = if is_bad { &log["message"] } else { &message["trace"]["error"]["message"] };
+        let text = if is_bad {
+            &log["message"]
+        } else {
+            &message["trace"]["error"]["message"]
+        };
         if let Some(text) = text.as_str() {
             lines.extend(text.chars().take(500));
             lines.push('\n');
@@ -94,5 +116,7 @@ fn complaints(messages: &str) -> String {
 fn hide_address(text: &str, address: &str) -> String {
     let authority = address.trim_start_matches("http://");
     let encoded = address.replace(':', "%3A").replace('/', "%2F");
-    text.replace(address, "$SERVER").replace(&encoded, "$SERVER").replace(authority, "$AUTHORITY")
+    text.replace(address, "$SERVER")
+        .replace(&encoded, "$SERVER")
+        .replace(authority, "$AUTHORITY")
 }

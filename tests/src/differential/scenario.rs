@@ -113,7 +113,10 @@ impl TryFrom<Value> for Replies {
 impl Replies {
     /// The reply to the request of this number, from 0.
     pub fn number(&self, number: usize) -> &Reply {
-        self.0.get(number).or(self.0.last()).expect("an answer without a reply")
+        self.0
+            .get(number)
+            .or(self.0.last())
+            .expect("an answer without a reply")
     }
 }
 
@@ -167,9 +170,14 @@ impl Scenario {
         let mut config = self.config.clone();
         config.insert("server".to_owned(), json!("$SERVER"));
         config.extend(step.config);
-        let own = step.state.or_else(|| (number == 0 && !self.state.is_empty()).then(|| self.state.clone()));
+        let own = step
+            .state
+            .or_else(|| (number == 0 && !self.state.is_empty()).then(|| self.state.clone()));
         let manifest = self.manifest();
-        let now = step.now.or_else(|| self.now.clone()).unwrap_or_else(|| NOW.to_owned());
+        let now = step
+            .now
+            .or_else(|| self.now.clone())
+            .unwrap_or_else(|| NOW.to_owned());
         Prepared {
             now,
             config: Value::Object(config),
@@ -190,12 +198,25 @@ impl Scenario {
         };
         fill("type", json!("DeclarativeSource"));
         fill("version", json!("7.0.0"));
-        fill("check", json!({"type": "CheckStream", "stream_names": names}));
-        fill("concurrency_level", json!({"type": "ConcurrencyLevel", "default_concurrency": 1}));
-        let specification = json!({"type": "object", "additionalProperties": true, "properties": {}});
-        fill("spec", json!({"type": "Spec", "connection_specification": specification}));
+        fill(
+            "check",
+            json!({"type": "CheckStream", "stream_names": names}),
+        );
+        fill(
+            "concurrency_level",
+            json!({"type": "ConcurrencyLevel", "default_concurrency": 1}),
+        );
+        let specification =
+            json!({"type": "object", "additionalProperties": true, "properties": {}});
+        fill(
+            "spec",
+            json!({"type": "Spec", "connection_specification": specification}),
+        );
+        let targets = whole.clone();
         for stream in whole["streams"].as_array_mut().expect("streams are a list") {
-            if let Some(stream) = stream.as_object_mut().filter(|stream| !stream.contains_key("$ref")) {
+            let has_schema =
+                target(&targets, stream).is_some_and(|target| target.contains_key("schema_loader"));
+            if let Some(stream) = stream.as_object_mut().filter(|_| !has_schema) {
                 stream.entry("type").or_insert(json!("DeclarativeStream"));
                 let schema = json!({"type": "InlineSchemaLoader", "schema": {"type": "object", "properties": {}}});
                 stream.entry("schema_loader").or_insert(schema);
@@ -208,7 +229,10 @@ impl Scenario {
         let all = names(manifest.as_object().expect("a manifest is a mapping"));
         let chosen = if self.catalog.is_empty() {
             all.into_iter()
-                .map(|name| Chosen { name, sync_mode: incremental() })
+                .map(|name| Chosen {
+                    name,
+                    sync_mode: incremental(),
+                })
                 .collect()
         } else {
             self.catalog.clone()
@@ -229,19 +253,32 @@ impl Scenario {
 
 /// The names of a manifest's streams.
 fn names(manifest: &Map<String, Value>) -> Vec<String> {
-    let streams = manifest.get("streams").and_then(Value::as_array).into_iter().flatten();
+    let streams = manifest
+        .get("streams")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten();
     streams
         .filter_map(|stream| {
-            let own = stream.get("name").or_else(|| stream.get("$parameters")?.get("name"));
+            let own = stream
+                .get("name")
+                .or_else(|| stream.get("$parameters")?.get("name"));
             let name = own.or_else(|| {
-                let reference = stream.as_str().or_else(|| stream.get("$ref")?.as_str())?;
-                let mut steps = reference.trim_start_matches("#/").split('/');
-                let target = steps.try_fold(manifest, |at, step| at.get(step)?.as_object())?;
-                target.get("name").or_else(|| target.get("$parameters")?.get("name"))
+                let target = target(manifest, stream)?;
+                target
+                    .get("name")
+                    .or_else(|| target.get("$parameters")?.get("name"))
             });
             name.and_then(Value::as_str).map(str::to_owned)
         })
         .collect()
+}
+
+/// What a stream's `$ref` points to.
+fn target<'a>(manifest: &'a Map<String, Value>, stream: &Value) -> Option<&'a Map<String, Value>> {
+    let reference = stream.as_str().or_else(|| stream.get("$ref")?.as_str())?;
+    let mut steps = reference.trim_start_matches("#/").split('/');
+    steps.try_fold(manifest, |at, step| at.get(step)?.as_object())
 }
 
 /// The folder of scenarios and goldens.
@@ -262,8 +299,8 @@ pub fn all() -> Vec<Scenario> {
         .map(|entry| {
             let path = entry.unwrap().path();
             let text = fs::read_to_string(&path).unwrap();
-            let mut scenario: Scenario =
-                serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let mut scenario: Scenario = serde_saphyr::from_str(&text)
+                .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             scenario.name = path.file_stem().unwrap().to_string_lossy().into_owned();
             scenario
         })

@@ -58,7 +58,11 @@ impl Server {
         });
         let app = Router::new().fallback(answer).with_state(Arc::clone(&desk));
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { address, desk, task }
+        Self {
+            address,
+            desk,
+            task,
+        }
     }
 
     /// All requests so far, in their order.
@@ -81,12 +85,25 @@ impl Drop for Server {
 async fn answer(State(desk): State<Arc<Desk>>, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    let is_form = header(&parts, "content-type").is_some_and(|kind| kind.contains("x-www-form-urlencoded"));
-    desk.log.lock().unwrap().push(logged(&parts, &body, is_form));
-    let found = desk.answers.iter().position(|answer| fits(answer, &parts, &body, is_form));
+    let is_form =
+        header(&parts, "content-type").is_some_and(|kind| kind.contains("x-www-form-urlencoded"));
+    desk.log
+        .lock()
+        .unwrap()
+        .push(logged(&parts, &body, is_form));
+    let found = desk
+        .answers
+        .iter()
+        .position(|answer| fits(answer, &parts, &body, is_form));
     let Some(found) = found else {
-        desk.unexpected.lock().unwrap().push(format!("{} {}", parts.method, parts.uri));
-        return Response::builder().status(404).body(Body::from(r#"{"message": "no answer fits"}"#)).unwrap();
+        desk.unexpected
+            .lock()
+            .unwrap()
+            .push(format!("{} {}", parts.method, parts.uri));
+        return Response::builder()
+            .status(404)
+            .body(Body::from(r#"{"message": "no answer fits"}"#))
+            .unwrap();
     };
     let number = {
         let mut given = desk.given.lock().unwrap();
@@ -97,7 +114,10 @@ async fn answer(State(desk): State<Arc<Desk>>, request: Request<Body>) -> Respon
 }
 
 fn header<'a>(parts: &'a Parts, name: &str) -> Option<&'a str> {
-    parts.headers.get(name).and_then(|value| value.to_str().ok())
+    parts
+        .headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
 }
 
 /// A request as it is compared: parameters of queries and forms in order, their encoding as it was sent.
@@ -106,7 +126,12 @@ fn logged(parts: &Parts, body: &Bytes, is_form: bool) -> Value {
         .headers
         .iter()
         .filter(|(name, _)| !NOT_COMPARED.contains(&name.as_str()))
-        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .map(|(name, value)| {
+            (
+                name.as_str(),
+                String::from_utf8_lossy(value.as_bytes()).into_owned(),
+            )
+        })
         .collect();
     let text = String::from_utf8_lossy(body);
     let body = match serde_json::from_slice(body) {
@@ -130,7 +155,10 @@ fn sorted_pairs(text: &str) -> Vec<&str> {
 }
 
 fn fits(answer: &Answer, parts: &Parts, body: &Bytes, is_form: bool) -> bool {
-    let (method, path) = answer.on.split_once(' ').expect("an answer is `on` a method and a path");
+    let (method, path) = answer
+        .on
+        .split_once(' ')
+        .expect("an answer is `on` a method and a path");
     let path_fits = match path.strip_suffix('*') {
         Some(beginning) => parts.uri.path().starts_with(beginning),
         None => parts.uri.path() == path,
@@ -139,24 +167,37 @@ fn fits(answer: &Answer, parts: &Parts, body: &Bytes, is_form: bool) -> bool {
         return false;
     }
     let query = pairs(parts.uri.query().unwrap_or_default());
-    let query_fits = answer.query.iter().all(|(name, value)| query.get(name) == value.as_ref());
-    let headers_fit = answer.headers.iter().all(|(name, value)| header(parts, name) == value.as_deref());
+    let query_fits = answer
+        .query
+        .iter()
+        .all(|(name, value)| query.get(name) == value.as_ref());
+    let headers_fit = answer
+        .headers
+        .iter()
+        .all(|(name, value)| header(parts, name) == value.as_deref());
     if !query_fits || !headers_fit {
         return false;
     }
     let members: Map<String, Value> = if is_form {
         let form = pairs(&String::from_utf8_lossy(body));
-        form.into_iter().map(|(name, value)| (name, json!(value))).collect()
+        form.into_iter()
+            .map(|(name, value)| (name, json!(value)))
+            .collect()
     } else {
         serde_json::from_slice(body).unwrap_or_default()
     };
-    answer.body.iter().all(|(name, value)| members.get(name).unwrap_or(&Value::Null) == value)
+    answer
+        .body
+        .iter()
+        .all(|(name, value)| members.get(name).unwrap_or(&Value::Null) == value)
 }
 
 fn pairs(text: &str) -> BTreeMap<String, String> {
     let address = format!("http://h/?{text}");
     let url = reqwest::Url::parse(&address).unwrap();
-    url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+    url.query_pairs()
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+        .collect()
 }
 
 fn respond(reply: &Reply, address: &str) -> Response<Body> {
@@ -173,7 +214,9 @@ fn respond(reply: &Reply, address: &str) -> Response<Body> {
 
 fn body(reply: &Reply, address: &str) -> Vec<u8> {
     if let Some(bytes) = &reply.base64 {
-        return base64::engine::general_purpose::STANDARD.decode(bytes).unwrap();
+        return base64::engine::general_purpose::STANDARD
+            .decode(bytes)
+            .unwrap();
     }
     let mut json = reply.json.clone();
     if let Some([first, last]) = reply.numbers {

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use syncline_tests::differential::{Outcome, Scenario, all, cdk, folder, golden, outcome, ours};
+use syncline_tests::differential::{Outcome, Scenario, all, cdk, folder, golden, ours, outcome};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -21,7 +21,10 @@ fn chosen() -> Vec<Scenario> {
         return all();
     };
     let parts: Vec<&str> = parts.split(',').collect();
-    all().into_iter().filter(|scenario| parts.iter().any(|part| scenario.name.contains(part))).collect()
+    all()
+        .into_iter()
+        .filter(|scenario| parts.iter().any(|part| scenario.name.contains(part)))
+        .collect()
 }
 
 fn as_json(outcomes: &[Outcome]) -> Value {
@@ -30,13 +33,22 @@ fn as_json(outcomes: &[Outcome]) -> Value {
 
 fn committed(name: &str, is_ours: bool) -> Result<Value, String> {
     let path = golden(name, is_ours);
-    let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}; cargo xtask cdk-goldens writes it", path.display()))?;
+    let text = fs::read_to_string(&path).map_err(|error| {
+        format!(
+            "{}: {error}; cargo xtask cdk-goldens writes it",
+            path.display()
+        )
+    })?;
     serde_json::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 fn compare(expected: &Value, found: &Value) -> Result<(), String> {
     let lines = outcome::differences(expected, found);
-    if lines.is_empty() { Ok(()) } else { Err(lines.join("\n")) }
+    if lines.is_empty() {
+        Ok(())
+    } else {
+        Err(lines.join("\n"))
+    }
 }
 
 /// Ours against what is committed.
@@ -59,7 +71,8 @@ async fn check_ours(scenario: &Scenario) -> Result<(), String> {
 async fn check_both(scenario: &Scenario) -> Result<(), String> {
     let (outcomes, log) = cdk::read(scenario).await?;
     let expected = committed(&scenario.name, false)?;
-    compare(&as_json(&outcomes), &expected).map_err(|lines| format!("the golden is out of date:\n{lines}\nit said:\n{log}"))?;
+    compare(&as_json(&outcomes), &expected)
+        .map_err(|lines| format!("the golden is out of date:\n{lines}\nit said:\n{log}"))?;
     check_ours(scenario).await
 }
 
@@ -79,7 +92,9 @@ async fn write(scenario: &Scenario) -> Result<(), String> {
     Ok(())
 }
 
-async fn each<F: Future<Output = Result<(), String>> + Send + 'static>(check: impl Fn(Arc<Scenario>) -> F) {
+async fn each<F: Future<Output = Result<(), String>> + Send + 'static>(
+    check: impl Fn(Arc<Scenario>) -> F,
+) {
     let scenarios = chosen();
     let count = scenarios.len();
     let places = Arc::new(Semaphore::new(AT_ONCE));
@@ -90,13 +105,27 @@ async fn each<F: Future<Output = Result<(), String>> + Send + 'static>(check: im
         let (task, places) = (check(scenario), Arc::clone(&places));
         tasks.spawn(async move {
             let _place = places.acquire().await.unwrap();
-            task.await.map_err(|problem| format!("== {name}\n{problem}"))
+            task.await
+                .map_err(|problem| format!("== {name}\n{problem}"))
         });
     }
-    let mut problems: Vec<String> = tasks.join_all().await.into_iter().filter_map(Result::err).collect();
+    let mut problems: Vec<String> = tasks
+        .join_all()
+        .await
+        .into_iter()
+        .filter_map(Result::err)
+        .collect();
     problems.sort();
-    println!("{count} scenarios, {} of them without a problem", count - problems.len());
-    assert!(problems.is_empty(), "{} of {count} scenarios:\n{}", problems.len(), problems.join("\n"));
+    println!(
+        "{count} scenarios, {} of them without a problem",
+        count - problems.len()
+    );
+    assert!(
+        problems.is_empty(),
+        "{} of {count} scenarios:\n{}",
+        problems.len(),
+        problems.join("\n")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,6 +152,9 @@ fn each_golden_belongs_to_a_scenario() {
             expected.insert(golden(&scenario.name, true));
         }
     }
-    let found: BTreeSet<_> = fs::read_dir(folder().join("goldens")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let found: BTreeSet<_> = fs::read_dir(folder().join("goldens"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     assert_eq!(json!(found), json!(expected));
 }
