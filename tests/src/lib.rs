@@ -22,6 +22,7 @@ pub mod chaos;
 pub mod cluster;
 pub mod database;
 pub mod dev;
+pub mod differential;
 pub mod feed;
 pub mod fleet;
 pub mod http;

@@ -19,3 +19,12 @@ pub fn of_workers(builder: ClusterBuilder, direction: char) -> ClusterBuilder {
         .variable("worker", "FAKETIME_DONT_FAKE_MONOTONIC", "1")
         .variable("worker", "FAKETIME", &format!("{direction}{{number}}s"))
 }
+
+/// Has a process believe that it is this moment (RFC 3339, UTC), all the time.
+pub fn stand_still(command: &mut tokio::process::Command, now: &str) {
+    let moment = chrono::DateTime::parse_from_rfc3339(now).unwrap().to_utc();
+    command
+        .env("LD_PRELOAD", library())
+        .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .env("FAKETIME", moment.format("%Y-%m-%d %H:%M:%S").to_string());
+}

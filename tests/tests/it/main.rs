@@ -21,6 +21,7 @@ mod connector;
 mod control;
 mod database_bad_day;
 mod dev;
+mod differential;
 mod drain;
 mod faults;
 mod first_sync;
