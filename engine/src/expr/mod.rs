@@ -11,7 +11,7 @@ mod filters;
 mod functions;
 mod literal;
 mod methods;
-mod number;
+pub(crate) mod number;
 mod scope;
 mod template;
 mod tree;
