@@ -17,6 +17,7 @@ mod budget;
 mod catalog;
 mod config;
 mod connector;
+mod decode;
 mod error;
 mod errors;
 mod expr;

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::budget::{BudgetPolicy, CompiledPolicy};
 use crate::connector::StreamInfo;
+use crate::decode::Decoder;
 use crate::expr::{Scope, Template};
 use crate::incremental::DatetimeCursor;
 use crate::page::Record;
@@ -40,6 +41,8 @@ pub(crate) struct Source {
 pub(crate) struct Stream {
     pub(crate) name: String,
     pub(crate) requester: Requester,
+    /// Of the answers that hold the records.
+    pub(crate) decoder: Decoder,
     pub(crate) paginator: Paginator,
     pub(crate) extractor: Extractor,
     pub(crate) transformations: Vec<Transformation>,

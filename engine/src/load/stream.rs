@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::component::{Component, Problems};
 use super::model::Stream;
 use crate::connector::StreamInfo;
+use crate::decode::Decoder;
 use crate::expr::{Place, Template};
 use crate::incremental::DatetimeCursor;
 use crate::paginate::Paginator;
@@ -43,7 +44,7 @@ pub(crate) fn load(
         "additional_query_properties",
     ];
     retriever.refuse(refused, &[], problems);
-    check_decoder(&retriever, problems);
+    let decoder = Decoder::load(&retriever, "decoder", problems);
     let requester = Requester::load(&retriever, problems);
     let paginator = Paginator::load(&retriever, problems);
     let routers = Routers::load(&retriever, problems);
@@ -67,6 +68,7 @@ pub(crate) fn load(
     let stream = Stream {
         name: name.to_owned(),
         requester: requester?,
+        decoder: decoder?,
         paginator,
         extractor,
         transformations,
@@ -82,7 +84,7 @@ pub(crate) fn load(
     Some((info, stream))
 }
 
-/// Only JSON is decoded.
+/// The language takes a decoder in some places where only that of the retriever counts.
 pub(crate) fn check_decoder(component: &Component<'_>, problems: &mut Problems) {
     if let Some(decoder) = component.child("decoder", &["JsonDecoder"], problems) {
         decoder.refuse(&[], &[], problems);

@@ -245,7 +245,10 @@ impl StreamReader {
                 .build(&asked)
                 .map_err(|error| error.into_read_error(&self.sender.redactor))?;
             let handler = &stream.requester.error_handler;
-            match self.sender.send(&built, handler, &self.settings).await {
+            let sending = self
+                .sender
+                .send(&built, handler, &stream.decoder, &self.settings);
+            match sending.await {
                 Ok(received) => break received,
                 Err(error) if session.is_some() && !renewed && wants_new_token(&error) => {
                     renewed = true;

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::StreamReader;
 use crate::auth::Token;
+use crate::decode::Decoder;
 use crate::error::ReadError;
 use crate::expr::Scope;
 use crate::load::model::Stream;
@@ -48,7 +49,9 @@ impl StreamReader {
         if let Some(token) = tokens.get(&key).filter(is_good).filter(|_| !anew) {
             return Ok(Some(token.text.clone()));
         }
-        let received = sender.send(&built, login.handler(), settings).await?;
+        let received = sender
+            .send(&built, login.handler(), &Decoder::Json, settings)
+            .await?;
         let token = login
             .read(&received.body, &scope)
             .map_err(|error| error.into_read_error(redactor))?;

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::permit::{Draw, refusal};
 use super::{BuildError, Built, url};
 use crate::budget::Concern;
+use crate::decode::{Decoder, Undecoded};
 use crate::error::{Failure, ReadError};
 use crate::errors::ErrorHandler;
 use crate::errors::{Action, AnswerView, ErrorKind, Verdict, Wait, error_message, platform_code};
@@ -48,6 +49,7 @@ pub(crate) struct Sender {
 pub(super) struct Trial<'a> {
     pub(super) request: &'a Built,
     pub(super) handler: &'a ErrorHandler,
+    pub(super) decoder: &'a Decoder,
     pub(super) settings: &'a ReadSettings,
     pub(super) attempt: u32,
     /// The budgets that it draws on.
@@ -101,6 +103,7 @@ impl Sender {
         &mut self,
         first: &Built,
         handler: &ErrorHandler,
+        decoder: &Decoder,
         settings: &ReadSettings,
     ) -> Result<Received, ReadError> {
         for credential in &first.credentials {
@@ -119,7 +122,9 @@ impl Sender {
         let mut attempt = 1u32;
         loop {
             requests = requests.saturating_add(1);
-            let tried = self.try_once(&request, handler, settings, attempt).await?;
+            let tried = self
+                .try_once(&request, handler, decoder, settings, attempt)
+                .await?;
             self.was_held_up |= refusals > 0 || began.elapsed() > HELD_UP;
             match tried {
                 Try::Good(mut received) => {
@@ -193,6 +198,7 @@ impl Sender {
         &self,
         request: &Built,
         handler: &ErrorHandler,
+        decoder: &Decoder,
         settings: &ReadSettings,
         attempt: u32,
     ) -> Result<Try, ReadError> {
@@ -229,6 +235,7 @@ impl Sender {
         let trial = Trial {
             request,
             handler,
+            decoder,
             settings,
             attempt,
             concerns: &concerns,
@@ -310,10 +317,12 @@ impl Sender {
         let Trial {
             request,
             handler,
+            decoder,
             settings,
             ..
         } = *trial;
         let status = answer.status;
+        // Error handlers and budgets read JSON, whatever the records come in.
         let parsed = serde_json::from_slice::<Value>(&answer.body);
         signals.bytes = answer.body.len() as u64;
         self.hear(
@@ -328,8 +337,8 @@ impl Sender {
             return Ok(Try::Redirect { status, location });
         }
         let no_content = status == StatusCode::NO_CONTENT;
-        let readable = parsed.is_ok() || no_content;
         let parse_error = parsed.as_ref().err().map(ToString::to_string);
+        let is_json = matches!(decoder, Decoder::Json);
         let body = parsed.unwrap_or_else(|_| Value::Object(Map::new()));
         let headers = headers_value(&answer.headers);
         let view = AnswerView {
@@ -347,6 +356,26 @@ impl Sender {
         let bytes = answer.body.len() as u64;
         let action = verdict.action;
         let usable = matches!(action, Action::Success | Action::Ignore);
+        let decoded = match parse_error {
+            None if is_json => Ok(None),
+            Some(error) if is_json => Err(Undecoded::Broken(format!(
+                "the answer is no readable JSON: {error}"
+            ))),
+            _ if !usable || status.as_u16() >= 400 || no_content => Ok(None),
+            _ => decoder
+                .decode(&answer.body, settings.limits.max_unpacked_bytes)
+                .map(Some),
+        };
+        let readable = decoded.is_ok() || no_content;
+        let mut undecoded = None;
+        let body = match decoded {
+            Ok(Some(decoded)) => decoded,
+            Ok(None) => body,
+            Err(error) => {
+                undecoded = Some(error);
+                body
+            }
+        };
         if usable && (readable || action == Action::Ignore) {
             signals.outcome = Outcome::Ok;
             // An ignored failure has no records, an ignored good answer has.
@@ -368,12 +397,17 @@ impl Sender {
             url: Some(self.redactor.url(&request.url)),
         };
         if usable {
+            let is_too_large = matches!(undecoded, Some(Undecoded::TooLarge(_)));
             signals.outcome = Outcome::Transient;
-            failure.message = self.unreadable(answer, parse_error);
+            failure.message = self.unreadable(answer, undecoded);
             let failure = Box::new(failure);
             return Ok(Try::Bad {
-                kind: ErrorKind::Transient,
-                retry: true,
+                kind: if is_too_large {
+                    ErrorKind::Permanent
+                } else {
+                    ErrorKind::Transient
+                },
+                retry: !is_too_large,
                 wait: Wait::Unstated,
                 hint: None,
                 failure,
@@ -431,12 +465,17 @@ impl Sender {
     }
 
     /// The reference takes such an answer for an empty page and loses the data.
-    fn unreadable(&self, answer: &HttpAnswer, parse_error: Option<String>) -> String {
+    fn unreadable(&self, answer: &HttpAnswer, reason: Option<Undecoded>) -> String {
         if answer.body.is_empty() {
-            return "the answer is empty where JSON is expected".to_owned();
+            return "the answer is empty where content is expected".to_owned();
         }
-        let reason = parse_error.unwrap_or_default();
-        let message = format!("the answer is no readable JSON: {reason}");
+        let message = match reason {
+            Some(Undecoded::Broken(reason)) => reason,
+            Some(Undecoded::TooLarge(limit)) => {
+                format!("unpacked, the answer has more than {limit} bytes, which is the limit")
+            }
+            Some(Undecoded::Stopped) | None => "the answer cannot be read".to_owned(),
+        };
         self.redactor.text(&message)
     }
 
