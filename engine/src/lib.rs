@@ -24,6 +24,7 @@ mod expr;
 mod host;
 mod http;
 mod incremental;
+mod job;
 mod load;
 mod page;
 mod paginate;

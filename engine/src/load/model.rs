@@ -11,6 +11,7 @@ use crate::connector::StreamInfo;
 use crate::decode::Decoder;
 use crate::expr::{Scope, Template};
 use crate::incremental::DatetimeCursor;
+use crate::job::JobPlan;
 use crate::page::Record;
 use crate::paginate::Paginator;
 use crate::partition::Routers;
@@ -36,7 +37,7 @@ pub(crate) struct Source {
     pub(crate) budget_headers: Vec<HeaderName>,
 }
 
-/// `DeclarativeStream` with its `SimpleRetriever`.
+/// `DeclarativeStream` with its retriever.
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) name: String,
@@ -48,6 +49,11 @@ pub(crate) struct Stream {
     pub(crate) transformations: Vec<Transformation>,
     pub(crate) cursor: Option<DatetimeCursor>,
     pub(crate) routers: Option<Routers>,
+    /// The jobs that prepare the records, if it is an `AsyncRetriever`: requester, decoder, paginator and extractor are then those
+    /// of the download.
+    pub(crate) job: Option<Box<JobPlan>>,
+    /// `x_teardown`: what is sent after the last page.
+    pub(crate) teardown: Option<Requester>,
     pub(crate) filter: Option<Template>,
     /// Transformations come before the filter.
     pub(crate) transforms_first: bool,
@@ -58,7 +64,7 @@ pub(crate) struct Stream {
 impl Stream {
     /// Whether a single page can be asked for.
     pub(crate) fn supports_page(&self) -> bool {
-        self.paginator.supports_page() && self.routers.is_none()
+        self.paginator.supports_page() && self.routers.is_none() && self.job.is_none()
     }
 
     /// Filters and transforms the records of a page.

@@ -4,14 +4,12 @@ use serde_json::{Value, json};
 
 use super::component::{Component, Problems};
 use super::model::Stream;
+use super::retriever;
 use crate::connector::StreamInfo;
-use crate::decode::Decoder;
 use crate::expr::{Place, Template};
 use crate::incremental::DatetimeCursor;
-use crate::paginate::Paginator;
 use crate::partition::Routers;
 use crate::record::{Extractor, Transformation};
-use crate::request::Requester;
 
 pub(crate) fn load(
     component: &Component<'_>,
@@ -36,21 +34,13 @@ pub(crate) fn load(
     if component.get("retriever").is_none() {
         component.missing("retriever", problems);
     }
-    let retriever = component.child("retriever", &["SimpleRetriever"], problems)?;
-    let refused = &[
-        "pagination_reset",
-        "page_size_reduction",
-        "request_window_splitting",
-        "additional_query_properties",
-    ];
-    retriever.refuse(refused, &[], problems);
-    let decoder = Decoder::load(&retriever, "decoder", problems);
-    let requester = Requester::load(&retriever, problems);
-    let paginator = Paginator::load(&retriever, problems);
+    let kinds = &["SimpleRetriever", "AsyncRetriever"];
+    let retriever = component.child("retriever", kinds, problems)?;
+    let parts = retriever::load(&retriever, problems);
     let routers = Routers::load(&retriever, problems);
     let selector = load_selector(&retriever, cursor.as_ref(), problems);
-    let (name, paginator) = (name?, paginator?);
-    let supports_page = paginator.supports_page() && routers.is_none();
+    let (name, parts) = (name?, parts?);
+    let supports_page = parts.paginator.supports_page() && routers.is_none() && parts.job.is_none();
     if component.get("x_page_parameter").is_some() && !supports_page {
         let message = "x_page_parameter needs a DefaultPaginator with PageIncrement";
         problems.add(component.path_of("x_page_parameter"), message);
@@ -64,16 +54,18 @@ pub(crate) fn load(
         full_read: cursor.is_none(),
         cursor: cursor.as_ref().map(DatetimeCursor::info),
     };
-    let (extractor, filter, transforms_first) = selector?;
+    let (own_extractor, filter, transforms_first) = selector?;
     let stream = Stream {
         name: name.to_owned(),
-        requester: requester?,
-        decoder: decoder?,
-        paginator,
-        extractor,
+        requester: parts.requester,
+        decoder: parts.decoder,
+        paginator: parts.paginator,
+        extractor: parts.extractor.unwrap_or(own_extractor),
         transformations,
         cursor,
         routers,
+        job: parts.job,
+        teardown: parts.teardown,
         filter,
         transforms_first,
         slice_on_first_page_only: retriever.boolean(

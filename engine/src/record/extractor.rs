@@ -43,6 +43,11 @@ impl Extractor {
         }
     }
 
+    /// Takes the whole answer.
+    pub(crate) fn whole() -> Extractor {
+        Extractor { path: Vec::new() }
+    }
+
     /// The path for this read.
     pub(crate) fn steps(&self, scope: &Scope<'_>) -> Result<Vec<String>, FieldError> {
         let text = |step: &Template| step.text(scope).map_err(|error| at(step, error));

@@ -57,6 +57,15 @@ enum Body {
     Text(Template),
 }
 
+/// Which HTTP methods a requester may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Methods {
+    /// Those of the language.
+    Usual,
+    /// Also those that change or delete something: where a request ends what another one began.
+    Any,
+}
+
 /// One request, before it is sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Built {
@@ -121,13 +130,21 @@ impl BuildError {
 
 impl Requester {
     pub(crate) fn load(retriever: &Component<'_>, problems: &mut Problems) -> Option<Requester> {
-        Requester::load_field(retriever, "requester", problems)
+        Requester::load_field(
+            retriever,
+            "requester",
+            Place::REQUEST,
+            Methods::Usual,
+            problems,
+        )
     }
 
-    /// The requester in a field of this name.
+    /// The requester in a field of this name, whose expressions see what there is at this place.
     pub(crate) fn load_field(
         parent: &Component<'_>,
         name: &str,
+        place: Place,
+        methods: Methods,
         problems: &mut Problems,
     ) -> Option<Requester> {
         if parent.get(name).is_none() {
@@ -141,31 +158,23 @@ impl Requester {
             "file_uploader",
         ];
         component.refuse(refused, &["x_error_kind"], problems);
-        let path = component.template("path", Place::REQUEST, problems);
+        let path = component.template("path", place, problems);
         let address = match (component.get("url"), component.get("url_base")) {
             (Some(_), _) => component
-                .template("url", Place::REQUEST, problems)
+                .template("url", place, problems)
                 .map(|url| Address::Whole { url, path }),
             (None, Some(_)) => component
-                .template("url_base", Place::REQUEST, problems)
+                .template("url_base", place, problems)
                 .map(|base| Address::Base { base, path }),
             (None, None) => {
                 component.missing("url_base", problems);
                 None
             }
         };
-        let method = match component.text("http_method", problems) {
-            None | Some("GET") => Method::GET,
-            Some("POST") => Method::POST,
-            Some(other) => {
-                let message = format!("\"{other}\" is not allowed; allowed: GET, POST");
-                problems.add(component.path_of("http_method"), message);
-                Method::GET
-            }
-        };
-        let parameters = load_mapping(&component, "request_parameters", Place::REQUEST, problems);
-        let headers = load_mapping(&component, "request_headers", Place::REQUEST, problems);
-        let body = load_body(&component, problems);
+        let method = load_method(&component, methods, problems);
+        let parameters = load_mapping(&component, "request_parameters", place, problems);
+        let headers = load_mapping(&component, "request_headers", place, problems);
+        let body = load_body(&component, place, problems);
         let authenticator = Authenticator::load(&component, problems);
         let error_handler = ErrorHandler::load(&component, problems);
         Some(Requester {
@@ -363,7 +372,30 @@ impl Requester {
     }
 }
 
-fn load_body(component: &Component<'_>, problems: &mut Problems) -> Option<Body> {
+fn load_method(component: &Component<'_>, methods: Methods, problems: &mut Problems) -> Method {
+    let allowed: &[Method] = match methods {
+        Methods::Usual => &[Method::GET, Method::POST],
+        Methods::Any => &[
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ],
+    };
+    let Some(name) = component.text("http_method", problems) else {
+        return Method::GET;
+    };
+    let found = allowed.iter().find(|method| method.as_str() == name);
+    found.cloned().unwrap_or_else(|| {
+        let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+        let message = format!("\"{name}\" is not allowed; allowed: {}", names.join(", "));
+        problems.add(component.path_of("http_method"), message);
+        Method::GET
+    })
+}
+
+fn load_body(component: &Component<'_>, place: Place, problems: &mut Problems) -> Option<Body> {
     let json = component.get("request_body_json");
     let data = component.get("request_body_data");
     match (json, data) {
@@ -374,13 +406,13 @@ fn load_body(component: &Component<'_>, problems: &mut Problems) -> Option<Body>
         }
         (Some(value), None) => {
             let path = component.path_of("request_body_json");
-            Field::load(value, &path, component, Place::REQUEST, problems).map(Body::Json)
+            Field::load(value, &path, component, place, problems).map(Body::Json)
         }
         (None, Some(Value::String(_))) => component
-            .template("request_body_data", Place::REQUEST, problems)
+            .template("request_body_data", place, problems)
             .map(Body::Text),
         (None, Some(_)) => {
-            let members = load_mapping(component, "request_body_data", Place::REQUEST, problems);
+            let members = load_mapping(component, "request_body_data", place, problems);
             Some(Body::Form(members))
         }
         (None, None) => Some(Body::None),
