@@ -38,7 +38,7 @@ mod time;
 
 pub use budget::{BudgetPolicy, BudgetWindow, RequestMatcher, WindowKind};
 pub use catalog::{Catalog, CatalogError};
-pub use connector::{Connector, CursorInfo, StreamInfo};
+pub use connector::{Connector, CursorInfo, StreamInfo, UnifiedModel};
 pub use error::{ConfigProblem, Failure, LoadErrors, LoadProblem, ReadError};
 pub use host::{
     BudgetKey, BudgetTold, Host, Outcome, Permit, PermitRequest, Refused, Reported, ResponseSignals,

@@ -253,6 +253,7 @@ impl OAuth {
             body,
             credentials,
             origin,
+            read_timeout: None,
         })
     }
 

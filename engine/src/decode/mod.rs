@@ -7,6 +7,7 @@
 mod csv;
 mod items;
 mod lines;
+mod stream;
 mod text;
 mod xml;
 
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 pub(crate) use self::csv::Csv;
 pub(crate) use self::items::Items;
+pub(crate) use self::stream::{Batch, start};
 use crate::load::component::{Component, Problems};
 
 /// The decoders of a retriever.
@@ -53,6 +55,8 @@ pub(crate) enum Decoder {
     /// Unpacked if it is gzip, taken as it is otherwise.
     Gzip(Box<Decoder>),
     Xml,
+    /// `x_streamed`: rows are handed on while the answer arrives.
+    Streamed(Box<Decoder>),
 }
 
 /// Why an answer could not be decoded.
@@ -112,6 +116,7 @@ impl Decoder {
         match self {
             Decoder::Json => serde_json::from_slice(body).map_err(|error| broken_json(&error)),
             Decoder::Xml => xml::decode(body),
+            Decoder::Streamed(inner) => inner.decode(body, limit),
             _ => {
                 let mut rows = Vec::new();
                 let mut sink = |row| {
@@ -146,6 +151,7 @@ impl Decoder {
                 }
                 inner.rows(bytes, limit, sink)
             }
+            Decoder::Streamed(inner) => inner.rows(bytes, limit, sink),
             Decoder::JsonLines => lines::json(bytes, sink),
             Decoder::TextLines => lines::text(bytes, sink),
             Decoder::Items(items) => items.decode(bytes, sink),

@@ -7,6 +7,7 @@ mod parameters;
 mod refs;
 mod retriever;
 pub(crate) mod stream;
+mod unified;
 
 use std::sync::Arc;
 

@@ -15,7 +15,7 @@ use crate::job::JobPlan;
 use crate::page::Record;
 use crate::paginate::Paginator;
 use crate::partition::Routers;
-use crate::record::{Extractor, Transformation};
+use crate::record::{Extractor, Transformation, clear_null_words};
 use crate::request::Requester;
 use crate::request::value::{FieldError, at};
 
@@ -54,6 +54,8 @@ pub(crate) struct Stream {
     pub(crate) job: Option<Box<JobPlan>>,
     /// `x_teardown`: what is sent after the last page.
     pub(crate) teardown: Option<Requester>,
+    /// `x_null_words`: texts that mean null.
+    pub(crate) null_words: Vec<String>,
     pub(crate) filter: Option<Template>,
     /// Transformations come before the filter.
     pub(crate) transforms_first: bool,
@@ -73,6 +75,11 @@ impl Stream {
         records: &mut Vec<Record>,
         scope: &Scope<'_>,
     ) -> Result<(), FieldError> {
+        if !self.null_words.is_empty() {
+            for record in &mut *records {
+                clear_null_words(record, &self.null_words);
+            }
+        }
         if self.transforms_first {
             self.transform(records, scope)?;
             self.filter(records, scope)

@@ -26,7 +26,7 @@ pub(super) fn load(retriever: &Component<'_>, problems: &mut Problems) -> Option
         "request_window_splitting",
         "additional_query_properties",
     ];
-    retriever.refuse(refused, &["x_teardown"], problems);
+    retriever.refuse(refused, &["x_teardown", "x_streamed"], problems);
     let teardown = match retriever.get("x_teardown") {
         None => Some(None),
         Some(_) => {
@@ -39,9 +39,22 @@ pub(super) fn load(retriever: &Component<'_>, problems: &mut Problems) -> Option
     } else {
         load_simple(retriever, problems)
     };
+    let mut parts = parts?;
+    if retriever.boolean("x_streamed", problems) {
+        if !matches!(parts.paginator, Paginator::None) {
+            let message = "a streamed answer is the only page: leave the paginator out";
+            problems.add(retriever.path_of("x_streamed"), message);
+        }
+        if matches!(parts.decoder, Decoder::Xml) {
+            let message =
+                "an XmlDecoder needs the answer as a whole; all other decoders can be streamed";
+            problems.add(retriever.path_of("x_streamed"), message);
+        }
+        parts.decoder = Decoder::Streamed(Box::new(parts.decoder));
+    }
     Some(Parts {
         teardown: teardown?,
-        ..parts?
+        ..parts
     })
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::component::{Component, Problems};
 use super::model::Stream;
-use super::retriever;
+use super::{retriever, unified};
 use crate::connector::StreamInfo;
 use crate::expr::{Place, Template};
 use crate::incremental::DatetimeCursor;
@@ -16,7 +16,7 @@ pub(crate) fn load(
     problems: &mut Problems,
 ) -> Option<(StreamInfo, Stream)> {
     let refused = &["state_migrations", "file_uploader"];
-    component.refuse(refused, &["x_page_parameter"], problems);
+    component.refuse(refused, &["x_page_parameter", "x_model"], problems);
     let name = component
         .text("name", problems)
         .filter(|name| !name.is_empty());
@@ -53,21 +53,23 @@ pub(crate) fn load(
         // A record that changes while its stream is read moves from a slice to come into none at all.
         full_read: cursor.is_none(),
         cursor: cursor.as_ref().map(DatetimeCursor::info),
+        unified: unified::load(component, problems),
     };
-    let (own_extractor, filter, transforms_first) = selector?;
+    let selector = selector?;
     let stream = Stream {
         name: name.to_owned(),
         requester: parts.requester,
         decoder: parts.decoder,
         paginator: parts.paginator,
-        extractor: parts.extractor.unwrap_or(own_extractor),
+        extractor: parts.extractor.unwrap_or(selector.extractor),
         transformations,
         cursor,
         routers,
         job: parts.job,
         teardown: parts.teardown,
-        filter,
-        transforms_first,
+        null_words: selector.null_words,
+        filter: selector.filter,
+        transforms_first: selector.transforms_first,
         slice_on_first_page_only: retriever.boolean(
             "ignore_stream_slicer_parameters_on_paginated_requests",
             problems,
@@ -83,17 +85,26 @@ pub(crate) fn check_decoder(component: &Component<'_>, problems: &mut Problems) 
     }
 }
 
-/// The extractor, the filter, and whether transformations come before it.
+/// `RecordSelector`.
+struct Selector {
+    extractor: Extractor,
+    filter: Option<Template>,
+    /// Transformations come before the filter.
+    transforms_first: bool,
+    null_words: Vec<String>,
+}
+
 fn load_selector(
     retriever: &Component<'_>,
     cursor: Option<&DatetimeCursor>,
     problems: &mut Problems,
-) -> Option<(Extractor, Option<Template>, bool)> {
+) -> Option<Selector> {
     if retriever.get("record_selector").is_none() {
         retriever.missing("record_selector", problems);
     }
     let selector = retriever.child("record_selector", &["RecordSelector"], problems)?;
-    selector.refuse(&[], &[], problems);
+    selector.refuse(&[], &["x_null_words"], problems);
+    let null_words = selector.texts("x_null_words", problems);
     let filter = selector
         .child("record_filter", &["RecordFilter"], problems)
         .and_then(|filter| {
@@ -121,7 +132,12 @@ fn load_selector(
     }
     let extractor = selector.child("extractor", &["DpathExtractor"], problems)?;
     let extractor = Extractor::load(&extractor, problems)?;
-    Some((extractor, filter, transforms_first))
+    Some(Selector {
+        extractor,
+        filter,
+        transforms_first,
+        null_words,
+    })
 }
 
 /// A name, a list of names, or a list of paths.

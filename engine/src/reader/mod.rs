@@ -31,6 +31,7 @@ use crate::paginate::{Paginator, Token};
 use crate::partition::{Partition, PartitionStates, StateInput, Walk};
 use crate::redact::Redactor;
 use crate::request::send::Sender;
+use crate::request::stream::Streamed;
 use crate::request::{BuildError, budget_scopes};
 
 /// Reads one stream; the caller pulls pages and may load one while the next is fetched.
@@ -57,6 +58,10 @@ pub struct StreamReader {
     jobs: Option<JobRead>,
     /// All pages of the slice are read, and a request is to follow before it is closed.
     closing: bool,
+    /// An answer that is read while it arrives.
+    streaming: Option<Streamed>,
+    /// Pages that it has given so far.
+    part: u64,
     /// Requests that no page has told of yet.
     extra_requests: u32,
     /// The teardown request of the open slice was sent after a failure.
@@ -132,6 +137,8 @@ impl StreamReader {
             token: None,
             jobs: None,
             closing: false,
+            streaming: None,
+            part: 0,
             extra_requests: 0,
             torn_down: false,
             resumed: false,
@@ -211,6 +218,8 @@ impl StreamReader {
         };
         self.closing = stored("closing") == Some(&Value::Bool(true));
         self.torn_down = false;
+        self.streaming = None;
+        self.part = 0;
         self.jobs = stream.job.as_ref().map(|_| match from {
             Some(position) => JobRead::of_position(&position.0),
             None => JobRead::new(),
@@ -265,6 +274,10 @@ impl StreamReader {
         };
         let started = Instant::now();
         let stream = Arc::clone(&self.stream);
+        if self.streaming.is_some() {
+            let page = self.next_part(&stream, &token).await?;
+            return Ok(Some(self.told(page, started)));
+        }
         if self.closing {
             let page = self.close_with_requests(&stream).await?;
             return Ok(Some(self.told(page, started)));
@@ -292,7 +305,14 @@ impl StreamReader {
             .exchange(&question)
             .await
             .map_err(|error| self.position_refused(error, request_token.is_some()))?;
-        let page = self.page_of(&stream, &token, slice.as_ref(), received)?;
+        let page = if received.streamed.is_some() {
+            self.extra_requests = self.extra_requests.saturating_add(received.requests);
+            self.streaming = received.streamed;
+            self.part = 0;
+            self.next_part(&stream, &token).await?
+        } else {
+            self.page_of(&stream, &token, slice.as_ref(), received)?
+        };
         self.resumed = false;
         Ok(Some(self.told(page, started)))
     }

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{StreamReader, failure_of};
 use crate::error::ReadError;
+use crate::host::Outcome;
 use crate::incremental::CursorRead;
 use crate::job::JobRead;
 use crate::load::model::Stream;
@@ -61,6 +62,56 @@ impl StreamReader {
         Ok(page)
     }
 
+    /// The next rows of an answer that is still arriving, or the page after its last ones. Until then the read stands at the
+    /// beginning of the answer: what was handed out of it comes again if it breaks off.
+    pub(super) async fn next_part(
+        &mut self,
+        stream: &Stream,
+        token: &Token,
+    ) -> Result<Page, ReadError> {
+        let Some(mut streamed) = self.streaming.take() else {
+            return self.hand_out(stream, token, Contents::default(), 0);
+        };
+        let handler = &stream.requester.error_handler;
+        let next = self
+            .sender
+            .next_rows(&mut streamed, handler, &self.settings);
+        let Some(batch) = next.await? else {
+            self.part = 0;
+            return self.hand_out(stream, token, Contents::default(), 0);
+        };
+        let slice = self.slice();
+        let received = Received {
+            body: Value::Array(batch.rows),
+            headers: streamed.headers.clone(),
+            bytes: batch.bytes,
+            requests: 0,
+            ignored: false,
+            streamed: None,
+        };
+        self.part += 1;
+        let page = self
+            .contents(stream, token, slice.as_ref(), received)
+            .and_then(|mut contents| {
+                contents.next = Some(token.clone());
+                self.hand_out(stream, token, contents, batch.bytes)
+            });
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                streamed.report(Outcome::Ok).await;
+                return Err(error);
+            }
+        };
+        // A feed may have ended with these rows.
+        if self.part > 0 {
+            self.streaming = Some(streamed);
+        } else {
+            streamed.report(Outcome::Ok).await;
+        }
+        Ok(page)
+    }
+
     /// Hands out what the page of this token holds, and moves behind it.
     pub(super) fn hand_out(
         &mut self,
@@ -83,6 +134,9 @@ impl StreamReader {
             next = Some(stream.paginator.first());
         }
         let is_last = next.is_none();
+        if is_last {
+            self.part = 0;
+        }
         let closing = is_last && !self.closing && self.owes_requests(stream, cursor.as_ref());
         let closes_slice = is_last && !closing;
         if closing {
@@ -177,9 +231,9 @@ impl StreamReader {
         let mut records = Vec::with_capacity(found.len());
         let mut rejected = Vec::new();
         for value in found {
-            match value {
-                Value::Object(record) => records.push(record),
-                other => rejected.push(self.reject(&other)),
+            match stream.extractor.record_of(value) {
+                Ok(record) => records.push(record),
+                Err(other) => rejected.push(self.reject(&other)),
             }
         }
         let scope = self.scope(slice);

@@ -44,6 +44,9 @@ impl StreamReader {
             .filter(|_| token.is_some())
             .map(JobRead::position)
             .unwrap_or_default();
+        if self.part > 0 {
+            members.insert("part".to_owned(), Value::from(self.part));
+        }
         if place.closing {
             members.insert("closing".to_owned(), Value::Bool(true));
         }

@@ -3,8 +3,11 @@
 pub(crate) mod option;
 mod permit;
 pub(crate) mod send;
+pub(crate) mod stream;
 pub(crate) mod url;
 pub(crate) mod value;
+
+use std::time::Duration;
 
 use ::url::Url;
 use bytes::Bytes;
@@ -35,6 +38,8 @@ pub(crate) struct Requester {
     body: Body,
     pub(crate) authenticator: Authenticator,
     pub(crate) error_handler: ErrorHandler,
+    /// `read_timeout_in_seconds`.
+    read_timeout: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
@@ -77,6 +82,8 @@ pub(crate) struct Built {
     pub(crate) credentials: Vec<String>,
     /// The manifest's own scheme and host, for budget matchers.
     pub(crate) origin: String,
+    /// The longest silence, if the manifest states one.
+    pub(crate) read_timeout: Option<Duration>,
 }
 
 /// What a request is built from besides its requester.
@@ -175,6 +182,7 @@ impl Requester {
         let parameters = load_mapping(&component, "request_parameters", place, problems);
         let headers = load_mapping(&component, "request_headers", place, problems);
         let body = load_body(&component, place, problems);
+        let read_timeout = load_read_timeout(&component, problems);
         let authenticator = Authenticator::load(&component, problems);
         let error_handler = ErrorHandler::load(&component, problems);
         Some(Requester {
@@ -185,6 +193,7 @@ impl Requester {
             body: body?,
             authenticator: authenticator?,
             error_handler: error_handler?,
+            read_timeout,
         })
     }
 
@@ -247,6 +256,7 @@ impl Requester {
             body,
             credentials,
             origin,
+            read_timeout: self.read_timeout,
         })
     }
 
@@ -370,6 +380,19 @@ impl Requester {
             Body::None => Ok((None, None)),
         }
     }
+}
+
+fn load_read_timeout(component: &Component<'_>, problems: &mut Problems) -> Option<Duration> {
+    let name = "read_timeout_in_seconds";
+    let seconds = component.get(name)?.as_f64();
+    let found = seconds
+        .filter(|seconds| *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    if found.is_none() {
+        let message = "a number of seconds above 0 is needed here";
+        problems.add(component.path_of(name), message);
+    }
+    found
 }
 
 fn load_method(component: &Component<'_>, methods: Methods, problems: &mut Problems) -> Method {

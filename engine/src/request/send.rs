@@ -11,6 +11,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value};
 
 use super::permit::{Draw, refusal};
+use super::stream::Streamed;
 use super::{BuildError, Built, url};
 use crate::budget::Concern;
 use crate::decode::{Decoder, Undecoded};
@@ -19,7 +20,9 @@ use crate::errors::ErrorHandler;
 use crate::errors::{Action, AnswerView, ErrorKind, Verdict, Wait, error_message, platform_code};
 use crate::expr::Scope;
 use crate::host::{Outcome, Reported, ResponseSignals};
-use crate::http::{AnswerHead, Check, HttpAnswer, HttpFailure, HttpRequest, Unanswered};
+use crate::http::{
+    AnswerHead, Check, HttpAnswer, HttpFailure, HttpRequest, OpenAnswer, Unanswered,
+};
 use crate::load::model::Source;
 use crate::reader::ReadSettings;
 use crate::redact::Redactor;
@@ -27,6 +30,8 @@ use crate::signals::{answered_at, retry_after};
 
 /// Page tokens live for longer than this.
 const HELD_UP: Duration = Duration::from_secs(1);
+/// A streamed answer may take as long.
+const LONGEST_STREAM: Duration = Duration::from_hours(2);
 /// A request that is refused so often for a limit ends the read, whatever the host thinks of the limit.
 const MOST_REFUSALS: u32 = 20;
 
@@ -58,7 +63,7 @@ pub(super) struct Trial<'a> {
 
 impl Trial<'_> {
     /// Whether one of the budgets says that this status is a limit.
-    fn is_limit_status(&self, status: StatusCode) -> bool {
+    pub(super) fn is_limit_status(&self, status: StatusCode) -> bool {
         let status = status.as_u16();
         self.concerns
             .iter()
@@ -74,6 +79,14 @@ pub(crate) struct Received {
     pub(crate) requests: u32,
     /// The manifest says to go on without this answer's content.
     pub(crate) ignored: bool,
+    /// The body is still to come.
+    pub(crate) streamed: Option<Streamed>,
+}
+
+/// What has come of an answer.
+enum Arrived {
+    Whole(HttpAnswer),
+    Open(OpenAnswer),
 }
 
 /// What one try came to.
@@ -204,12 +217,18 @@ impl Sender {
     ) -> Result<Try, ReadError> {
         let Draw { permit, concerns } = self.permit(request, settings).await?;
         let started = Instant::now();
+        let streamed = match decoder {
+            Decoder::Streamed(inner) => Some(inner.as_ref()),
+            _ => None,
+        };
         let outgoing = HttpRequest {
             method: request.method.clone(),
             url: request.url.clone(),
             headers: request.headers.clone(),
             body: request.body.clone(),
             max_body_bytes: settings.limits.max_page_bytes,
+            read_timeout: request.read_timeout,
+            total_timeout: streamed.map(|_| LONGEST_STREAM),
         };
         let check = {
             let (host, permit) = (Arc::clone(&settings.host), permit.clone());
@@ -218,10 +237,31 @@ impl Sender {
                 async move { host.confirm(&permit).await }
             })
         };
+        let trial = Trial {
+            request,
+            handler,
+            decoder,
+            settings,
+            attempt,
+            concerns: &concerns,
+        };
+        let arriving = async {
+            if streamed.is_none() {
+                let answer = settings.http.send(outgoing, check).await?;
+                return Ok(Arrived::Whole(answer));
+            }
+            let limit = outgoing.max_body_bytes;
+            let answer = settings.http.open(outgoing, check).await?;
+            // What an expression of the handler fails at, it fails at again when the whole is judged.
+            if self.streams(&answer, &trial).unwrap_or(false) {
+                return Ok(Arrived::Open(answer));
+            }
+            answer.whole(limit).await.map(Arrived::Whole)
+        };
         let answer = tokio::select! {
             biased;
             () = settings.cancel.cancelled() => None,
-            answer = settings.http.send(outgoing, check) => Some(answer),
+            answer = arriving => Some(answer),
         };
         let mut signals = ResponseSignals {
             status: None,
@@ -231,14 +271,6 @@ impl Sender {
             duration: started.elapsed(),
             bytes: 0,
             told: Vec::new(),
-        };
-        let trial = Trial {
-            request,
-            handler,
-            decoder,
-            settings,
-            attempt,
-            concerns: &concerns,
         };
         let result = match answer {
             None => Err(ReadError::Cancelled),
@@ -250,7 +282,19 @@ impl Sender {
                 signals.outcome = Outcome::Transport;
                 Ok(self.transport_failure(failure, &trial, &mut signals))
             }
-            Some(Ok(answer)) => self.judge(&answer, &trial, &mut signals),
+            Some(Ok(Arrived::Whole(answer))) => self.judge(&answer, &trial, &mut signals),
+            Some(Ok(Arrived::Open(answer))) => {
+                let inner = streamed.unwrap_or(decoder);
+                let streamed = self.stream(answer, inner, &trial, permit, signals, started);
+                return Ok(Try::Good(Box::new(Received {
+                    body: Value::Null,
+                    headers: streamed.headers.clone(),
+                    bytes: 0,
+                    requests: 0,
+                    ignored: false,
+                    streamed: Some(streamed),
+                })));
+            }
         };
         let reported = settings.host.report(permit, &signals).await;
         match result {
@@ -386,6 +430,7 @@ impl Sender {
                 bytes,
                 requests: 0,
                 ignored,
+                streamed: None,
             };
             return Ok(Try::Good(Box::new(received)));
         }
@@ -547,7 +592,11 @@ impl Sender {
     }
 }
 
-fn end(kind: ErrorKind, retry_after: Option<Duration>, failure: Box<Failure>) -> ReadError {
+pub(super) fn end(
+    kind: ErrorKind,
+    retry_after: Option<Duration>,
+    failure: Box<Failure>,
+) -> ReadError {
     match kind {
         ErrorKind::RateLimited => ReadError::RateLimited {
             retry_after,
@@ -578,7 +627,7 @@ fn redirect_target(answer: &HttpAnswer) -> Option<String> {
 
 /// Headers for expressions: by the name as sent (HTTP/1.1 servers send any case, reqwest gives lower
 /// case) and by the usual capitals; `link` is parsed into its relations.
-fn headers_value(headers: &HeaderMap) -> Value {
+pub(super) fn headers_value(headers: &HeaderMap) -> Value {
     let mut members = Map::new();
     for (name, value) in headers {
         let Ok(value) = value.to_str() else { continue };
