@@ -40,6 +40,17 @@ pub struct StreamInfo {
     pub full_read: bool,
     /// The cursor by which the stream is read incrementally, if it has one.
     pub cursor: Option<CursorInfo>,
+    /// The unified model that its records belong to, if the manifest says so (`x_model`).
+    pub unified: Option<UnifiedModel>,
+}
+
+/// How a stream's records fill one of the models that platforms have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnifiedModel {
+    /// The model: campaigns, campaign_performance, posts, post_metrics, products or events.
+    pub name: String,
+    /// Columns of the model, each with the field of the record that fills it, as a path of member names.
+    pub columns: Vec<(String, Vec<String>)>,
 }
 
 /// What is known about a stream's cursor.

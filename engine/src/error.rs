@@ -156,12 +156,12 @@ pub enum ReadError {
         /// What is known.
         failure: Box<Failure>,
     },
-    /// The host refused the permit for now.
+    /// There is nothing to be done for now: the host refused the permit, or the platform still works at a job.
     #[error("waiting: {reason}")]
     Parked {
-        /// How long to stay away, as far as the host knows.
+        /// How long to stay away, as far as is known.
         until_hint: Duration,
-        /// The host's sentence.
+        /// The host's sentence, or one of the job.
         reason: String,
     },
     /// The host ended the read.

@@ -17,12 +17,14 @@ mod budget;
 mod catalog;
 mod config;
 mod connector;
+mod decode;
 mod error;
 mod errors;
 mod expr;
 mod host;
 mod http;
 mod incremental;
+mod job;
 mod lint;
 mod load;
 mod page;
@@ -37,7 +39,7 @@ mod time;
 
 pub use budget::{BudgetPolicy, BudgetWindow, RequestMatcher, WindowKind};
 pub use catalog::{Catalog, CatalogError};
-pub use connector::{Connector, CursorInfo, StreamInfo};
+pub use connector::{Connector, CursorInfo, StreamInfo, UnifiedModel};
 pub use error::{ConfigProblem, Failure, LoadErrors, LoadProblem, ReadError};
 pub use host::{
     BudgetKey, BudgetTold, Host, Outcome, Permit, PermitRequest, Refused, Reported, ResponseSignals,

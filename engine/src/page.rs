@@ -11,18 +11,23 @@ pub type Record = serde_json::Map<String, Value>;
 
 /// Where a read goes on: a small JSON object that is meant to be stored with the records before it.
 /// `{"page": 17}`, `{"offset": 340}` or `{"cursor": ...}`, as the stream's paginator has it, with `"slice"` for a stream with a
-/// cursor and `"partition"` for a partitioned one. Whether a platform still accepts an old page token is its own affair; see
+/// cursor, `"partition"` for a partitioned one and `"job"` for one whose records a platform prepares. Whether a platform still accepts an old page token is its own affair; see
 /// [`ReadError::PositionRefused`](crate::ReadError::PositionRefused).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Position(pub Value);
+
+/// What a position holds of the place within its slice.
+const WITHIN_SLICE: &[&str] = &[
+    "page", "offset", "cursor", "job", "ahead", "closing", "part",
+];
 
 impl Position {
     /// The beginning of the slice that this position lies in: where to go on when the platform no longer accepts the position
     /// itself. `None`: the stream is read in one piece and begins anew.
     pub fn slice_start(&self) -> Option<Position> {
         let mut members = self.0.as_object()?.clone();
-        members.retain(|name, _| !matches!(name.as_str(), "page" | "offset" | "cursor"));
+        members.retain(|name, _| !WITHIN_SLICE.contains(&name.as_str()));
         let is_sliced = members.contains_key("slice") || members.contains_key("partition");
         is_sliced.then(|| Position(Value::Object(members)))
     }

@@ -19,7 +19,7 @@ use crate::expr::{Place, Scope, Template};
 use crate::load::component::{Component, Problems};
 use crate::paginate::Paginator;
 use crate::request::value::{Field, at, load_mapping, mapping};
-use crate::request::{Asked, BuildError, Built, Requester, url};
+use crate::request::{Asked, BuildError, Built, Methods, Requester, url};
 use crate::time::{Format, Span};
 
 /// How long a token lives if nobody says so.
@@ -253,6 +253,7 @@ impl OAuth {
             body,
             credentials,
             origin,
+            read_timeout: None,
         })
     }
 
@@ -298,7 +299,13 @@ impl Session {
     pub(super) fn load(component: &Component<'_>, problems: &mut Problems) -> Option<Session> {
         component.refuse(&[], &[], problems);
         crate::load::stream::check_decoder(component, problems);
-        let requester = Requester::load_field(component, "login_requester", problems);
+        let requester = Requester::load_field(
+            component,
+            "login_requester",
+            Place::REQUEST,
+            Methods::Usual,
+            problems,
+        );
         let steps = component
             .get("session_token_path")
             .and_then(Value::as_array);

@@ -26,6 +26,9 @@ pub(crate) enum Var {
     FieldValue,
     FieldPath,
     SessionToken,
+    CreationResponse,
+    PollingResponse,
+    DownloadTarget,
     /// `.extra_fields`, `.partition`, `.cursor_slice` of the slice.
     SliceExtra,
     SlicePartition,
@@ -51,6 +54,9 @@ const NAMES: &[(&str, Var)] = &[
     ("value", Var::FieldValue),
     ("path", Var::FieldPath),
     ("session_token", Var::SessionToken),
+    ("creation_response", Var::CreationResponse),
+    ("polling_response", Var::PollingResponse),
+    ("download_target", Var::DownloadTarget),
 ];
 
 impl Var {
@@ -84,6 +90,30 @@ impl Place {
     pub(crate) const SESSION: Place = Place(&[Var::Config, Var::SessionToken]);
     /// Parts of a request.
     pub(crate) const REQUEST: Place = Place(&[Var::Config, Var::NextPageToken, Var::StreamSlice]);
+    /// Parts of a request for a job that was created.
+    pub(crate) const JOB: Place = Place(&[
+        Var::Config,
+        Var::NextPageToken,
+        Var::StreamSlice,
+        Var::CreationResponse,
+    ]);
+    /// Parts of a request for what there is to be downloaded of a job.
+    pub(crate) const JOB_DONE: Place = Place(&[
+        Var::Config,
+        Var::NextPageToken,
+        Var::StreamSlice,
+        Var::CreationResponse,
+        Var::PollingResponse,
+    ]);
+    /// Parts of a download.
+    pub(crate) const DOWNLOAD: Place = Place(&[
+        Var::Config,
+        Var::NextPageToken,
+        Var::StreamSlice,
+        Var::CreationResponse,
+        Var::PollingResponse,
+        Var::DownloadTarget,
+    ]);
     /// `cursor_value` and `stop_condition`.
     pub(crate) const PAGINATOR: Place = Place(&[
         Var::Config,
@@ -150,6 +180,9 @@ pub(crate) struct Scope<'a> {
     pub(crate) page_size: Option<u64>,
     pub(crate) record: Option<&'a Value>,
     pub(crate) request_url: Option<&'a str>,
+    pub(crate) creation_response: Option<&'a Value>,
+    pub(crate) polling_response: Option<&'a Value>,
+    pub(crate) download_target: Option<&'a Value>,
     /// The token that was fetched for the request.
     pub(crate) session_token: Option<&'a str>,
     pub(crate) property: Option<&'a Value>,
@@ -195,6 +228,9 @@ impl<'a> Scope<'a> {
             Var::Property => self.property,
             Var::FieldValue => self.field_value,
             Var::FieldPath => self.field_path,
+            Var::CreationResponse => self.creation_response,
+            Var::PollingResponse => self.polling_response,
+            Var::DownloadTarget => self.download_target,
             Var::LastPageSize => return number(self.last_page_size),
             Var::PageSize => return number(self.page_size),
             Var::SessionToken => return self.session_token.map_or(NULL, Val::text),

@@ -66,6 +66,10 @@ pub(crate) struct HttpRequest {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) body: Option<Bytes>,
     pub(crate) max_body_bytes: usize,
+    /// The longest silence, where it is to be shorter than the client's.
+    pub(crate) read_timeout: Option<Duration>,
+    /// In place of the client's.
+    pub(crate) total_timeout: Option<Duration>,
 }
 
 /// One whole answer.
@@ -73,6 +77,67 @@ pub(crate) struct HttpAnswer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
+}
+
+/// An answer whose body is still to be read.
+pub(crate) struct OpenAnswer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    response: reqwest::Response,
+    silence: Option<Duration>,
+}
+
+impl OpenAnswer {
+    /// The next piece of the body; `None` at its end.
+    pub(crate) async fn chunk(&mut self) -> Result<Option<Bytes>, HttpFailure> {
+        let chunk = within(self.silence, self.response.chunk()).await;
+        let chunk = chunk.ok_or_else(|| silent(self.silence, Some(self.head())))?;
+        chunk.map_err(|error| failure_of(error, Some(self.head())))
+    }
+
+    /// The whole body, if it is not larger than this.
+    pub(crate) async fn whole(mut self, limit: usize) -> Result<HttpAnswer, HttpFailure> {
+        let announced = self.response.content_length().unwrap_or(0);
+        if announced > limit as u64 {
+            let head = self.head();
+            return Err(Unanswered::TooLarge { limit, head }.into());
+        }
+        let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
+        while let Some(chunk) = self.chunk().await? {
+            if body.len() + chunk.len() > limit {
+                let head = self.head();
+                return Err(Unanswered::TooLarge { limit, head }.into());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(HttpAnswer {
+            status: self.status,
+            headers: self.headers,
+            body,
+        })
+    }
+
+    #[expect(clippy::unnecessary_box_returns, reason = "failures hold it boxed")]
+    fn head(&self) -> Box<AnswerHead> {
+        Box::new(AnswerHead {
+            status: self.status,
+            headers: self.headers.clone(),
+        })
+    }
+}
+
+/// Waits no longer than this, if it says how long.
+async fn within<T>(longest: Option<Duration>, waiting: impl Future<Output = T>) -> Option<T> {
+    match longest {
+        Some(longest) => tokio::time::timeout(longest, waiting).await.ok(),
+        None => Some(waiting.await),
+    }
+}
+
+fn silent(longest: Option<Duration>, head: Option<Box<AnswerHead>>) -> HttpFailure {
+    let seconds = longest.unwrap_or_default().as_secs_f64();
+    let message = format!("nothing came for {seconds} s, the manifest's read_timeout_in_seconds");
+    Unanswered::Transport { message, head }.into()
 }
 
 /// The head of an answer whose body did not arrive.
@@ -165,6 +230,16 @@ impl HttpClient {
         request: HttpRequest,
         check: Check,
     ) -> Result<HttpAnswer, HttpFailure> {
+        let limit = request.max_body_bytes;
+        self.open(request, check).await?.whole(limit).await
+    }
+
+    /// Sends one request and reads the head of its answer.
+    pub(crate) async fn open(
+        &self,
+        request: HttpRequest,
+        check: Check,
+    ) -> Result<OpenAnswer, HttpFailure> {
         self.check_literal_address(&request.url)?;
         let mut builder = self.inner.request(request.method, request.url);
         for (name, value) in request.headers {
@@ -173,38 +248,20 @@ impl HttpClient {
         if let Some(body) = request.body {
             builder = builder.body(body);
         }
-        let mut response = check
-            .guard(builder.send())
+        if let Some(longest) = request.total_timeout {
+            builder = builder.timeout(longest);
+        }
+        let silence = request.read_timeout;
+        let sending = check.guard(builder.send());
+        let response = within(silence, sending)
             .await
+            .ok_or_else(|| silent(silence, None))?
             .map_err(|error| failure_of(error, None))?;
-        let status = response.status();
-        let headers = response.headers().clone();
-        let announced = response.content_length().unwrap_or(0);
-        let limit = request.max_body_bytes;
-        if announced > limit as u64 {
-            let head = Box::new(AnswerHead { status, headers });
-            return Err(Unanswered::TooLarge { limit, head }.into());
-        }
-        let mut body = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
-        loop {
-            let chunk = match response.chunk().await {
-                Ok(chunk) => chunk,
-                Err(error) => {
-                    let head = Box::new(AnswerHead { status, headers });
-                    return Err(failure_of(error, Some(head)));
-                }
-            };
-            let Some(chunk) = chunk else { break };
-            if body.len() + chunk.len() > limit {
-                let head = Box::new(AnswerHead { status, headers });
-                return Err(Unanswered::TooLarge { limit, head }.into());
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(HttpAnswer {
-            status,
-            headers,
-            body,
+        Ok(OpenAnswer {
+            status: response.status(),
+            headers: response.headers().clone(),
+            response,
+            silence,
         })
     }
 

@@ -5,6 +5,6 @@ mod client;
 mod gate;
 
 pub use address_policy::{AddressPolicy, AddressPolicyError};
-pub(crate) use client::{AnswerHead, HttpAnswer, HttpFailure, HttpRequest, Unanswered};
+pub(crate) use client::{AnswerHead, HttpAnswer, HttpFailure, HttpRequest, OpenAnswer, Unanswered};
 pub use client::{HttpClient, HttpSettings, HttpSetupError};
 pub(crate) use gate::Check;

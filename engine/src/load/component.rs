@@ -286,4 +286,16 @@ impl<'v> Component<'v> {
         }
         number
     }
+
+    /// A list of texts without expressions; empty if it is missing.
+    pub(crate) fn texts(&self, name: &str, problems: &mut Problems) -> Vec<String> {
+        let mut texts = Vec::new();
+        for (path, item) in self.elements(name, problems) {
+            match item.as_str() {
+                Some(text) => texts.push(text.to_owned()),
+                None => problems.add(path, "a text is needed here"),
+            }
+        }
+        texts
+    }
 }

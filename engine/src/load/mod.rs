@@ -5,13 +5,17 @@ pub(crate) mod component;
 pub(crate) mod model;
 mod parameters;
 mod refs;
+mod retriever;
 pub(crate) mod stream;
+mod unified;
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use crate::error::{LoadErrors, LoadProblem};
+use crate::expr::{Place, Template};
+use crate::job::MOST_AT_A_TIME;
 use component::{Component, Problems};
 use model::Source;
 
@@ -26,6 +30,7 @@ const READ: &[&str] = &[
     "spec",
     "concurrency_level",
     "api_budget",
+    "max_concurrent_async_job_count",
 ];
 /// What may stand there and changes nothing.
 const IDLE: &[&str] = &[
@@ -34,7 +39,6 @@ const IDLE: &[&str] = &[
     "definitions",
     "metadata",
     "description",
-    "max_concurrent_async_job_count",
 ];
 /// What the language has there and the engine does not do.
 const REFUSED: &[&str] = &["dynamic_streams", "stream_groups"];
@@ -120,6 +124,7 @@ fn load_source(
 ) -> Option<Source> {
     let mut infos = Vec::new();
     let mut streams = Vec::new();
+    let jobs_at_a_time = load_job_count(component, problems);
     let components = component.children("streams", &["DeclarativeStream"], problems);
     if component
         .get("streams")
@@ -141,6 +146,10 @@ fn load_source(
                 problems.add(stream.path_of("name"), message);
             }
             infos.push(info);
+            let mut loaded = loaded;
+            if let Some(job) = &mut loaded.job {
+                job.limit(jobs_at_a_time.clone());
+            }
             streams.push(Arc::new(loaded));
         }
     }
@@ -186,6 +195,21 @@ fn load_source(
         source.budget_scopes.push(loaded.scope);
     }
     Some(source)
+}
+
+/// How many jobs of a stream may run at a time: a number, or an expression over the config.
+fn load_job_count(component: &Component<'_>, problems: &mut Problems) -> Option<Template> {
+    let name = "max_concurrent_async_job_count";
+    let template = component.template(name, Place::CONFIG, problems)?;
+    let fits = |text: &str| {
+        let number = text.trim().parse::<u64>();
+        number.is_ok_and(|number| (1..=MOST_AT_A_TIME).contains(&number))
+    };
+    if template.constant().is_some_and(|text| !fits(text)) {
+        let message = format!("a whole number from 1 to {MOST_AT_A_TIME} is needed here");
+        problems.add(component.path_of(name), message);
+    }
+    Some(template)
 }
 
 fn load_check(

@@ -8,12 +8,14 @@ use serde_json::Value;
 
 use crate::budget::{BudgetPolicy, CompiledPolicy};
 use crate::connector::StreamInfo;
+use crate::decode::Decoder;
 use crate::expr::{Scope, Template};
 use crate::incremental::DatetimeCursor;
+use crate::job::JobPlan;
 use crate::page::Record;
 use crate::paginate::Paginator;
 use crate::partition::Routers;
-use crate::record::{Extractor, Normalizer, Transformation};
+use crate::record::{Extractor, Normalizer, Transformation, clear_null_words};
 use crate::request::Requester;
 use crate::request::value::{FieldError, at};
 
@@ -36,16 +38,25 @@ pub(crate) struct Source {
     pub(crate) budget_headers: Vec<HeaderName>,
 }
 
-/// `DeclarativeStream` with its `SimpleRetriever`.
+/// `DeclarativeStream` with its retriever.
 #[derive(Debug)]
 pub(crate) struct Stream {
     pub(crate) name: String,
     pub(crate) requester: Requester,
+    /// Of the answers that hold the records.
+    pub(crate) decoder: Decoder,
     pub(crate) paginator: Paginator,
     pub(crate) extractor: Extractor,
     pub(crate) transformations: Vec<Transformation>,
     pub(crate) cursor: Option<DatetimeCursor>,
     pub(crate) routers: Option<Routers>,
+    /// The jobs that prepare the records, if it is an `AsyncRetriever`: requester, decoder, paginator and extractor are then those
+    /// of the download.
+    pub(crate) job: Option<Box<JobPlan>>,
+    /// `x_teardown`: what is sent after the last page.
+    pub(crate) teardown: Option<Requester>,
+    /// `x_null_words`: texts that mean null.
+    pub(crate) null_words: Vec<String>,
     pub(crate) filter: Option<Template>,
     /// Transformations come before the filter.
     pub(crate) transforms_first: bool,
@@ -58,7 +69,7 @@ pub(crate) struct Stream {
 impl Stream {
     /// Whether a single page can be asked for.
     pub(crate) fn supports_page(&self) -> bool {
-        self.paginator.supports_page() && self.routers.is_none()
+        self.paginator.supports_page() && self.routers.is_none() && self.job.is_none()
     }
 
     /// Filters and transforms the records of a page.
@@ -67,6 +78,11 @@ impl Stream {
         records: &mut Vec<Record>,
         scope: &Scope<'_>,
     ) -> Result<(), FieldError> {
+        if !self.null_words.is_empty() {
+            for record in &mut *records {
+                clear_null_words(record, &self.null_words);
+            }
+        }
         if self.transforms_first {
             self.transform(records, scope)?;
             self.filter(records, scope)

@@ -2,12 +2,15 @@
 //!
 //! A component without a type gets the one that its place suggests. `$parameters` go down to every
 //! component below, where each is also set as a field if that field is missing or empty; the values of
-//! a component win over those from above. Extensions (`x_`) hold no components: their members are data,
+//! a component win over those from above. Extensions (`x_`) hold no components but for one: their members are data,
 //! even one that is called `type`.
 
 use serde_json::{Map, Value};
 
 use crate::expr::json_is_true;
+
+/// The only extension that holds a component.
+const COMPONENT_EXTENSION: &str = "x_teardown";
 
 /// Place (type and field) to the type that is meant there.
 fn default_type(parent: &str, field: &str) -> Option<&'static str> {
@@ -22,7 +25,9 @@ fn default_type(parent: &str, field: &str) -> Option<&'static str> {
         ("DatetimeBasedCursor", "start_datetime" | "end_datetime") => "MinMaxDatetime",
         ("SubstreamPartitionRouter", "parent_stream_configs") => "ParentStreamConfig",
         ("SimpleRetriever", "paginator") => "NoPagination",
-        ("SimpleRetriever", "record_selector") => "RecordSelector",
+        ("SimpleRetriever" | "AsyncRetriever", "record_selector") => "RecordSelector",
+        ("SimpleRetriever" | "AsyncRetriever", COMPONENT_EXTENSION) => "HttpRequester",
+        ("AsyncRetriever", "status_mapping") => "AsyncJobStatusMap",
         ("SimpleRetriever", "requester") => "HttpRequester",
         ("RecordSelector", "extractor") => "DpathExtractor",
         ("RecordSelector", "record_filter") => "RecordFilter",
@@ -61,7 +66,7 @@ fn component(fields: &mut Map<String, Value>, kind: &str, inherited: &Map<String
         }
     }
     for (name, field) in fields.iter_mut() {
-        if name.starts_with("x_") {
+        if name.starts_with("x_") && name != COMPONENT_EXTENSION {
             continue;
         }
         // A parameter of the child's own name is meant for this level only.

@@ -4,20 +4,19 @@ use serde_json::{Value, json};
 
 use super::component::{Component, Problems};
 use super::model::Stream;
+use super::{retriever, unified};
 use crate::connector::StreamInfo;
 use crate::expr::{Place, Template};
 use crate::incremental::DatetimeCursor;
-use crate::paginate::Paginator;
 use crate::partition::Routers;
 use crate::record::{Extractor, KINDS, Normalizer, Transformation};
-use crate::request::Requester;
 
 pub(crate) fn load(
     component: &Component<'_>,
     problems: &mut Problems,
 ) -> Option<(StreamInfo, Stream)> {
     let refused = &["state_migrations", "file_uploader"];
-    component.refuse(refused, &["x_page_parameter"], problems);
+    component.refuse(refused, &["x_page_parameter", "x_model"], problems);
     let name = component
         .text("name", problems)
         .filter(|name| !name.is_empty());
@@ -34,21 +33,13 @@ pub(crate) fn load(
     if component.get("retriever").is_none() {
         component.missing("retriever", problems);
     }
-    let retriever = component.child("retriever", &["SimpleRetriever"], problems)?;
-    let refused = &[
-        "pagination_reset",
-        "page_size_reduction",
-        "request_window_splitting",
-        "additional_query_properties",
-    ];
-    retriever.refuse(refused, &[], problems);
-    check_decoder(&retriever, problems);
-    let requester = Requester::load(&retriever, problems);
-    let paginator = Paginator::load(&retriever, problems);
+    let kinds = &["SimpleRetriever", "AsyncRetriever"];
+    let retriever = component.child("retriever", kinds, problems)?;
+    let parts = retriever::load(&retriever, problems);
     let routers = Routers::load(&retriever, problems);
     let selector = load_selector(&retriever, cursor.as_ref(), problems);
-    let (name, paginator) = (name?, paginator?);
-    let supports_page = paginator.supports_page() && routers.is_none();
+    let (name, parts) = (name?, parts?);
+    let supports_page = parts.paginator.supports_page() && routers.is_none() && parts.job.is_none();
     if component.get("x_page_parameter").is_some() && !supports_page {
         let message = "x_page_parameter needs a DefaultPaginator with PageIncrement";
         problems.add(component.path_of("x_page_parameter"), message);
@@ -61,17 +52,22 @@ pub(crate) fn load(
         // A record that changes while its stream is read moves from a slice to come into none at all.
         full_read: cursor.is_none(),
         cursor: cursor.as_ref().map(DatetimeCursor::info),
+        unified: unified::load(component, problems),
     };
     let selector = selector?;
     let normalizer = selector.normalizes.then(|| Normalizer::of(&info.schema));
     let stream = Stream {
         name: name.to_owned(),
-        requester: requester?,
-        paginator,
-        extractor: selector.extractor,
+        requester: parts.requester,
+        decoder: parts.decoder,
+        paginator: parts.paginator,
+        extractor: parts.extractor.unwrap_or(selector.extractor),
         transformations,
         cursor,
         routers,
+        job: parts.job,
+        teardown: parts.teardown,
+        null_words: selector.null_words,
         filter: selector.filter,
         transforms_first: selector.transforms_first,
         normalizer,
@@ -83,7 +79,7 @@ pub(crate) fn load(
     Some((info, stream))
 }
 
-/// Only JSON is decoded.
+/// The language takes a decoder in some places where only that of the retriever counts.
 pub(crate) fn check_decoder(component: &Component<'_>, problems: &mut Problems) {
     if let Some(decoder) = component.child("decoder", &["JsonDecoder"], problems) {
         decoder.refuse(&[], &[], problems);
@@ -94,7 +90,9 @@ pub(crate) fn check_decoder(component: &Component<'_>, problems: &mut Problems) 
 struct Selector {
     extractor: Extractor,
     filter: Option<Template>,
+    /// Transformations come before the filter.
     transforms_first: bool,
+    null_words: Vec<String>,
     normalizes: bool,
 }
 
@@ -107,7 +105,8 @@ fn load_selector(
         retriever.missing("record_selector", problems);
     }
     let selector = retriever.child("record_selector", &["RecordSelector"], problems)?;
-    selector.refuse(&[], &[], problems);
+    selector.refuse(&[], &["x_null_words"], problems);
+    let null_words = selector.texts("x_null_words", problems);
     let filter = selector
         .child("record_filter", &["RecordFilter"], problems)
         .and_then(|filter| {
@@ -139,6 +138,7 @@ fn load_selector(
         filter,
         transforms_first,
         normalizes,
+        null_words,
     })
 }
 

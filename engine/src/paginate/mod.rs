@@ -74,12 +74,17 @@ pub(crate) struct PageFacts<'a> {
 }
 
 impl Paginator {
-    pub(crate) fn load(retriever: &Component<'_>, problems: &mut Problems) -> Option<Paginator> {
-        if retriever.get("paginator").is_none() {
+    /// The paginator in the field of this name; none if it is missing.
+    pub(crate) fn load(
+        retriever: &Component<'_>,
+        field: &str,
+        problems: &mut Problems,
+    ) -> Option<Paginator> {
+        if retriever.get(field).is_none() {
             return Some(Paginator::None);
         }
         let supported = &["DefaultPaginator", "NoPagination"];
-        let component = retriever.child("paginator", supported, problems)?;
+        let component = retriever.child(field, supported, problems)?;
         component.refuse(&[], &[], problems);
         if component.kind == "NoPagination" {
             return Some(Paginator::None);
@@ -377,7 +382,7 @@ mod tests {
         let mut problems = Problems::default();
         let component =
             Component::read(&retriever, "", &["SimpleRetriever"], &mut problems).unwrap();
-        let paginator = Paginator::load(&component, &mut problems);
+        let paginator = Paginator::load(&component, "paginator", &mut problems);
         assert_eq!(problems.0, Vec::new());
         paginator.unwrap()
     }

@@ -215,6 +215,21 @@ impl Parent {
         let stream = component
             .child("stream", &["DeclarativeStream"], problems)
             .and_then(|stream| crate::load::stream::load(&stream, problems));
+        if stream
+            .as_ref()
+            .is_some_and(|(_, stream)| stream.job.is_some())
+        {
+            let message = "a stream with an AsyncRetriever cannot be a parent: its job would be lost when a run is handed back; \
+                           a SimpleRetriever is needed here";
+            problems.add(component.path_of("stream"), message);
+        }
+        if stream
+            .as_ref()
+            .is_some_and(|(_, stream)| stream.teardown.is_some())
+        {
+            let message = "a parent cannot have a teardown request; give it to the child";
+            problems.add(component.path_of("stream"), message);
+        }
         let key = required(component, "parent_key", problems);
         let field = required(component, "partition_field", problems);
         let mut extra_fields = Vec::new();

@@ -4,6 +4,8 @@
 //! may be asked again. A stream with a cursor is read slice by slice; the page that closes a slice carries the state.
 
 mod check;
+mod exchange;
+mod job;
 mod page;
 mod place;
 mod session;
@@ -17,18 +19,20 @@ use serde_json::{Map, Value};
 pub use settings::{DataRange, ReadLimits, ReadSettings};
 
 use self::check::contradiction;
-use self::session::wants_new_token;
+use self::exchange::Question;
 use crate::auth::Tokens;
 use crate::error::{Failure, ReadError};
 use crate::expr::{Scope, SliceParts};
 use crate::incremental::{CursorRead, Start};
+use crate::job::JobRead;
 use crate::load::model::{Source, Stream};
 use crate::page::{Page, Position};
 use crate::paginate::{Paginator, Token};
 use crate::partition::{Partition, PartitionStates, StateInput, Walk};
 use crate::redact::Redactor;
 use crate::request::send::Sender;
-use crate::request::{Asked, BuildError, budget_scopes};
+use crate::request::stream::Streamed;
+use crate::request::{BuildError, budget_scopes};
 
 /// Reads one stream; the caller pulls pages and may load one while the next is fetched.
 pub struct StreamReader {
@@ -50,6 +54,18 @@ pub struct StreamReader {
     cursor: Option<CursorRead>,
     /// The page to read next; `None` when the stream, or its partition, is complete.
     token: Option<Token>,
+    /// The jobs of a stream whose records are prepared by jobs.
+    jobs: Option<JobRead>,
+    /// All pages of the slice are read, and a request is to follow before it is closed.
+    closing: bool,
+    /// An answer that is read while it arrives.
+    streaming: Option<Streamed>,
+    /// Pages that it has given so far.
+    part: u64,
+    /// Requests that no page has told of yet.
+    extra_requests: u32,
+    /// The teardown request of the open slice was sent after a failure.
+    torn_down: bool,
     /// Whether the next request is the first of a read that goes on from a page token.
     resumed: bool,
     /// Whether the page that only carries the state is still to be given.
@@ -119,6 +135,12 @@ impl StreamReader {
             states: None,
             cursor: None,
             token: None,
+            jobs: None,
+            closing: false,
+            streaming: None,
+            part: 0,
+            extra_requests: 0,
+            torn_down: false,
             resumed: false,
             owes_state: false,
             tokens,
@@ -180,13 +202,28 @@ impl StreamReader {
         let refused = |message: String| ReadError::PositionRefused {
             failure: failure_of(message),
         };
+        let stored = |name: &str| from.and_then(|from| from.0.get(name));
+        let is_bare = ["job", "ahead", "closing", "part"]
+            .iter()
+            .all(|name| stored(name).is_none());
         let (token, resumed) = match (from, self.settings.page) {
             (_, Some(page)) => (Token::Page(page), false),
-            (Some(position), None) if !has_slices || Paginator::has_token(position) => {
+            (Some(position), None)
+                if Paginator::has_token(position) || (!has_slices && is_bare) =>
+            {
                 (stream.paginator.token_of(position).map_err(refused)?, true)
             }
-            _ => (stream.paginator.first(), false),
+            // A job that an earlier read has left may be gone.
+            _ => (stream.paginator.first(), stored("job").is_some()),
         };
+        self.closing = stored("closing") == Some(&Value::Bool(true));
+        self.torn_down = false;
+        self.streaming = None;
+        self.part = 0;
+        self.jobs = stream.job.as_ref().map(|_| match from {
+            Some(position) => JobRead::of_position(&position.0),
+            None => JobRead::new(),
+        });
         let scope = Scope::of_read(&self.settings.config, self.settings.now);
         let cursor = open_cursor(&stream, &self.settings, from, state, &scope)
             .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
@@ -201,6 +238,21 @@ impl StreamReader {
     /// again, and repeats the request that failed; a new reader from the last [`Position`] does the
     /// same.
     pub async fn next_page(&mut self) -> Result<Option<Page>, ReadError> {
+        let result = self.read_page().await;
+        let is_over = matches!(
+            result,
+            Err(ReadError::Permanent { .. } | ReadError::PositionRefused { .. })
+        );
+        let stream = Arc::clone(&self.stream);
+        if is_over && stream.teardown.is_some() && self.token.is_some() && !self.torn_down {
+            self.torn_down = true;
+            // What ended the read is what the caller must hear of.
+            let _ = self.tear_down(&stream).await;
+        }
+        result
+    }
+
+    async fn read_page(&mut self) -> Result<Option<Page>, ReadError> {
         if self.settings.cancel.is_cancelled() {
             return Err(ReadError::Cancelled);
         }
@@ -222,45 +274,60 @@ impl StreamReader {
         };
         let started = Instant::now();
         let stream = Arc::clone(&self.stream);
+        if self.streaming.is_some() {
+            let page = self.next_part(&stream, &token).await?;
+            return Ok(Some(self.told(page, started)));
+        }
+        if self.closing {
+            let page = self.close_with_requests(&stream).await?;
+            return Ok(Some(self.told(page, started)));
+        }
+        if let Some(plan) = &stream.job
+            && let Some(page) = self.work_on_job(&stream, plan).await?
+        {
+            return Ok(Some(self.told(page, started)));
+        }
         let request_token = stream.paginator.request_token(&token);
         let slice = self.slice();
         let first_only = stream.slice_on_first_page_only && request_token.is_some();
-        let mut renewed = false;
-        let received = loop {
-            let session = self.session(&stream, renewed).await?;
-            let scope = Scope {
-                session_token: session.as_deref(),
-                ..self.scope(slice.as_ref())
-            };
-            let asked = Asked {
-                scope: &scope,
-                base_url: self.settings.base_url.as_deref(),
-                paginator: &stream.paginator,
-                token: request_token.as_ref(),
-                cursor: stream.cursor.as_ref().filter(|_| !first_only),
-                routers: stream.routers.as_ref().filter(|_| !first_only),
-            };
-            let built = stream
-                .requester
-                .build(&asked)
-                .map_err(|error| error.into_read_error(&self.sender.redactor))?;
-            let handler = &stream.requester.error_handler;
-            match self.sender.send(&built, handler, &self.settings).await {
-                Ok(received) => break received,
-                Err(error) if session.is_some() && !renewed && wants_new_token(&error) => {
-                    renewed = true;
-                }
-                Err(error) => return Err(self.position_refused(error, request_token.is_some())),
-            }
+        // The requests of jobs take what they need of the slice by expressions.
+        let injects = !first_only && stream.job.is_none();
+        let question = Question {
+            requester: &stream.requester,
+            decoder: &stream.decoder,
+            paginator: &stream.paginator,
+            token: request_token.as_ref(),
+            cursor: stream.cursor.as_ref().filter(|_| injects),
+            routers: stream.routers.as_ref().filter(|_| injects),
+            slice: slice.as_ref(),
         };
-        let mut page = self.page_of(&stream, &token, slice.as_ref(), received)?;
-        if let Some(walk) = &mut self.walk {
-            page.requests = page.requests.saturating_add(walk.take_requests());
-        }
-        page.duration = started.elapsed();
+        let received = self
+            .exchange(&question)
+            .await
+            .map_err(|error| self.position_refused(error, request_token.is_some()))?;
+        let page = if received.streamed.is_some() {
+            self.extra_requests = self.extra_requests.saturating_add(received.requests);
+            self.streaming = received.streamed;
+            self.part = 0;
+            self.next_part(&stream, &token).await?
+        } else {
+            self.page_of(&stream, &token, slice.as_ref(), received)?
+        };
         self.resumed = false;
+        Ok(Some(self.told(page, started)))
+    }
+
+    /// Adds to a page what it has taken, and counts it.
+    fn told(&mut self, mut page: Page, started: Instant) -> Page {
+        let extra = std::mem::take(&mut self.extra_requests);
+        let of_parents = self.walk.as_mut().map_or(0, Walk::take_requests);
+        page.requests = page
+            .requests
+            .saturating_add(extra)
+            .saturating_add(of_parents);
+        page.duration = started.elapsed();
         self.pages += 1;
-        Ok(Some(page))
+        page
     }
 
     /// Opens the next partition; false if there is none.
@@ -324,7 +391,11 @@ impl StreamReader {
 
     /// Partition and slice in one, as expressions see them.
     fn slice(&self) -> Option<Value> {
-        let of_cursor = self.cursor.as_ref().and_then(CursorRead::slice);
+        self.slice_of(self.cursor.as_ref())
+    }
+
+    fn slice_of(&self, cursor: Option<&CursorRead>) -> Option<Value> {
+        let of_cursor = cursor.and_then(CursorRead::slice);
         let Some(open) = &self.partition else {
             return of_cursor;
         };
@@ -339,6 +410,9 @@ impl StreamReader {
         Scope {
             stream_slice: slice,
             slice_parts: self.partition.as_ref().map(|open| &open.parts),
+            creation_response: self.jobs.as_ref().and_then(JobRead::creation),
+            polling_response: self.jobs.as_ref().and_then(JobRead::polling),
+            download_target: self.jobs.as_ref().and_then(JobRead::download_target),
             ..Scope::of_read(&self.settings.config, self.settings.now)
         }
     }

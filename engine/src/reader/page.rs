@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{StreamReader, failure_of};
 use crate::error::ReadError;
+use crate::host::Outcome;
 use crate::incremental::CursorRead;
+use crate::job::JobRead;
 use crate::load::model::Stream;
 use crate::page::{Page, PageSlice, Position, Record, RejectedRecord};
 use crate::paginate::{PageFacts, Token};
@@ -17,11 +19,21 @@ use crate::request::send::Received;
 
 /// What an answer holds.
 #[derive(Default)]
-struct Contents {
+pub(super) struct Contents {
     records: Vec<Record>,
     rejected: Vec<RejectedRecord>,
     /// The next page of the slice.
     next: Option<Token>,
+}
+
+/// Where a read stands.
+pub(super) struct Place {
+    /// The page to read next; `None`: the partition is complete.
+    pub(super) token: Option<Token>,
+    pub(super) cursor: Option<CursorRead>,
+    pub(super) jobs: Option<JobRead>,
+    /// A request is to follow before the slice is closed.
+    pub(super) closing: bool,
 }
 
 /// What a page says beside its records.
@@ -40,12 +52,76 @@ impl StreamReader {
         received: Received,
     ) -> Result<Page, ReadError> {
         let (bytes, requests) = (received.bytes, received.requests);
-        let mut cursor = self.cursor.clone();
-        let mut contents = if received.ignored {
+        let contents = if received.ignored {
             Contents::default()
         } else {
             self.contents(stream, token, slice, received)?
         };
+        let mut page = self.hand_out(stream, token, contents, bytes)?;
+        page.requests = requests;
+        Ok(page)
+    }
+
+    /// The next rows of an answer that is still arriving, or the page after its last ones. Until then the read stands at the
+    /// beginning of the answer: what was handed out of it comes again if it breaks off.
+    pub(super) async fn next_part(
+        &mut self,
+        stream: &Stream,
+        token: &Token,
+    ) -> Result<Page, ReadError> {
+        let Some(mut streamed) = self.streaming.take() else {
+            return self.hand_out(stream, token, Contents::default(), 0);
+        };
+        let handler = &stream.requester.error_handler;
+        let next = self
+            .sender
+            .next_rows(&mut streamed, handler, &self.settings);
+        let Some(batch) = next.await? else {
+            self.part = 0;
+            return self.hand_out(stream, token, Contents::default(), 0);
+        };
+        let slice = self.slice();
+        let received = Received {
+            body: Value::Array(batch.rows),
+            headers: streamed.headers.clone(),
+            bytes: batch.bytes,
+            requests: 0,
+            ignored: false,
+            streamed: None,
+        };
+        self.part += 1;
+        let page = self
+            .contents(stream, token, slice.as_ref(), received)
+            .and_then(|mut contents| {
+                contents.next = Some(token.clone());
+                self.hand_out(stream, token, contents, batch.bytes)
+            });
+        let page = match page {
+            Ok(page) => page,
+            Err(error) => {
+                streamed.report(Outcome::Ok).await;
+                return Err(error);
+            }
+        };
+        // A feed may have ended with these rows.
+        if self.part > 0 {
+            self.streaming = Some(streamed);
+        } else {
+            streamed.report(Outcome::Ok).await;
+        }
+        Ok(page)
+    }
+
+    /// Hands out what the page of this token holds, and moves behind it.
+    pub(super) fn hand_out(
+        &mut self,
+        stream: &Stream,
+        token: &Token,
+        mut contents: Contents,
+        bytes: u64,
+    ) -> Result<Page, ReadError> {
+        let mut cursor = self.cursor.clone();
+        let mut jobs = self.jobs.clone();
         if let Some(cursor) = &mut cursor {
             observe(cursor, &mut contents);
         }
@@ -53,32 +129,86 @@ impl StreamReader {
             .as_ref()
             .and_then(CursorRead::ends)
             .map(|(since, until)| PageSlice { since, until });
-        let closes_slice = contents.next.is_none();
         let mut next = contents.next;
-        if self.settings.page.is_some() {
-            next = None;
-        } else if let Some(cursor) = cursor.as_mut().filter(|_| closes_slice) {
-            cursor.close();
-            next = cursor.is_open().then(|| stream.paginator.first());
+        if next.is_none() && jobs.as_mut().is_some_and(JobRead::advance_target) {
+            next = Some(stream.paginator.first());
         }
-        let after = self.advance(next, cursor, closes_slice)?;
+        let is_last = next.is_none();
+        if is_last {
+            self.part = 0;
+        }
+        let closing = is_last && !self.closing && self.owes_requests(stream, cursor.as_ref());
+        let closes_slice = is_last && !closing;
+        if closing {
+            next = Some(token.clone());
+        } else if self.settings.page.is_some() {
+            next = None;
+        } else if closes_slice {
+            jobs = jobs.map(JobRead::of_next_slice);
+            if let Some(cursor) = &mut cursor {
+                cursor.close();
+                next = cursor.is_open().then(|| stream.paginator.first());
+            }
+        }
+        let place = Place {
+            token: next,
+            cursor,
+            jobs,
+            closing,
+        };
+        let after = self.advance(place, closes_slice)?;
         let number = match token {
             Token::Page(page) => Some(*page),
             _ => None,
         };
         Ok(Page {
-            index: self.pages,
             number,
             records: contents.records,
             rejected: contents.rejected,
-            next: after.position,
-            slice: page_slice,
             closes_slice,
             state: after.state,
             bytes,
-            duration: Duration::ZERO,
-            requests,
+            ..self.empty_page(after.position, page_slice)
         })
+    }
+
+    /// A page without records, at which the read goes on from this position.
+    pub(super) fn empty_page(&self, next: Option<Position>, slice: Option<PageSlice>) -> Page {
+        Page {
+            index: self.pages,
+            number: None,
+            records: Vec::new(),
+            rejected: Vec::new(),
+            next,
+            slice,
+            closes_slice: false,
+            state: None,
+            bytes: 0,
+            duration: Duration::ZERO,
+            requests: 0,
+        }
+    }
+
+    /// Whether requests follow the last page of the open slice.
+    fn owes_requests(&self, stream: &Stream, cursor: Option<&CursorRead>) -> bool {
+        let deletes = stream
+            .job
+            .as_ref()
+            .is_some_and(|plan| plan.delete.is_some())
+            && self
+                .jobs
+                .as_ref()
+                .is_some_and(|jobs| jobs.creation().is_some());
+        self.settings.page.is_none() && (deletes || self.tears_down(stream, cursor))
+    }
+
+    /// Whether the teardown request follows the open slice: what it takes down belongs to the partition, if there is one.
+    pub(super) fn tears_down(&self, stream: &Stream, cursor: Option<&CursorRead>) -> bool {
+        let has_more = cursor.cloned().is_some_and(|mut cursor| {
+            cursor.close();
+            cursor.is_open()
+        });
+        stream.teardown.is_some() && !(stream.routers.is_some() && has_more)
     }
 
     fn contents(
@@ -89,7 +219,9 @@ impl StreamReader {
         received: Received,
     ) -> Result<Contents, ReadError> {
         // Records are moved out of the answer, so an answer that the paginator reads is kept.
-        let kept = if stream.paginator.reads_response() {
+        let kept = if !stream.decoder.gives_response() {
+            Value::Object(Map::new())
+        } else if stream.paginator.reads_response() {
             received.body.clone()
         } else {
             Value::Null
@@ -99,12 +231,15 @@ impl StreamReader {
         let mut records = Vec::with_capacity(found.len());
         let mut rejected = Vec::new();
         for value in found {
-            match value {
-                Value::Object(record) => records.push(record),
-                other => rejected.push(self.reject(&other)),
+            match stream.extractor.record_of(value) {
+                Ok(record) => records.push(record),
+                Err(other) => rejected.push(self.reject(&other)),
             }
         }
         let scope = self.scope(slice);
+        // What is downloaded of a job is paged through before it is filtered.
+        let unfiltered = (stream.job.is_some() && stream.paginator.reads_last_record())
+            .then(|| (records.last().cloned(), records.len() as u64));
         let read_error = |error| BuildError::Field(error).into_read_error(&self.sender.redactor);
         stream.refine(&mut records, &scope).map_err(read_error)?;
         if let Some(cursor) = self.cursor.as_ref().filter(|cursor| cursor.filters_pages()) {
@@ -120,10 +255,14 @@ impl StreamReader {
         } else {
             None
         };
+        let (last_record, page_size) = match unfiltered {
+            Some((last, size)) => (last.map(Value::Object), size),
+            None => (last_record, records.len() as u64),
+        };
         let facts = PageFacts {
             extracted,
             last_record: last_record.as_ref(),
-            page_size: records.len() as u64,
+            page_size,
             response: &kept,
             headers: &received.headers,
         };
@@ -139,30 +278,18 @@ impl StreamReader {
     }
 
     /// Moves behind a page. Fails, without having moved, where the place cannot be stored.
-    fn advance(
-        &mut self,
-        next: Option<Token>,
-        cursor: Option<CursorRead>,
-        closes_slice: bool,
-    ) -> Result<After, ReadError> {
+    fn advance(&mut self, place: Place, closes_slice: bool) -> Result<After, ReadError> {
         // With partitions there is a next place until the walk has found that there is none.
-        let goes_on = next.is_some() || self.walk.is_some();
-        let position = goes_on
-            .then(|| self.position_of(next.as_ref(), cursor.as_ref()))
-            .flatten();
+        let goes_on = place.token.is_some() || self.walk.is_some();
+        let position = goes_on.then(|| self.position_of(&place)).flatten();
         if let Some(position) = &position {
-            // Positions are stored in clear.
-            if self.sender.redactor.holds_secret(&position.0.to_string()) {
-                let message = "the platform's cursor, or a partition, holds a secret of the config (perhaps an address \
-                               with the access token in it), so it cannot be stored; use a paginator \
-                               whose token does not, and extra_fields for secrets of a parent's records";
-                let failure = failure_of(message.to_owned());
-                return Err(ReadError::Permanent { failure });
-            }
+            self.check_storable(position)?;
         }
-        let partition_closes = next.is_none();
-        self.token = next;
-        self.cursor = cursor;
+        let partition_closes = place.token.is_none();
+        self.token = place.token;
+        self.cursor = place.cursor;
+        self.jobs = place.jobs;
+        self.closing = place.closing;
         let state = if self.walk.is_some() {
             if partition_closes {
                 self.close_partition();
@@ -177,6 +304,18 @@ impl StreamReader {
         Ok(After { position, state })
     }
 
+    /// Positions are stored in clear.
+    pub(super) fn check_storable(&self, position: &Position) -> Result<(), ReadError> {
+        if !self.sender.redactor.holds_secret(&position.0.to_string()) {
+            return Ok(());
+        }
+        let message = "the platform's cursor, its answer to a job's creation, or a partition holds a secret of the config \
+                       (perhaps an address with the access token in it), so it cannot be stored; use a paginator whose \
+                       token does not, and extra_fields for secrets of a parent's records";
+        let failure = failure_of(message.to_owned());
+        Err(ReadError::Permanent { failure })
+    }
+
     /// The last page of a stream whose end does not come with a page of records. It was not asked for, and carries the state.
     pub(super) fn state_page(&mut self) -> Option<Page> {
         if !std::mem::take(&mut self.owes_state) {
@@ -189,17 +328,10 @@ impl StreamReader {
         let requests = self.walk.as_mut().map_or(0, Walk::take_requests);
         self.walk = None;
         Some(Page {
-            index: self.pages,
-            number: None,
-            records: Vec::new(),
-            rejected: Vec::new(),
-            next: None,
-            slice: None,
             closes_slice: true,
             state,
-            bytes: 0,
-            duration: Duration::ZERO,
             requests,
+            ..self.empty_page(None, None)
         })
     }
 

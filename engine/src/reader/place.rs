@@ -1,9 +1,11 @@
 //! Where a read stands: positions that are stored, and the state that a later read begins from.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::StreamReader;
+use super::page::Place;
 use crate::incremental::CursorRead;
+use crate::job::JobRead;
 use crate::page::Position;
 use crate::paginate::Token;
 
@@ -14,7 +16,12 @@ impl StreamReader {
         if self.walk.is_none() && self.token.is_none() {
             return None;
         }
-        self.position_of(self.token.as_ref(), self.cursor.as_ref())
+        self.position_of(&Place {
+            token: self.token.clone(),
+            cursor: self.cursor.clone(),
+            jobs: self.jobs.clone(),
+            closing: self.closing,
+        })
     }
 
     /// The state that a read is at before its first page: the one it was given, or its cursor's start. `None` for streams without
@@ -36,17 +43,25 @@ impl StreamReader {
 
     /// The position before the page of this token: what the paginator needs, what the cursor needs, and which partition it is.
     /// Without a token the partition is closed.
-    pub(super) fn position_of(
-        &self,
-        token: Option<&Token>,
-        cursor: Option<&CursorRead>,
-    ) -> Option<Position> {
+    pub(super) fn position_of(&self, place: &Place) -> Option<Position> {
+        let (token, cursor) = (place.token.as_ref(), place.cursor.as_ref());
         let page = token.and_then(Token::position);
         let slice = cursor.and_then(CursorRead::position);
-        if self.walk.is_none() && slice.is_none() {
+        let mut members = place
+            .jobs
+            .as_ref()
+            .filter(|_| token.is_some())
+            .map(JobRead::position)
+            .unwrap_or_default();
+        if self.part > 0 {
+            members.insert("part".to_owned(), Value::from(self.part));
+        }
+        if place.closing {
+            members.insert("closing".to_owned(), Value::Bool(true));
+        }
+        if self.walk.is_none() && slice.is_none() && members.is_empty() {
             return page;
         }
-        let mut members = Map::new();
         if let Some(walk) = &self.walk {
             let open = self.partition.as_ref()?;
             let fields = Value::Object(open.partition.fields.clone());

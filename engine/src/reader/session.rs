@@ -6,16 +6,16 @@ use std::time::Instant;
 
 use super::StreamReader;
 use crate::auth::Token;
+use crate::decode::Decoder;
 use crate::error::ReadError;
 use crate::expr::Scope;
-use crate::load::model::Stream;
-use crate::request::BuildError;
+use crate::request::{BuildError, Requester};
 
 impl StreamReader {
     /// The token for the next request, fetched if there is none that is good; `anew` says that the platform has refused it.
     pub(super) async fn session(
         &mut self,
-        stream: &Stream,
+        requester: &Requester,
         anew: bool,
     ) -> Result<Option<String>, ReadError> {
         let Self {
@@ -26,7 +26,7 @@ impl StreamReader {
             ..
         } = self;
         let scope = Scope::of_read(&settings.config, settings.now);
-        let login = stream.requester.authenticator.login(&scope);
+        let login = requester.authenticator.login(&scope);
         let login = login.map_err(|error| BuildError::Field(error).into_read_error(redactor))?;
         let Some(login) = login else {
             return Ok(None);
@@ -48,7 +48,9 @@ impl StreamReader {
         if let Some(token) = tokens.get(&key).filter(is_good).filter(|_| !anew) {
             return Ok(Some(token.text.clone()));
         }
-        let received = sender.send(&built, login.handler(), settings).await?;
+        let received = sender
+            .send(&built, login.handler(), &Decoder::Json, settings)
+            .await?;
         let token = login
             .read(&received.body, &scope)
             .map_err(|error| error.into_read_error(redactor))?;

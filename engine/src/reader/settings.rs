@@ -75,6 +75,10 @@ pub struct ReadLimits {
     pub max_pages: u64,
     /// Size of one answer's body after decompression. Default 64 MiB.
     pub max_page_bytes: usize,
+    /// Size of an answer after a `GzipDecoder` has unpacked it. Default 256 MiB.
+    pub max_unpacked_bytes: usize,
+    /// Size of an answer that is read while it arrives (`x_streamed`), as it comes and unpacked. Default 16 GiB.
+    pub max_streamed_bytes: usize,
     /// The longest wait between two tries that is spent inside the reader; longer ones end the read
     /// with [`ReadError::Transient`](crate::ReadError::Transient) and a `retry_after`. Default 2 s.
     pub max_wait_in_slot: Duration,
@@ -87,6 +91,8 @@ impl Default for ReadLimits {
         ReadLimits {
             max_pages: 1_000_000,
             max_page_bytes: 64 * 1024 * 1024,
+            max_unpacked_bytes: 256 * 1024 * 1024,
+            max_streamed_bytes: 16 * 1024 * 1024 * 1024,
             max_wait_in_slot: Duration::from_secs(2),
             max_redirects: 5,
         }

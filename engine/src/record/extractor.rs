@@ -8,16 +8,21 @@ use serde_json::Value;
 
 use crate::expr::{Place, Scope, Template, json_is_true};
 use crate::load::component::{Component, Problems};
+use crate::page::Record;
 use crate::request::value::{FieldError, at};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Extractor {
     path: Vec<Template>,
+    /// `x_scalar_field`: the only field of a record that is made of a text, a number or a boolean.
+    scalar_field: Option<String>,
 }
 
 impl Extractor {
     pub(crate) fn load(component: &Component<'_>, problems: &mut Problems) -> Option<Extractor> {
-        component.refuse(&["record_expander"], &[], problems);
+        component.refuse(&["record_expander"], &["x_scalar_field"], problems);
+        let scalar_field = component.text("x_scalar_field", problems);
+        let scalar_field = scalar_field.map(str::to_owned);
         super::super::load::stream::check_decoder(component, problems);
         let place = component.path_of("field_path");
         match component.get("field_path") {
@@ -27,7 +32,7 @@ impl Extractor {
                     let place = format!("{place}/{index}");
                     path.extend(component.template_of(step, &place, Place::CONFIG, problems));
                 }
-                Some(Extractor { path })
+                Some(Extractor { path, scalar_field })
             }
             Some(_) => {
                 problems.add(
@@ -40,6 +45,27 @@ impl Extractor {
                 component.missing("field_path", problems);
                 None
             }
+        }
+    }
+
+    /// Takes the whole answer.
+    pub(crate) fn whole() -> Extractor {
+        Extractor {
+            path: Vec::new(),
+            scalar_field: None,
+        }
+    }
+
+    /// A record of what is none itself, if the manifest wants that. `Err` gives the value back.
+    pub(crate) fn record_of(&self, value: Value) -> Result<Record, Value> {
+        match (&self.scalar_field, value) {
+            (_, Value::Object(record)) => Ok(record),
+            (Some(field), value) if !value.is_null() && !value.is_array() => {
+                let mut record = Record::new();
+                record.insert(field.clone(), value);
+                Ok(record)
+            }
+            (_, value) => Err(value),
         }
     }
 

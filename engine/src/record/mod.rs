@@ -5,11 +5,13 @@ mod flatten;
 mod glob;
 mod keys;
 mod normalize;
+mod null_words;
 pub(crate) mod place;
 mod transform;
 
 pub(crate) use extractor::{Extractor, take_records};
 pub(crate) use normalize::Normalizer;
+pub(crate) use null_words::clear as clear_null_words;
 pub(crate) use transform::{KINDS, Transformation};
 
 #[cfg(test)]

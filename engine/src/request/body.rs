@@ -32,7 +32,11 @@ pub(super) enum Body {
 type Written = (Option<&'static str>, Option<Bytes>);
 
 impl Body {
-    pub(super) fn load(component: &Component<'_>, problems: &mut Problems) -> Option<Body> {
+    pub(super) fn load(
+        component: &Component<'_>,
+        place: Place,
+        problems: &mut Problems,
+    ) -> Option<Body> {
         let given: Vec<&str> = FIELDS
             .iter()
             .copied()
@@ -43,10 +47,14 @@ impl Body {
             ["request_body"] => {
                 let body = component.child("request_body", KINDS, problems)?;
                 body.refuse(&[], &[], problems);
-                Body::load_typed(&body, problems)
+                Body::load_typed(&body, place, problems)
             }
-            ["request_body_json"] => Body::load_json(component, "request_body_json", problems),
-            ["request_body_data"] => Body::load_data(component, "request_body_data", problems),
+            ["request_body_json"] => {
+                Body::load_json(component, "request_body_json", place, problems)
+            }
+            ["request_body_data"] => {
+                Body::load_data(component, "request_body_data", place, problems)
+            }
             [first, second, ..] => {
                 let message = format!("a request has one body: either {first} or {second}");
                 problems.add(component.path_of(second), message);
@@ -56,7 +64,7 @@ impl Body {
         }
     }
 
-    fn load_typed(body: &Component<'_>, problems: &mut Problems) -> Option<Body> {
+    fn load_typed(body: &Component<'_>, place: Place, problems: &mut Problems) -> Option<Body> {
         let value = body.get("value");
         if value.is_none() {
             body.missing("value", problems);
@@ -75,24 +83,34 @@ impl Body {
             return None;
         }
         if body.kind == "RequestBodyUrlEncodedForm" || takes_text {
-            Body::load_data(body, "value", problems)
+            Body::load_data(body, "value", place, problems)
         } else {
-            Body::load_json(body, "value", problems)
+            Body::load_json(body, "value", place, problems)
         }
     }
 
-    fn load_json(component: &Component<'_>, name: &str, problems: &mut Problems) -> Option<Body> {
+    fn load_json(
+        component: &Component<'_>,
+        name: &str,
+        place: Place,
+        problems: &mut Problems,
+    ) -> Option<Body> {
         let path = component.path_of(name);
         let value = component.get(name)?;
-        Field::load(value, &path, component, Place::REQUEST, problems).map(Body::Json)
+        Field::load(value, &path, component, place, problems).map(Body::Json)
     }
 
-    fn load_data(component: &Component<'_>, name: &str, problems: &mut Problems) -> Option<Body> {
+    fn load_data(
+        component: &Component<'_>,
+        name: &str,
+        place: Place,
+        problems: &mut Problems,
+    ) -> Option<Body> {
         if matches!(component.get(name)?, Value::String(_)) {
-            let text = component.template(name, Place::REQUEST, problems);
+            let text = component.template(name, place, problems);
             return text.map(Body::Text);
         }
-        let members = load_mapping(component, name, Place::REQUEST, problems);
+        let members = load_mapping(component, name, place, problems);
         Some(Body::Form(members))
     }
 

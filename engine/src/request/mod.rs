@@ -4,8 +4,11 @@ mod body;
 pub(crate) mod option;
 pub(crate) mod permit;
 pub(crate) mod send;
+pub(crate) mod stream;
 pub(crate) mod url;
 pub(crate) mod value;
+
+use std::time::Duration;
 
 use ::url::Url;
 use bytes::Bytes;
@@ -37,6 +40,8 @@ pub(crate) struct Requester {
     body: Body,
     pub(crate) authenticator: Authenticator,
     pub(crate) error_handler: ErrorHandler,
+    /// `read_timeout_in_seconds`.
+    read_timeout: Option<Duration>,
 }
 
 #[derive(Debug, Clone)]
@@ -51,6 +56,15 @@ enum Address {
     },
 }
 
+/// Which HTTP methods a requester may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Methods {
+    /// Those of the language.
+    Usual,
+    /// Also those that change or delete something: where a request ends what another one began.
+    Any,
+}
+
 /// One request, before it is sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Built {
@@ -62,6 +76,8 @@ pub(crate) struct Built {
     pub(crate) credentials: Vec<String>,
     /// The manifest's own scheme and host, for budget matchers.
     pub(crate) origin: String,
+    /// The longest silence, if the manifest states one.
+    pub(crate) read_timeout: Option<Duration>,
 }
 
 /// What a request is built from besides its requester.
@@ -115,13 +131,21 @@ impl BuildError {
 
 impl Requester {
     pub(crate) fn load(retriever: &Component<'_>, problems: &mut Problems) -> Option<Requester> {
-        Requester::load_field(retriever, "requester", problems)
+        Requester::load_field(
+            retriever,
+            "requester",
+            Place::REQUEST,
+            Methods::Usual,
+            problems,
+        )
     }
 
-    /// The requester in a field of this name.
+    /// The requester in a field of this name, whose expressions see what there is at this place.
     pub(crate) fn load_field(
         parent: &Component<'_>,
         name: &str,
+        place: Place,
+        methods: Methods,
         problems: &mut Problems,
     ) -> Option<Requester> {
         if parent.get(name).is_none() {
@@ -134,32 +158,24 @@ impl Requester {
             "file_uploader",
         ];
         component.refuse(refused, &["x_error_kind"], problems);
-        let path = component.template("path", Place::REQUEST, problems);
+        let path = component.template("path", place, problems);
         let address = match (component.get("url"), component.get("url_base")) {
             (Some(_), _) => component
-                .template("url", Place::REQUEST, problems)
+                .template("url", place, problems)
                 .map(|url| Address::Whole { url, path }),
             (None, Some(_)) => component
-                .template("url_base", Place::REQUEST, problems)
+                .template("url_base", place, problems)
                 .map(|base| Address::Base { base, path }),
             (None, None) => {
                 component.missing("url_base", problems);
                 None
             }
         };
-        let method = match component.text("http_method", problems) {
-            None | Some("GET") => Method::GET,
-            Some("POST") => Method::POST,
-            Some(other) => {
-                let message = format!("\"{other}\" is not allowed; allowed: GET, POST");
-                problems.add(component.path_of("http_method"), message);
-                Method::GET
-            }
-        };
-        let place = Place::REQUEST;
+        let method = load_method(&component, methods, problems);
         let parameters = Mapped::load(&component, "request_parameters", place, problems);
         let headers = Mapped::load(&component, "request_headers", place, problems);
-        let body = Body::load(&component, problems);
+        let body = Body::load(&component, place, problems);
+        let read_timeout = load_read_timeout(&component, problems);
         let authenticator = Authenticator::load(&component, problems);
         let error_handler = ErrorHandler::load(&component, problems);
         Some(Requester {
@@ -170,6 +186,7 @@ impl Requester {
             body: body?,
             authenticator: authenticator?,
             error_handler: error_handler?,
+            read_timeout,
         })
     }
 
@@ -238,6 +255,7 @@ impl Requester {
             body,
             credentials,
             origin,
+            read_timeout: self.read_timeout,
         })
     }
 
@@ -288,6 +306,42 @@ impl Requester {
         }
         Ok((next, origin))
     }
+}
+
+fn load_read_timeout(component: &Component<'_>, problems: &mut Problems) -> Option<Duration> {
+    let name = "read_timeout_in_seconds";
+    let seconds = component.get(name)?.as_f64();
+    let found = seconds
+        .filter(|seconds| *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    if found.is_none() {
+        let message = "a number of seconds above 0 is needed here";
+        problems.add(component.path_of(name), message);
+    }
+    found
+}
+
+fn load_method(component: &Component<'_>, methods: Methods, problems: &mut Problems) -> Method {
+    let allowed: &[Method] = match methods {
+        Methods::Usual => &[Method::GET, Method::POST],
+        Methods::Any => &[
+            Method::GET,
+            Method::POST,
+            Method::PUT,
+            Method::PATCH,
+            Method::DELETE,
+        ],
+    };
+    let Some(name) = component.text("http_method", problems) else {
+        return Method::GET;
+    };
+    let found = allowed.iter().find(|method| method.as_str() == name);
+    found.cloned().unwrap_or_else(|| {
+        let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+        let message = format!("\"{name}\" is not allowed; allowed: {}", names.join(", "));
+        problems.add(component.path_of("http_method"), message);
+        Method::GET
+    })
 }
 
 impl Injected {

@@ -113,7 +113,7 @@ impl Sender {
     }
 
     /// About now, for answers that do not say when they were sent.
-    pub(super) fn now(&self, settings: &ReadSettings) -> DateTime<Utc> {
+    pub(crate) fn now(&self, settings: &ReadSettings) -> DateTime<Utc> {
         let elapsed = TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
         settings
             .now

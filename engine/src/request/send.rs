@@ -11,14 +11,18 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value};
 
 use super::permit::{Draw, refusal};
+use super::stream::Streamed;
 use super::{BuildError, Built, url};
 use crate::budget::Concern;
+use crate::decode::{Decoder, Undecoded};
 use crate::error::{Failure, ReadError};
 use crate::errors::ErrorHandler;
 use crate::errors::{Action, AnswerView, ErrorKind, Verdict, Wait, error_message, platform_code};
 use crate::expr::Scope;
 use crate::host::{Outcome, Reported, ResponseSignals};
-use crate::http::{AnswerHead, Check, HttpAnswer, HttpFailure, HttpRequest, Unanswered};
+use crate::http::{
+    AnswerHead, Check, HttpAnswer, HttpFailure, HttpRequest, OpenAnswer, Unanswered,
+};
 use crate::load::model::Source;
 use crate::reader::ReadSettings;
 use crate::redact::Redactor;
@@ -26,6 +30,8 @@ use crate::signals::{answered_at, retry_after};
 
 /// Page tokens live for longer than this.
 const HELD_UP: Duration = Duration::from_secs(1);
+/// A streamed answer may take as long.
+const LONGEST_STREAM: Duration = Duration::from_hours(2);
 /// A request that is refused so often for a limit ends the read, whatever the host thinks of the limit.
 const MOST_REFUSALS: u32 = 20;
 
@@ -48,6 +54,7 @@ pub(crate) struct Sender {
 pub(super) struct Trial<'a> {
     pub(super) request: &'a Built,
     pub(super) handler: &'a ErrorHandler,
+    pub(super) decoder: &'a Decoder,
     pub(super) settings: &'a ReadSettings,
     pub(super) attempt: u32,
     /// The budgets that it draws on.
@@ -56,7 +63,7 @@ pub(super) struct Trial<'a> {
 
 impl Trial<'_> {
     /// Whether one of the budgets says that this status is a limit.
-    fn is_limit_status(&self, status: StatusCode) -> bool {
+    pub(super) fn is_limit_status(&self, status: StatusCode) -> bool {
         let status = status.as_u16();
         self.concerns
             .iter()
@@ -72,6 +79,14 @@ pub(crate) struct Received {
     pub(crate) requests: u32,
     /// The manifest says to go on without this answer's content.
     pub(crate) ignored: bool,
+    /// The body is still to come.
+    pub(crate) streamed: Option<Streamed>,
+}
+
+/// What has come of an answer.
+enum Arrived {
+    Whole(HttpAnswer),
+    Open(OpenAnswer),
 }
 
 /// What one try came to.
@@ -101,6 +116,7 @@ impl Sender {
         &mut self,
         first: &Built,
         handler: &ErrorHandler,
+        decoder: &Decoder,
         settings: &ReadSettings,
     ) -> Result<Received, ReadError> {
         for credential in &first.credentials {
@@ -119,7 +135,9 @@ impl Sender {
         let mut attempt = 1u32;
         loop {
             requests = requests.saturating_add(1);
-            let tried = self.try_once(&request, handler, settings, attempt).await?;
+            let tried = self
+                .try_once(&request, handler, decoder, settings, attempt)
+                .await?;
             self.was_held_up |= refusals > 0 || began.elapsed() > HELD_UP;
             match tried {
                 Try::Good(mut received) => {
@@ -193,17 +211,24 @@ impl Sender {
         &self,
         request: &Built,
         handler: &ErrorHandler,
+        decoder: &Decoder,
         settings: &ReadSettings,
         attempt: u32,
     ) -> Result<Try, ReadError> {
         let Draw { permit, concerns } = self.permit(request, settings).await?;
         let started = Instant::now();
+        let streamed = match decoder {
+            Decoder::Streamed(inner) => Some(inner.as_ref()),
+            _ => None,
+        };
         let outgoing = HttpRequest {
             method: request.method.clone(),
             url: request.url.clone(),
             headers: request.headers.clone(),
             body: request.body.clone(),
             max_body_bytes: settings.limits.max_page_bytes,
+            read_timeout: request.read_timeout,
+            total_timeout: streamed.map(|_| LONGEST_STREAM),
         };
         let check = {
             let (host, permit) = (Arc::clone(&settings.host), permit.clone());
@@ -212,10 +237,31 @@ impl Sender {
                 async move { host.confirm(&permit).await }
             })
         };
+        let trial = Trial {
+            request,
+            handler,
+            decoder,
+            settings,
+            attempt,
+            concerns: &concerns,
+        };
+        let arriving = async {
+            if streamed.is_none() {
+                let answer = settings.http.send(outgoing, check).await?;
+                return Ok(Arrived::Whole(answer));
+            }
+            let limit = outgoing.max_body_bytes;
+            let answer = settings.http.open(outgoing, check).await?;
+            // What an expression of the handler fails at, it fails at again when the whole is judged.
+            if self.streams(&answer, &trial).unwrap_or(false) {
+                return Ok(Arrived::Open(answer));
+            }
+            answer.whole(limit).await.map(Arrived::Whole)
+        };
         let answer = tokio::select! {
             biased;
             () = settings.cancel.cancelled() => None,
-            answer = settings.http.send(outgoing, check) => Some(answer),
+            answer = arriving => Some(answer),
         };
         let mut signals = ResponseSignals {
             status: None,
@@ -225,13 +271,6 @@ impl Sender {
             duration: started.elapsed(),
             bytes: 0,
             told: Vec::new(),
-        };
-        let trial = Trial {
-            request,
-            handler,
-            settings,
-            attempt,
-            concerns: &concerns,
         };
         let result = match answer {
             None => Err(ReadError::Cancelled),
@@ -243,7 +282,19 @@ impl Sender {
                 signals.outcome = Outcome::Transport;
                 Ok(self.transport_failure(failure, &trial, &mut signals))
             }
-            Some(Ok(answer)) => self.judge(&answer, &trial, &mut signals),
+            Some(Ok(Arrived::Whole(answer))) => self.judge(&answer, &trial, &mut signals),
+            Some(Ok(Arrived::Open(answer))) => {
+                let inner = streamed.unwrap_or(decoder);
+                let streamed = self.stream(answer, inner, &trial, permit, signals, started);
+                return Ok(Try::Good(Box::new(Received {
+                    body: Value::Null,
+                    headers: streamed.headers.clone(),
+                    bytes: 0,
+                    requests: 0,
+                    ignored: false,
+                    streamed: Some(streamed),
+                })));
+            }
         };
         let reported = settings.host.report(permit, &signals).await;
         match result {
@@ -310,10 +361,12 @@ impl Sender {
         let Trial {
             request,
             handler,
+            decoder,
             settings,
             ..
         } = *trial;
         let status = answer.status;
+        // Error handlers and budgets read JSON, whatever the records come in.
         let parsed = serde_json::from_slice::<Value>(&answer.body);
         signals.bytes = answer.body.len() as u64;
         self.hear(
@@ -328,8 +381,8 @@ impl Sender {
             return Ok(Try::Redirect { status, location });
         }
         let no_content = status == StatusCode::NO_CONTENT;
-        let readable = parsed.is_ok() || no_content;
         let parse_error = parsed.as_ref().err().map(ToString::to_string);
+        let is_json = matches!(decoder, Decoder::Json);
         let body = parsed.unwrap_or_else(|_| Value::Object(Map::new()));
         let headers = headers_value(&answer.headers);
         let view = AnswerView {
@@ -347,6 +400,26 @@ impl Sender {
         let bytes = answer.body.len() as u64;
         let action = verdict.action;
         let usable = matches!(action, Action::Success | Action::Ignore);
+        let decoded = match parse_error {
+            None if is_json => Ok(None),
+            Some(error) if is_json => Err(Undecoded::Broken(format!(
+                "the answer is no readable JSON: {error}"
+            ))),
+            _ if !usable || status.as_u16() >= 400 || no_content => Ok(None),
+            _ => decoder
+                .decode(&answer.body, settings.limits.max_unpacked_bytes)
+                .map(Some),
+        };
+        let readable = decoded.is_ok() || no_content;
+        let mut undecoded = None;
+        let body = match decoded {
+            Ok(Some(decoded)) => decoded,
+            Ok(None) => body,
+            Err(error) => {
+                undecoded = Some(error);
+                body
+            }
+        };
         if usable && (readable || action == Action::Ignore) {
             signals.outcome = Outcome::Ok;
             // An ignored failure has no records, an ignored good answer has.
@@ -357,6 +430,7 @@ impl Sender {
                 bytes,
                 requests: 0,
                 ignored,
+                streamed: None,
             };
             return Ok(Try::Good(Box::new(received)));
         }
@@ -368,12 +442,17 @@ impl Sender {
             url: Some(self.redactor.url(&request.url)),
         };
         if usable {
+            let is_too_large = matches!(undecoded, Some(Undecoded::TooLarge(_)));
             signals.outcome = Outcome::Transient;
-            failure.message = self.unreadable(answer, parse_error);
+            failure.message = self.unreadable(answer, undecoded);
             let failure = Box::new(failure);
             return Ok(Try::Bad {
-                kind: ErrorKind::Transient,
-                retry: true,
+                kind: if is_too_large {
+                    ErrorKind::Permanent
+                } else {
+                    ErrorKind::Transient
+                },
+                retry: !is_too_large,
                 wait: Wait::Unstated,
                 hint: None,
                 failure,
@@ -431,12 +510,17 @@ impl Sender {
     }
 
     /// The reference takes such an answer for an empty page and loses the data.
-    fn unreadable(&self, answer: &HttpAnswer, parse_error: Option<String>) -> String {
+    fn unreadable(&self, answer: &HttpAnswer, reason: Option<Undecoded>) -> String {
         if answer.body.is_empty() {
-            return "the answer is empty where JSON is expected".to_owned();
+            return "the answer is empty where content is expected".to_owned();
         }
-        let reason = parse_error.unwrap_or_default();
-        let message = format!("the answer is no readable JSON: {reason}");
+        let message = match reason {
+            Some(Undecoded::Broken(reason)) => reason,
+            Some(Undecoded::TooLarge(limit)) => {
+                format!("unpacked, the answer has more than {limit} bytes, which is the limit")
+            }
+            Some(Undecoded::Stopped) | None => "the answer cannot be read".to_owned(),
+        };
         self.redactor.text(&message)
     }
 
@@ -508,7 +592,11 @@ impl Sender {
     }
 }
 
-fn end(kind: ErrorKind, retry_after: Option<Duration>, failure: Box<Failure>) -> ReadError {
+pub(super) fn end(
+    kind: ErrorKind,
+    retry_after: Option<Duration>,
+    failure: Box<Failure>,
+) -> ReadError {
     match kind {
         ErrorKind::RateLimited => ReadError::RateLimited {
             retry_after,
@@ -539,7 +627,7 @@ fn redirect_target(answer: &HttpAnswer) -> Option<String> {
 
 /// Headers for expressions: by the name as sent (HTTP/1.1 servers send any case, reqwest gives lower
 /// case) and by the usual capitals; `link` is parsed into its relations.
-fn headers_value(headers: &HeaderMap) -> Value {
+pub(super) fn headers_value(headers: &HeaderMap) -> Value {
     let mut members = Map::new();
     for (name, value) in headers {
         let Ok(value) = value.to_str() else { continue };

@@ -30,6 +30,13 @@ pub(crate) struct Server {
 pub(crate) async fn serve(
     answer: impl Fn(usize, &str) -> String + Send + Sync + 'static,
 ) -> Server {
+    serve_bytes(move |index, target| answer(index, target).into_bytes()).await
+}
+
+/// As [`serve`], for answers that are no text.
+pub(crate) async fn serve_bytes(
+    answer: impl Fn(usize, &str) -> Vec<u8> + Send + Sync + 'static,
+) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
     let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
@@ -54,7 +61,7 @@ pub(crate) async fn serve(
                 });
                 log.len() - 1
             };
-            let _ = socket.write_all(answer(index, &target).as_bytes()).await;
+            let _ = socket.write_all(&answer(index, &target)).await;
             let _ = socket.shutdown().await;
         }
     });

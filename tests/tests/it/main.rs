@@ -26,6 +26,7 @@ mod drain;
 mod faults;
 mod first_sync;
 mod incremental;
+mod jobs;
 mod killed_worker;
 mod limits;
 mod page_tokens;

@@ -134,6 +134,7 @@ mod tests {
             supports_page: true,
             full_read: true,
             cursor: None,
+            unified: None,
         };
         Table::plan("g2a", &stream).expect("a table")
     }

@@ -302,6 +302,7 @@ mod tests {
             supports_page: true,
             full_read: true,
             cursor: None,
+            unified: None,
         }
     }
 

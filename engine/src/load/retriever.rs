@@ -1,0 +1,131 @@
+//! `SimpleRetriever` and `AsyncRetriever`: how the records of a stream are fetched.
+
+use super::component::{Component, Problems};
+use crate::decode::Decoder;
+use crate::expr::Place;
+use crate::job::{JobPlan, load_extractor};
+use crate::paginate::Paginator;
+use crate::record::Extractor;
+use crate::request::{Methods, Requester};
+
+/// What a stream takes of its retriever.
+pub(super) struct Parts {
+    pub(super) requester: Requester,
+    pub(super) decoder: Decoder,
+    pub(super) paginator: Paginator,
+    /// In place of the record selector's.
+    pub(super) extractor: Option<Extractor>,
+    pub(super) job: Option<Box<JobPlan>>,
+    pub(super) teardown: Option<Requester>,
+}
+
+pub(super) fn load(retriever: &Component<'_>, problems: &mut Problems) -> Option<Parts> {
+    let refused = &[
+        "pagination_reset",
+        "page_size_reduction",
+        "request_window_splitting",
+        "additional_query_properties",
+    ];
+    retriever.refuse(refused, &["x_teardown", "x_streamed"], problems);
+    let teardown = match retriever.get("x_teardown") {
+        None => Some(None),
+        Some(_) => {
+            let place = Place::REQUEST;
+            Requester::load_field(retriever, "x_teardown", place, Methods::Any, problems).map(Some)
+        }
+    };
+    let parts = if retriever.kind == "AsyncRetriever" {
+        load_async(retriever, problems)
+    } else {
+        load_simple(retriever, problems)
+    };
+    let mut parts = parts?;
+    if retriever.boolean("x_streamed", problems) {
+        if !matches!(parts.paginator, Paginator::None) {
+            let message = "a streamed answer is the only page: leave the paginator out";
+            problems.add(retriever.path_of("x_streamed"), message);
+        }
+        if matches!(parts.decoder, Decoder::Xml) {
+            let message =
+                "an XmlDecoder needs the answer as a whole; all other decoders can be streamed";
+            problems.add(retriever.path_of("x_streamed"), message);
+        }
+        parts.decoder = Decoder::Streamed(Box::new(parts.decoder));
+    }
+    Some(Parts {
+        teardown: teardown?,
+        ..parts
+    })
+}
+
+fn load_simple(retriever: &Component<'_>, problems: &mut Problems) -> Option<Parts> {
+    let decoder = Decoder::load(retriever, "decoder", problems);
+    let requester = Requester::load(retriever, problems);
+    let paginator = Paginator::load(retriever, "paginator", problems);
+    check_paginator(
+        retriever,
+        "paginator",
+        decoder.as_ref(),
+        paginator.as_ref(),
+        problems,
+    );
+    Some(Parts {
+        requester: requester?,
+        decoder: decoder?,
+        paginator: paginator?,
+        extractor: None,
+        job: None,
+        teardown: None,
+    })
+}
+
+fn load_async(retriever: &Component<'_>, problems: &mut Problems) -> Option<Parts> {
+    let job = JobPlan::load(retriever, problems);
+    let decoder = Decoder::load(retriever, "download_decoder", problems);
+    let requester = Requester::load_field(
+        retriever,
+        "download_requester",
+        Place::DOWNLOAD,
+        Methods::Usual,
+        problems,
+    );
+    let field = "download_paginator";
+    let paginator = Paginator::load(retriever, field, problems);
+    check_paginator(
+        retriever,
+        field,
+        decoder.as_ref(),
+        paginator.as_ref(),
+        problems,
+    );
+    let extractor = match retriever.get("download_extractor") {
+        None => Some(Extractor::whole()),
+        Some(_) => load_extractor(retriever, "download_extractor", problems),
+    };
+    Some(Parts {
+        requester: requester?,
+        decoder: decoder?,
+        paginator: paginator?,
+        extractor: Some(extractor?),
+        job: Some(Box::new(job?)),
+        teardown: None,
+    })
+}
+
+/// A paginator that reads answers needs answers that can be read as a whole.
+fn check_paginator(
+    retriever: &Component<'_>,
+    field: &str,
+    decoder: Option<&Decoder>,
+    paginator: Option<&Paginator>,
+    problems: &mut Problems,
+) {
+    let (Some(decoder), Some(paginator)) = (decoder, paginator) else {
+        return;
+    };
+    if paginator.reads_response() && !decoder.gives_response() {
+        let message = "the paginator reads \"response\", which the retriever's decoder does not give; a JsonDecoder or an \
+                       XmlDecoder does, and headers and last_record are there with all of them";
+        problems.add(retriever.path_of(field), message);
+    }
+}
