@@ -29,12 +29,11 @@ pub(super) async fn run(command: CheckCommand) -> ExitCode {
             return output.exit(false);
         }
     };
-    let problem = match inputs.check_config() {
-        Err(error) => Some(error.to_string()),
-        Ok(()) => {
-            let platform = Platform::new(inputs, &command.limits, Arc::clone(&output));
-            first_problem(&platform, &output).await
-        }
+    let problem = if let Err(error) = inputs.check_config() {
+        Some(error.to_string())
+    } else {
+        let platform = Platform::new(inputs, &command.limits, Arc::clone(&output));
+        first_problem(&platform, &output).await
     };
     let verdict = match &problem {
         None => Verdict::Succeeded,

@@ -123,6 +123,15 @@ pub(super) enum Trace<'a> {
 pub(super) struct StreamStatus<'a> {
     pub(super) stream_descriptor: Descriptor<'a>,
     pub(super) status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reasons: Option<[Reason; 1]>,
+}
+
+/// Why a stream does not get on.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum Reason {
+    RateLimited,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -238,11 +247,21 @@ mod tests {
             stream_status: StreamStatus {
                 stream_descriptor: Descriptor { name: "items" },
                 status: Status::Incomplete,
+                reasons: None,
             },
         };
         assert_eq!(
             line(&Message::Trace { trace }),
             r#"{"type":"TRACE","trace":{"type":"STREAM_STATUS","emitted_at":5,"stream_status":{"stream_descriptor":{"name":"items"},"status":"INCOMPLETE"}}}"#
+        );
+        let limited = StreamStatus {
+            stream_descriptor: Descriptor { name: "items" },
+            status: Status::Running,
+            reasons: Some([Reason::RateLimited]),
+        };
+        assert_eq!(
+            serde_json::to_string(&limited).unwrap(),
+            r#"{"stream_descriptor":{"name":"items"},"status":"RUNNING","reasons":[{"type":"RATE_LIMITED"}]}"#
         );
     }
 }

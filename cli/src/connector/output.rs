@@ -14,7 +14,7 @@ use syncline_engine::Record;
 use syncline_shared::clock::Clock;
 
 use super::message::{
-    Descriptor, Fault, Level, LogMessage, Message, RecordMessage, StateMessage, Status,
+    Descriptor, Fault, Level, LogMessage, Message, Reason, RecordMessage, StateMessage, Status,
     StreamStatus, Trace,
 };
 
@@ -87,12 +87,22 @@ impl Output {
     }
 
     pub(super) fn status(&self, stream: &str, status: Status) {
+        self.status_with(stream, status, None);
+    }
+
+    /// The stream runs, but waits for a limit of its platform.
+    pub(super) fn limited(&self, stream: &str) {
+        self.status_with(stream, Status::Running, Some([Reason::RateLimited]));
+    }
+
+    fn status_with(&self, stream: &str, status: Status, reasons: Option<[Reason; 1]>) {
         if self.form == Form::Protocol {
             let trace = Trace::StreamStatus {
                 emitted_at: self.millis(),
                 stream_status: StreamStatus {
                     stream_descriptor: Descriptor { name: stream },
                     status,
+                    reasons,
                 },
             };
             self.message(&Message::Trace { trace });

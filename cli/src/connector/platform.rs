@@ -139,6 +139,7 @@ impl<'a> Platform<'a> {
             let message =
                 format!("{stream}: the platform's limit is reached, waiting {seconds:.1} s");
             self.output.log(Level::Info, &message);
+            self.output.limited(stream);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.cancel.cancelled() => {}

@@ -69,7 +69,7 @@ impl Search {
                 }
             }
             Node::Attribute(of, _) | Node::Not(of) | Node::Negate(of) | Node::Slice { of, .. } => {
-                self.node(of)
+                self.node(of);
             }
             Node::Item(left, right) | Node::Concat(left, right) | Node::Or(left, right) => {
                 self.node(left);

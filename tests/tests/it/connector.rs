@@ -316,6 +316,8 @@ fn a_limit_of_the_platform_is_waited_for() {
     assert_eq!(told.code, Some(0), "{told:?}");
     assert_eq!(server.targets(), ["/people?page=1", "/people?page=1"]);
     assert_eq!(told.of("RECORD", "record").len(), 1);
+    let limited = r#""status":"RUNNING","reasons":[{"type":"RATE_LIMITED"}]"#;
+    assert!(told.out.contains(limited), "{told:?}");
 }
 
 #[test]
