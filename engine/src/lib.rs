@@ -16,6 +16,7 @@ mod auth;
 mod budget;
 mod catalog;
 mod config;
+mod config_rules;
 mod connector;
 mod error;
 mod errors;
@@ -39,7 +40,8 @@ pub use catalog::{Catalog, CatalogError};
 pub use connector::{Connector, CursorInfo, StreamInfo};
 pub use error::{ConfigProblem, Failure, LoadErrors, LoadProblem, ReadError};
 pub use host::{
-    BudgetKey, BudgetTold, Host, Outcome, Permit, PermitRequest, Refused, Reported, ResponseSignals,
+    BudgetKey, BudgetTold, Host, Outcome, Permit, PermitRequest, Refreshed, Refused, Reported,
+    ResponseSignals,
 };
 pub use http::{AddressPolicy, AddressPolicyError, HttpClient, HttpSettings, HttpSetupError};
 pub use page::{Page, PageSlice, Position, Record, RejectedRecord};

@@ -7,12 +7,13 @@ use reqwest::header::HeaderName;
 use serde_json::Value;
 
 use crate::budget::{BudgetPolicy, CompiledPolicy};
+use crate::config_rules::ConfigRules;
 use crate::connector::StreamInfo;
 use crate::expr::{Scope, Template};
 use crate::incremental::DatetimeCursor;
 use crate::page::Record;
 use crate::paginate::Paginator;
-use crate::partition::Routers;
+use crate::partition::{LegacyState, Routers};
 use crate::record::{Extractor, Normalizer, Transformation};
 use crate::request::Requester;
 use crate::request::value::{FieldError, at};
@@ -26,6 +27,7 @@ pub(crate) struct Source {
     pub(crate) check_streams: Vec<String>,
     pub(crate) config_schema: Value,
     pub(crate) config_validator: Validator,
+    pub(crate) config_rules: ConfigRules,
     pub(crate) budgets: Vec<BudgetPolicy>,
     /// In the order of `budgets`.
     pub(crate) policies: Vec<CompiledPolicy>,
@@ -45,6 +47,7 @@ pub(crate) struct Stream {
     pub(crate) transformations: Vec<Transformation>,
     pub(crate) cursor: Option<DatetimeCursor>,
     pub(crate) routers: Option<Routers>,
+    pub(crate) legacy_state: Option<LegacyState>,
     pub(crate) filter: Option<Template>,
     /// Transformations come before the filter.
     pub(crate) transforms_first: bool,

@@ -8,7 +8,7 @@ use crate::connector::StreamInfo;
 use crate::expr::{Place, Template};
 use crate::incremental::DatetimeCursor;
 use crate::paginate::Paginator;
-use crate::partition::Routers;
+use crate::partition::{LegacyState, Routers};
 use crate::record::{Extractor, KINDS, Normalizer, Transformation};
 use crate::request::Requester;
 
@@ -16,7 +16,7 @@ pub(crate) fn load(
     component: &Component<'_>,
     problems: &mut Problems,
 ) -> Option<(StreamInfo, Stream)> {
-    let refused = &["state_migrations", "file_uploader"];
+    let refused = &["file_uploader"];
     component.refuse(refused, &["x_page_parameter"], problems);
     let name = component
         .text("name", problems)
@@ -46,6 +46,7 @@ pub(crate) fn load(
     let requester = Requester::load(&retriever, problems);
     let paginator = Paginator::load(&retriever, problems);
     let routers = Routers::load(&retriever, problems);
+    let legacy_state = LegacyState::load(component, routers.as_ref(), problems);
     let selector = load_selector(&retriever, cursor.as_ref(), problems);
     let (name, paginator) = (name?, paginator?);
     let supports_page = paginator.supports_page() && routers.is_none();
@@ -72,6 +73,7 @@ pub(crate) fn load(
         transformations,
         cursor,
         routers,
+        legacy_state,
         filter: selector.filter,
         transforms_first: selector.transforms_first,
         normalizer,

@@ -150,8 +150,15 @@ impl StreamReader {
             let field = cursor
                 .field(&scope)
                 .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
+            let stored = self.settings.state.as_ref().and_then(Value::as_object);
+            let migrated = match (&stream.legacy_state, stored) {
+                (Some(legacy), Some(stored)) => legacy
+                    .migrated(stored, &field, &scope)
+                    .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?,
+                _ => None,
+            };
             let input = StateInput {
-                state: self.settings.state.as_ref(),
+                state: migrated.as_ref().or(self.settings.state.as_ref()),
                 position: position.and_then(|position| position.get("states")),
                 now: self.settings.now,
             };
@@ -225,11 +232,12 @@ impl StreamReader {
         let request_token = stream.paginator.request_token(&token);
         let slice = self.slice();
         let first_only = stream.slice_on_first_page_only && request_token.is_some();
-        let mut renewed = false;
+        let mut refused: Option<String> = None;
         let received = loop {
-            let session = self.session(&stream, renewed).await?;
+            let session = self.session(&stream, refused.as_deref()).await?;
             let scope = Scope {
                 session_token: session.as_deref(),
+                asked_at: Some(self.sender.now(&self.settings)),
                 ..self.scope(slice.as_ref())
             };
             let asked = Asked {
@@ -247,8 +255,8 @@ impl StreamReader {
             let handler = &stream.requester.error_handler;
             match self.sender.send(&built, handler, &self.settings).await {
                 Ok(received) => break received,
-                Err(error) if session.is_some() && !renewed && wants_new_token(&error) => {
-                    renewed = true;
+                Err(error) if session.is_some() && refused.is_none() && wants_new_token(&error) => {
+                    refused = session;
                 }
                 Err(error) => return Err(self.position_refused(error, request_token.is_some())),
             }
@@ -339,6 +347,7 @@ impl StreamReader {
         Scope {
             stream_slice: slice,
             slice_parts: self.partition.as_ref().map(|open| &open.parts),
+            host: Some(self.settings.host.as_ref()),
             ..Scope::of_read(&self.settings.config, self.settings.now)
         }
     }

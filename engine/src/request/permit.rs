@@ -113,7 +113,7 @@ impl Sender {
     }
 
     /// About now, for answers that do not say when they were sent.
-    pub(super) fn now(&self, settings: &ReadSettings) -> DateTime<Utc> {
+    pub(crate) fn now(&self, settings: &ReadSettings) -> DateTime<Utc> {
         let elapsed = TimeDelta::from_std(self.begun.elapsed()).unwrap_or_default();
         settings
             .now
@@ -139,7 +139,7 @@ impl Sender {
     }
 }
 
-pub(super) fn refusal(refused: Refused) -> ReadError {
+pub(crate) fn refusal(refused: Refused) -> ReadError {
     match refused {
         Refused::Wait { until_hint, reason } => ReadError::Parked { until_hint, reason },
         Refused::Stop { reason } => ReadError::Stopped { reason },
