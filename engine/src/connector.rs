@@ -127,7 +127,23 @@ impl Connector {
 
     /// Checks a config against the schema and names every problem, never the value of a secret.
     pub fn check_config(&self, config: &Value) -> Result<(), Vec<ConfigProblem>> {
-        config::check(&self.0.config_schema, &self.0.config_validator, config)
+        let config = self.normalised(config).map_err(|problem| vec![problem])?;
+        self.check_normalised(&config)
+    }
+
+    /// The config after the manifest's `config_normalization_rules`.
+    fn normalised(&self, config: &Value) -> Result<Value, ConfigProblem> {
+        self.0.config_rules.apply(config)
+    }
+
+    fn check_normalised(&self, config: &Value) -> Result<(), Vec<ConfigProblem>> {
+        config::check(&self.0.config_schema, &self.0.config_validator, config)?;
+        let problems = self.0.config_rules.problems(config);
+        if problems.is_empty() {
+            Ok(())
+        } else {
+            Err(problems)
+        }
     }
 
     /// The manifest's `api_budget`, in its order.
@@ -138,12 +154,19 @@ impl Connector {
     /// The account part of each budget's key for this config, in the order of
     /// [`Connector::budgets`]: what [`BudgetKey::scope`](crate::BudgetKey::scope) will hold.
     pub fn budget_scopes(&self, config: &Value) -> Result<Vec<String>, ReadError> {
-        crate::request::budget_scopes(&self.0, config)
+        let config = self
+            .normalised(config)
+            .map_err(|problem| unfit(&[problem]))?;
+        crate::request::budget_scopes(&self.0, &config)
     }
 
     /// A reader of one stream. Sends nothing yet. Fails if the stream is unknown, the config does not
     /// fit, or the position is not one of this stream.
-    pub fn reader(&self, stream: &str, settings: ReadSettings) -> Result<StreamReader, ReadError> {
+    pub fn reader(
+        &self,
+        stream: &str,
+        mut settings: ReadSettings,
+    ) -> Result<StreamReader, ReadError> {
         let Some(index) = self.0.infos.iter().position(|info| info.name == stream) else {
             let known: Vec<&str> = self.0.infos.iter().map(|info| info.name.as_str()).collect();
             let message = format!(
@@ -157,15 +180,21 @@ impl Connector {
             });
             return Err(ReadError::Permanent { failure });
         };
-        if let Err(problems) = self.check_config(&settings.config) {
-            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            let message = format!("the connection's config does not fit: {}", lines.join("; "));
-            let failure = Box::new(Failure {
-                message,
-                ..Failure::default()
-            });
-            return Err(ReadError::NeedsPerson { failure });
-        }
+        settings.config = self
+            .normalised(&settings.config)
+            .map_err(|problem| unfit(&[problem]))?;
+        self.check_normalised(&settings.config)
+            .map_err(|problems| unfit(&problems))?;
         StreamReader::new(Arc::clone(&self.0), index, settings)
     }
+}
+
+fn unfit(problems: &[ConfigProblem]) -> ReadError {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let message = format!("the connection's config does not fit: {}", lines.join("; "));
+    let failure = Box::new(Failure {
+        message,
+        ..Failure::default()
+    });
+    ReadError::NeedsPerson { failure }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::Value;
 
 /// The program that runs the engine: it keeps the budgets and hears every answer.
 #[async_trait]
@@ -27,6 +28,71 @@ pub trait Host: Send + Sync {
     /// Tells what became of the request that `permit` allowed. Called exactly once for each permit,
     /// also after transport errors and cancellation.
     async fn report(&self, permit: Permit, signals: &ResponseSignals) -> Reported;
+
+    /// Asked before a token is refreshed whose refresh replaces the refresh token itself. Answers when nobody else refreshes it, with the
+    /// connection's config as it is stored by now; `None` stands for the config that the read was given. [`Host::end_refresh`]
+    /// follows, unless the read is dropped.
+    ///
+    /// A host that keeps no tokens refuses: whoever lets a refresh go on and loses its result locks the connection out.
+    async fn begin_refresh(&self) -> Result<Option<Value>, Refused> {
+        Err(Refused::Stop {
+            reason: "each refresh replaces this connection's refresh token, and this program has no place to keep \
+                     the new one"
+                .to_owned(),
+        })
+    }
+
+    /// Random bits, for `generate_uuid()`. `None`: there are none, and the function fails.
+    fn random_bits(&self) -> Option<u128> {
+        None
+    }
+
+    /// The refresh is over. What it gave must be stored for good when this answers: nothing is sent with it before. `None`: the
+    /// refresh did not take place, or failed. `Err` says why it could not be stored, and ends the read.
+    async fn end_refresh(&self, _refreshed: Option<&Refreshed>) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// What a refresh put in place of the config's tokens.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Refreshed {
+    /// Where the config has the refresh token: names of members, from the outside in.
+    pub refresh_token_path: Vec<String>,
+    /// The refresh token that was used. What is stored is to be replaced only while it is still this one.
+    pub used: String,
+    /// The new values, each with its place in the config.
+    pub changes: Vec<(Vec<String>, Value)>,
+}
+
+impl Refreshed {
+    /// Puts the new values into a config. `Err` says what stands in the way.
+    pub fn apply(&self, config: &mut Value) -> Result<(), String> {
+        let Value::Object(members) = config else {
+            return Err("the config is no mapping".to_owned());
+        };
+        for (path, value) in &self.changes {
+            crate::record::place::set(members, path, value.clone())?;
+        }
+        Ok(())
+    }
+
+    /// The new tokens, without the date of their expiry.
+    pub(crate) fn tokens(&self) -> impl Iterator<Item = &str> {
+        let texts = self.changes.iter().filter_map(|(_, value)| value.as_str());
+        texts.filter(|text| crate::time::iso::read(text).is_none())
+    }
+}
+
+impl std::fmt::Debug for Refreshed {
+    /// Leaves the tokens out.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let paths: Vec<&Vec<String>> = self.changes.iter().map(|(path, _)| path).collect();
+        formatter
+            .debug_struct("Refreshed")
+            .field("changes", &paths)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a host makes of a report.

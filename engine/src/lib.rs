@@ -16,6 +16,7 @@ mod auth;
 mod budget;
 mod catalog;
 mod config;
+mod config_rules;
 mod connector;
 mod decode;
 mod error;
@@ -42,7 +43,8 @@ pub use catalog::{Catalog, CatalogError};
 pub use connector::{Connector, CursorInfo, StreamInfo, UnifiedModel};
 pub use error::{ConfigProblem, Failure, LoadErrors, LoadProblem, ReadError};
 pub use host::{
-    BudgetKey, BudgetTold, Host, Outcome, Permit, PermitRequest, Refused, Reported, ResponseSignals,
+    BudgetKey, BudgetTold, Host, Outcome, Permit, PermitRequest, Refreshed, Refused, Reported,
+    ResponseSignals,
 };
 pub use http::{AddressPolicy, AddressPolicyError, HttpClient, HttpSettings, HttpSetupError};
 pub use lint::{LintReport, LintWarning, lint};

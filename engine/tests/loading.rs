@@ -24,12 +24,12 @@ fn unsupported_components_are_named_with_their_path_all_at_once() {
     let yaml = stream(
         "{type: SimpleRetriever, partition_router: {type: GroupingPartitionRouter}, \
          paginator: {type: AsyncRetriever}, \
-         requester: {type: HttpRequester, url_base: 'https://h', authenticator: {type: JwtAuthenticator}, \
-         request_parameters: {x: \"{{ config['a'] | frobnicate }}\", y: '{{ generate_uuid() }}', z: '{{ nix }}', \
+         requester: {type: HttpRequester, url_base: 'https://h', authenticator: {type: CustomAuthenticator}, \
+         request_parameters: {x: \"{{ config['a'] | frobnicate }}\", y: '{{ roll_dice() }}', z: '{{ nix }}', \
          w: '{% if x %}1{% endif %}'}}, \
          record_selector: {extractor: {type: DpathExtractor, field_path: []}, record_filter: {type: CustomRecordFilter, condition: x}}}",
         "incremental_sync: {type: DatetimeBasedCursor, cursor_field: at, datetime_format: '%Y %c', start_datetime: '2024', \
-         cursor_granularity: 1 day, clamping: {target: DAY}}",
+         cursor_granularity: 1 day, clamping: {target: HOUR}}",
     );
     let found = problems(&yaml);
     let expected = [
@@ -42,8 +42,8 @@ fn unsupported_components_are_named_with_their_path_all_at_once() {
             "holds %c, which is not supported",
         ),
         (
-            "/streams/0/incremental_sync/clamping",
-            "\"clamping\" of DatetimeBasedCursor is not supported",
+            "/streams/0/incremental_sync/clamping/target",
+            "one of DAY, WEEK and MONTH",
         ),
         (
             "/streams/0/incremental_sync",
@@ -59,7 +59,7 @@ fn unsupported_components_are_named_with_their_path_all_at_once() {
         ),
         (
             "/streams/0/retriever/requester/authenticator",
-            "\"JwtAuthenticator\"",
+            "\"CustomAuthenticator\"",
         ),
         (
             "/streams/0/retriever/requester/request_parameters/x",
@@ -67,7 +67,7 @@ fn unsupported_components_are_named_with_their_path_all_at_once() {
         ),
         (
             "/streams/0/retriever/requester/request_parameters/y",
-            "the function \"generate_uuid\"",
+            "the function \"roll_dice\"",
         ),
         (
             "/streams/0/retriever/requester/request_parameters/z",

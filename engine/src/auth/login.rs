@@ -1,4 +1,4 @@
-//! Authenticators that fetch a token first: `OAuthAuthenticator` and `SessionTokenAuthenticator`.
+//! Authenticators that fetch a token first: `OAuthAuthenticator`, `SessionTokenAuthenticator` and its forerunner.
 //!
 //! A token is fetched when it is needed, kept until it expires, and shared by all streams of a read, parents included. One that
 //! the platform refuses is fetched anew, once.
@@ -8,14 +8,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::{Map, Value};
 use tokio::sync::Mutex;
 
 use super::KeyPlace;
+use super::jwt::Jwt;
+use super::legacy::Legacy;
+use super::rotation::Rotation;
 use crate::errors::ErrorHandler;
 use crate::expr::{Place, Scope, Template};
+use crate::host::Refreshed;
 use crate::load::component::{Component, Problems};
 use crate::paginate::Paginator;
 use crate::request::value::{Field, at, load_mapping, mapping};
@@ -24,6 +29,7 @@ use crate::time::{Format, Span};
 
 /// How long a token lives if nobody says so.
 const LANGUAGE_LIFETIME: Duration = Duration::from_hours(1);
+const ASSERTION_GRANT: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// A token that was fetched.
 #[derive(Debug, Clone)]
@@ -31,6 +37,8 @@ pub(crate) struct Token {
     pub(crate) text: String,
     /// `None`: for as long as the read goes on.
     pub(crate) expires: Option<Instant>,
+    /// What has become of the config with it.
+    pub(crate) refreshed: Option<Arc<Refreshed>>,
 }
 
 /// The tokens of a read, by the request that fetches them.
@@ -41,6 +49,7 @@ pub(crate) type Tokens = Arc<Mutex<HashMap<(String, Option<Bytes>), Token>>>;
 pub(crate) enum Login {
     OAuth(Box<OAuth>),
     Session(Box<Session>),
+    Legacy(Box<Legacy>),
 }
 
 /// `OAuthAuthenticator`.
@@ -62,6 +71,10 @@ pub(crate) struct OAuth {
     given: Option<Template>,
     given_until: Option<Template>,
     expiry_format: Option<Format>,
+    /// `refresh_token_updater`.
+    rotation: Option<Rotation>,
+    /// `profile_assertion`, if it is used: a signed token in place of id, secret and refresh token.
+    assertion: Option<Jwt>,
     handler: ErrorHandler,
 }
 
@@ -88,13 +101,15 @@ fn named(
 
 impl OAuth {
     pub(super) fn load(component: &Component<'_>, problems: &mut Problems) -> Option<OAuth> {
-        // A token that is replaced by each refresh must be stored by the host before it is used.
-        let refused = &[
-            "refresh_token_updater",
-            "profile_assertion",
-            "use_profile_assertion",
-        ];
-        component.refuse(refused, &[], problems);
+        component.refuse(&[], &[], problems);
+        let uses_assertion = component.boolean("use_profile_assertion", problems);
+        let assertion = component
+            .child("profile_assertion", &["JwtAuthenticator"], problems)
+            .filter(|_| uses_assertion)
+            .and_then(|assertion| Jwt::load(&assertion, problems));
+        if uses_assertion && component.get("profile_assertion").is_none() {
+            component.missing("profile_assertion", problems);
+        }
         let optional =
             |name: &str, problems: &mut Problems| component.template(name, Place::CONFIG, problems);
         let pair = |name: &str, problems: &mut Problems| {
@@ -119,7 +134,13 @@ impl OAuth {
             refresh_token: pair("refresh_token", problems)?,
             grant_type: (
                 named(component, "grant_type_name", "grant_type", problems)?,
-                named(component, "grant_type", "refresh_token", problems)?,
+                if uses_assertion {
+                    let grant = Value::String(ASSERTION_GRANT.to_owned());
+                    let place = component.path_of("grant_type");
+                    component.template_of(&grant, &place, Place::CONFIG, problems)?
+                } else {
+                    named(component, "grant_type", "refresh_token", problems)?
+                },
             ),
             access_token_name: named(component, "access_token_name", "access_token", problems)?,
             expires_in_name: named(component, "expires_in_name", "expires_in", problems)?,
@@ -135,9 +156,20 @@ impl OAuth {
             given: optional("access_token_value", problems),
             given_until: optional("token_expiry_date", problems),
             expiry_format,
+            rotation: Rotation::load(component, problems),
+            assertion,
             handler: ErrorHandler::of_credentials(),
         };
-        if oauth.endpoint.is_some() {
+        if uses_assertion {
+            if oauth.endpoint.is_none() {
+                component.missing("token_refresh_endpoint", problems);
+            }
+        } else if oauth.rotation.is_some() {
+            // Id and secret may be in the config's "credentials", the refresh token is.
+            if oauth.endpoint.is_none() {
+                component.missing("token_refresh_endpoint", problems);
+            }
+        } else if oauth.endpoint.is_some() {
             let needed = [
                 ("client_id", &oauth.client_id.1),
                 ("client_secret", &oauth.client_secret.1),
@@ -175,16 +207,9 @@ impl OAuth {
             return Ok(None);
         };
         let until = until.text(scope).map_err(|error| at(until, error))?;
-        let seconds = until.trim().parse::<i64>().ok();
-        let until = match seconds {
-            Some(seconds) => Format::compile("%s")
-                .ok()
-                .and_then(|format| format.read(&Value::from(seconds))),
-            None => crate::time::iso::read(&until),
-        };
-        let is_good = until
-            .zip(scope.now)
-            .is_some_and(|(until, now)| until.to_utc() > now);
+        let is_good = moment_of(&until)
+            .zip(scope.asked_at.or(scope.now))
+            .is_some_and(|(until, now)| until > now);
         Ok(is_good.then_some(token))
     }
 
@@ -214,21 +239,31 @@ impl OAuth {
             text(&self.grant_type.0)?,
             Value::String(text(&self.grant_type.1)?),
         );
-        if !header_values.contains_key("Authorization") {
-            let id = credential(&self.client_id.1)?;
-            form.insert(text(&self.client_id.0)?, Value::String(id));
-            let secret = credential(&self.client_secret.1)?;
-            put(&mut form, text(&self.client_secret.0)?, secret);
-        }
-        if self.refresh_token.1.is_some() {
-            let token = credential(&self.refresh_token.1)?;
-            put(&mut form, text(&self.refresh_token.0)?, token);
-        }
-        if !self.scopes.is_empty() {
-            form.insert("scopes".to_owned(), Value::Array(self.scopes.clone()));
-        }
-        for (name, value) in mapping(&self.body, scope)? {
-            form.entry(name).or_insert(value);
+        if let Some(assertion) = &self.assertion {
+            put(&mut form, "assertion".to_owned(), assertion.token(scope)?);
+        } else {
+            if !header_values.contains_key("Authorization") {
+                let (id, secret) = (
+                    self.client(self.client_id.1.as_ref(), "client_id", scope)?,
+                    self.client(self.client_secret.1.as_ref(), "client_secret", scope)?,
+                );
+                form.insert(text(&self.client_id.0)?, Value::String(id));
+                put(&mut form, text(&self.client_secret.0)?, secret);
+            }
+            if let Some(rotation) = &self.rotation {
+                let config = scope.config.unwrap_or(&Value::Null);
+                let token = rotation.refresh_token(config);
+                put(&mut form, rotation.refresh_token_name.clone(), token);
+            } else if self.refresh_token.1.is_some() {
+                let token = credential(&self.refresh_token.1)?;
+                put(&mut form, text(&self.refresh_token.0)?, token);
+            }
+            if !self.scopes.is_empty() {
+                form.insert("scopes".to_owned(), Value::Array(self.scopes.clone()));
+            }
+            for (name, value) in mapping(&self.body, scope)? {
+                form.entry(name).or_insert(value);
+            }
         }
         let mut headers = Vec::new();
         for (name, value) in &header_values {
@@ -236,7 +271,7 @@ impl OAuth {
             headers.push(crate::request::header(name, &value)?);
             credentials.push(value);
         }
-        let body = if self.in_query {
+        let body = if self.in_query && self.assertion.is_none() {
             url::add_parameters(&mut target, &form);
             None
         } else {
@@ -257,6 +292,28 @@ impl OAuth {
         })
     }
 
+    /// The client's id or secret. With a `refresh_token_updater` those of the config's "credentials" go first.
+    fn client(
+        &self,
+        template: Option<&Template>,
+        name: &str,
+        scope: &Scope<'_>,
+    ) -> Result<String, BuildError> {
+        if self.rotation.is_some()
+            && let Some(own) = scope
+                .config
+                .and_then(|config| config.get("credentials")?.get(name))
+        {
+            return Ok(url::text_of(own));
+        }
+        match template {
+            None => Ok(String::new()),
+            Some(template) => Ok(template
+                .credential(scope)
+                .map_err(|error| at(template, error))?),
+        }
+    }
+
     fn read(&self, answer: &Value, scope: &Scope<'_>) -> Result<Token, BuildError> {
         let text = |template: &Template| template.text(scope).map_err(|error| at(template, error));
         let name = text(&self.access_token_name)?;
@@ -264,10 +321,11 @@ impl OAuth {
             let message = format!("the answer to the token request holds no \"{name}\"");
             return Err(BuildError::Other(message));
         };
+        let now = scope.asked_at.or(scope.now);
         let expires_in = find(answer, &text(&self.expires_in_name)?);
         let by_format = || {
             let until = self.expiry_format.as_ref()?.read(expires_in?)?;
-            (until.to_utc() - scope.now?).to_std().ok()
+            (until.to_utc() - now?).to_std().ok()
         };
         let by_seconds = || {
             let seconds = match expires_in? {
@@ -277,10 +335,26 @@ impl OAuth {
             Duration::try_from_secs_f64(seconds).ok()
         };
         let lifetime = by_format().or_else(by_seconds).unwrap_or(LANGUAGE_LIFETIME);
+        let refreshed = self.rotation.as_ref().zip(now).map(|(rotation, now)| {
+            let config = scope.config.unwrap_or(&Value::Null);
+            let next = find(answer, &rotation.refresh_token_name).and_then(Value::as_str);
+            let lifetime = TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::MAX);
+            Arc::new(rotation.refreshed(config, token, next, lifetime, now))
+        });
         Ok(Token {
             text: token.to_owned(),
             expires: Instant::now().checked_add(lifetime),
+            refreshed,
         })
+    }
+}
+
+/// A moment that a config or an answer names: seconds since 1970, or a date.
+pub(super) fn moment_of(text: &str) -> Option<DateTime<Utc>> {
+    let text = text.trim();
+    match text.parse::<i64>() {
+        Ok(seconds) => DateTime::from_timestamp(seconds, 0),
+        Err(_) => crate::time::iso::read(text).map(|moment| moment.to_utc()),
     }
 }
 
@@ -378,6 +452,7 @@ impl Session {
             expires: self
                 .lifetime
                 .and_then(|lifetime| Instant::now().checked_add(lifetime)),
+            refreshed: None,
         })
     }
 }
@@ -388,6 +463,15 @@ impl Login {
         match self {
             Login::OAuth(oauth) => oauth.given(scope),
             Login::Session(_) => Ok(None),
+            Login::Legacy(legacy) => legacy.given(scope),
+        }
+    }
+
+    /// The refresh token that each refresh replaces, if it is one.
+    pub(crate) fn rotation(&self) -> Option<&Rotation> {
+        match self {
+            Login::OAuth(oauth) => oauth.rotation.as_ref(),
+            Login::Session(_) | Login::Legacy(_) => None,
         }
     }
 
@@ -399,6 +483,7 @@ impl Login {
     ) -> Result<Built, BuildError> {
         match self {
             Login::OAuth(oauth) => oauth.build(scope, base_url),
+            Login::Legacy(legacy) => legacy.build(scope, base_url),
             Login::Session(session) => session.requester.build(&Asked {
                 scope,
                 base_url,
@@ -413,6 +498,7 @@ impl Login {
     pub(crate) fn handler(&self) -> &ErrorHandler {
         match self {
             Login::OAuth(oauth) => &oauth.handler,
+            Login::Legacy(legacy) => &legacy.handler,
             Login::Session(session) => &session.requester.error_handler,
         }
     }
@@ -421,6 +507,7 @@ impl Login {
     pub(crate) fn read(&self, answer: &Value, scope: &Scope<'_>) -> Result<Token, BuildError> {
         match self {
             Login::OAuth(oauth) => oauth.read(answer, scope),
+            Login::Legacy(legacy) => legacy.read(answer, scope),
             Login::Session(session) => session.read(answer),
         }
     }

@@ -1,12 +1,17 @@
 //! Authenticators: what they add to a request. Their values are credentials: never typed, never shown.
 
+mod jwt;
+mod legacy;
 mod login;
+mod rotation;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
+use jwt::Jwt;
 pub(crate) use login::{Login, Token, Tokens};
+pub(crate) use rotation::Rotation;
 
 use crate::expr::{EvalError, Place, Scope, Template};
 use crate::load::component::{Component, Problems};
@@ -21,6 +26,8 @@ const SUPPORTED: &[&str] = &[
     "SelectiveAuthenticator",
     "OAuthAuthenticator",
     "SessionTokenAuthenticator",
+    "LegacySessionTokenAuthenticator",
+    "JwtAuthenticator",
 ];
 
 /// How requests are authenticated.
@@ -38,6 +45,8 @@ pub(crate) enum Authenticator {
         username: Template,
         password: Option<Template>,
     },
+    /// A token is signed for each request.
+    Jwt(Box<Jwt>),
     /// A token is fetched first; it is in the scope as `session_token`.
     Login(Login),
     /// The config says by name which one it is.
@@ -53,6 +62,19 @@ pub(crate) enum Authenticator {
 pub(crate) enum KeyPlace {
     Header(Template),
     Option(RequestOption),
+}
+
+impl KeyPlace {
+    fn put(&self, value: String, scope: &Scope<'_>, into: &mut Injected) -> Result<(), FieldError> {
+        match self {
+            KeyPlace::Header(name) => {
+                let name = name.text(scope).map_err(|error| at(name, error))?;
+                into.headers.insert(name, Value::String(value));
+                Ok(())
+            }
+            KeyPlace::Option(option) => option.inject(Value::String(value), scope, into),
+        }
+    }
 }
 
 impl Authenticator {
@@ -71,7 +93,10 @@ impl Authenticator {
     fn load_component(component: &Component<'_>, problems: &mut Problems) -> Option<Authenticator> {
         if !matches!(
             component.kind,
-            "OAuthAuthenticator" | "SessionTokenAuthenticator"
+            "OAuthAuthenticator"
+                | "SessionTokenAuthenticator"
+                | "LegacySessionTokenAuthenticator"
+                | "JwtAuthenticator"
         ) {
             component.refuse(&[], &[], problems);
         }
@@ -112,6 +137,14 @@ impl Authenticator {
                 let session = login::Session::load(component, problems)?;
                 Some(Authenticator::Login(Login::Session(Box::new(session))))
             }
+            "LegacySessionTokenAuthenticator" => {
+                let legacy = legacy::Legacy::load(component, problems)?;
+                Some(Authenticator::Login(Login::Legacy(Box::new(legacy))))
+            }
+            "JwtAuthenticator" => {
+                let jwt = Jwt::load(component, problems)?;
+                Some(Authenticator::Jwt(Box::new(jwt)))
+            }
             _ => Some(Authenticator::None),
         }
     }
@@ -131,15 +164,7 @@ impl Authenticator {
             Authenticator::None => Ok(Vec::new()),
             Authenticator::ApiKey { token, into: place } => {
                 let token = credential(token)?;
-                match place {
-                    KeyPlace::Header(name) => {
-                        let name = name.text(scope).map_err(|error| at(name, error))?;
-                        into.headers.insert(name, Value::String(token.clone()));
-                    }
-                    KeyPlace::Option(option) => {
-                        option.inject(Value::String(token.clone()), scope, into)?;
-                    }
-                }
+                place.put(token.clone(), scope, into)?;
                 Ok(vec![token])
             }
             Authenticator::Bearer { token } => {
@@ -160,11 +185,23 @@ impl Authenticator {
                     .insert("Authorization".to_owned(), Value::String(value.clone()));
                 Ok(vec![value])
             }
+            Authenticator::Jwt(jwt) => {
+                let token = jwt.token(scope)?;
+                jwt.placement().put(token.clone(), scope, into)?;
+                Ok(vec![token])
+            }
+            Authenticator::Login(Login::Legacy(legacy)) => {
+                let token = scope.session_token.unwrap_or_default().to_owned();
+                let name = &legacy.header;
+                let name = name.text(scope).map_err(|error| at(name, error))?;
+                into.headers.insert(name, Value::String(token.clone()));
+                Ok(vec![token])
+            }
             Authenticator::Login(login) => {
                 let token = scope.session_token.unwrap_or_default().to_owned();
                 let special = match login {
-                    Login::OAuth(_) => None,
                     Login::Session(session) => session.placement(),
+                    _ => None,
                 };
                 let Some((place, form)) = special else {
                     let value = format!("Bearer {token}");
@@ -173,9 +210,7 @@ impl Authenticator {
                     return Ok(vec![value]);
                 };
                 let value = credential(form)?;
-                if let KeyPlace::Option(option) = place {
-                    option.inject(Value::String(value.clone()), scope, into)?;
-                }
+                place.put(value.clone(), scope, into)?;
                 Ok(vec![value, token])
             }
             Authenticator::Selective { .. } => self.chosen(scope)?.apply(scope, into),

@@ -84,8 +84,12 @@ impl ResponseFilter {
         problems: &mut Problems,
     ) -> Option<ResponseFilter> {
         component.refuse(&[], &["x_error_kind"], problems);
-        let action = match component.text("action", problems) {
+        let word = component.text("action", problems);
+        // The read fails for a token, which fetches a new one if the authenticator can, and tries again once.
+        let renews_token = word == Some("REFRESH_TOKEN_THEN_RETRY");
+        let action = match word {
             None => None,
+            Some(_) if renews_token => Some(Action::Fail),
             Some("SUCCESS") => Some(Action::Success),
             Some("IGNORE") => Some(Action::Ignore),
             Some("RETRY") => Some(Action::Retry),
@@ -96,7 +100,7 @@ impl ResponseFilter {
                     component.path_of("action"),
                     format!(
                         "the action \"{other}\" is not supported; supported: SUCCESS, IGNORE, RETRY, \
-                         FAIL, RATE_LIMITED"
+                         FAIL, RATE_LIMITED, REFRESH_TOKEN_THEN_RETRY"
                     ),
                 );
                 return None;
@@ -151,7 +155,9 @@ impl ResponseFilter {
             predicate,
             contains,
             message: component.template("error_message", Place::ERROR_FILTER, problems),
-            kind: stated.or(failure_type),
+            kind: stated
+                .or(renews_token.then_some(ErrorKind::NeedsToken))
+                .or(failure_type),
         })
     }
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::number;
-use super::value::Val;
+use super::value::{Val, json_compare};
 
 /// A test that the engine knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,14 @@ pub(crate) enum Test {
     Odd,
     Even,
     Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+    DivisibleBy,
+    Lower,
+    Upper,
     In,
 }
 
@@ -46,6 +54,21 @@ const NAMES: &[(&str, Test, usize)] = &[
     ("eq", Test::Equal, 1),
     ("equalto", Test::Equal, 1),
     ("==", Test::Equal, 1),
+    ("ne", Test::NotEqual, 1),
+    ("!=", Test::NotEqual, 1),
+    ("lt", Test::Less, 1),
+    ("lessthan", Test::Less, 1),
+    ("<", Test::Less, 1),
+    ("le", Test::LessOrEqual, 1),
+    ("<=", Test::LessOrEqual, 1),
+    ("gt", Test::Greater, 1),
+    ("greaterthan", Test::Greater, 1),
+    (">", Test::Greater, 1),
+    ("ge", Test::GreaterOrEqual, 1),
+    (">=", Test::GreaterOrEqual, 1),
+    ("divisibleby", Test::DivisibleBy, 1),
+    ("lower", Test::Lower, 0),
+    ("upper", Test::Upper, 0),
     ("in", Test::In, 1),
 ];
 
@@ -94,6 +117,38 @@ impl Test {
                 (integer.rem_euclid(2) == 1) == (self == Test::Odd)
             }
             Test::Equal => argument.is_some_and(|other| value.equals(other)),
+            Test::NotEqual => !argument.is_some_and(|other| value.equals(other)),
+            Test::Less | Test::LessOrEqual | Test::Greater | Test::GreaterOrEqual => {
+                let order = json
+                    .zip(argument.and_then(Val::as_json))
+                    .and_then(|(left, right)| json_compare(left, right));
+                let order = order.ok_or_else(|| "the values have no order".to_owned())?;
+                match self {
+                    Test::Less => order.is_lt(),
+                    Test::LessOrEqual => order.is_le(),
+                    Test::Greater => order.is_gt(),
+                    _ => order.is_ge(),
+                }
+            }
+            Test::DivisibleBy => {
+                let by = argument.and_then(Val::as_json).and_then(Value::as_number);
+                let by = by.and_then(number::as_integer).filter(|by| *by != 0);
+                let own = number.and_then(number::as_integer);
+                let (own, by) = own.zip(by).ok_or("only whole numbers divide each other")?;
+                own.wrapping_rem(by) == 0
+            }
+            Test::Lower | Test::Upper => {
+                let text = value.to_text();
+                let letters = || {
+                    text.chars()
+                        .filter(|c| c.is_lowercase() || c.is_uppercase())
+                };
+                let wanted = |c: char| match self {
+                    Test::Lower => c.is_lowercase(),
+                    _ => c.is_uppercase(),
+                };
+                letters().next().is_some() && letters().all(wanted)
+            }
             Test::In => match argument {
                 Some(container) => super::eval::contains(container, value)?,
                 None => false,

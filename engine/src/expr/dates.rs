@@ -232,6 +232,11 @@ pub(crate) fn today(now: DateTime<Utc>) -> Dated {
     Dated::Date(now.date_naive())
 }
 
+/// `today_with_timezone()`.
+pub(crate) fn today_in(now: DateTime<Utc>, zone: chrono_tz::Tz) -> Dated {
+    Dated::Date(now.with_timezone(&zone).date_naive())
+}
+
 /// `day_delta(days, format)`.
 pub(crate) fn day_delta(
     now: DateTime<Utc>,

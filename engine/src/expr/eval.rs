@@ -18,6 +18,9 @@ use super::value::{Val, as_number, json_compare, json_equals};
 /// The longest text that an expression may build.
 const MAX_TEXT: usize = 4 * 1024 * 1024;
 
+/// Evaluates a part of an expression in its scope.
+pub(super) type Evaluate<'a, 'f> = dyn Fn(&'a Node) -> Result<Val<'a>, EvalError> + 'f;
+
 /// Why an expression has no value.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum EvalError {
@@ -164,6 +167,7 @@ pub(crate) fn evaluate<'a>(
             let arguments = filter_arguments(*filter, arguments, &eval)?;
             filter.apply(eval(input)?, &arguments)
         }
+        Node::Each(each, of) => each.apply(&eval(of)?, &eval),
         Node::Test(test, of, arguments) => {
             let argument = arguments.first().map(eval).transpose()?;
             let holds = test.holds(&eval(of)?, argument.as_ref());
@@ -183,15 +187,15 @@ pub(crate) fn evaluate<'a>(
             for argument in arguments {
                 values.push(argument.as_ref().map(eval).transpose()?);
             }
-            function.call(values, scope.now).map_err(EvalError::Type)
+            function.call(values, scope).map_err(EvalError::Type)
         }
     }
 }
 
-fn filter_arguments<'a>(
+pub(super) fn filter_arguments<'a>(
     filter: super::filters::Filter,
     arguments: &'a Arguments,
-    eval: &dyn Fn(&'a Node) -> Result<Val<'a>, EvalError>,
+    eval: &Evaluate<'a, '_>,
 ) -> Result<Vec<Option<Val<'a>>>, EvalError> {
     let mut values = Vec::with_capacity(arguments.positional.len() + arguments.named.len());
     for node in &arguments.positional {
@@ -377,6 +381,7 @@ fn arithmetic<'a>(
         Arithmetic::Divide => "/",
         Arithmetic::FloorDivide => "//",
         Arithmetic::Remainder => "%",
+        Arithmetic::Power => "**",
     };
     let numbers = (
         left.as_json().and_then(as_number),

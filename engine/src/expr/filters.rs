@@ -1,5 +1,6 @@
 //! The filters of expressions: Jinja's own, and those that the language adds.
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use base64::Engine as _;
@@ -12,6 +13,7 @@ use sha2::Digest as _;
 use super::eval::{EvalError, limited};
 use super::methods;
 use super::number;
+use super::sequences;
 use super::tree::{Arguments, Node};
 use super::value::{Val, json_is_true, write_repr};
 
@@ -38,8 +40,20 @@ pub(crate) enum Filter {
     UrlEncode,
     Base64Encode,
     Base64Decode,
+    Base64Ascii,
     Hash,
+    Hmac,
     RegexSearch,
+    RegexReplace,
+    Unique,
+    Sort,
+    Reverse,
+    Sum,
+    Min,
+    Max,
+    Round,
+    Items,
+    WordCount,
 }
 
 /// Name, filter, names of its parameters in order, how many of them are required.
@@ -70,6 +84,33 @@ const NAMES: &[Known] = &[
     ("base64decode", Filter::Base64Decode, &[], 0),
     ("hash", Filter::Hash, &["hash_type", "salt"], 0),
     ("regex_search", Filter::RegexSearch, &["regex"], 1),
+    (
+        "regex_replace",
+        Filter::RegexReplace,
+        &["regex", "replacement"],
+        2,
+    ),
+    ("base64binascii_decode", Filter::Base64Ascii, &[], 0),
+    ("hmac", Filter::Hmac, &["key", "hash_type"], 1),
+    (
+        "unique",
+        Filter::Unique,
+        &["case_sensitive", "attribute"],
+        0,
+    ),
+    (
+        "sort",
+        Filter::Sort,
+        &["reverse", "case_sensitive", "attribute"],
+        0,
+    ),
+    ("reverse", Filter::Reverse, &[], 0),
+    ("sum", Filter::Sum, &["attribute", "start"], 0),
+    ("min", Filter::Min, &["case_sensitive", "attribute"], 0),
+    ("max", Filter::Max, &["case_sensitive", "attribute"], 0),
+    ("round", Filter::Round, &["precision", "method"], 0),
+    ("items", Filter::Items, &[], 0),
+    ("wordcount", Filter::WordCount, &[], 0),
 ];
 
 /// Digests of the `hash` filter.
@@ -87,7 +128,8 @@ impl Filter {
     pub(crate) fn by_name(name: &str) -> Result<Filter, String> {
         let known = NAMES.iter().find(|(known, ..)| *known == name);
         known.map(|(_, filter, ..)| *filter).ok_or_else(|| {
-            let names: Vec<&str> = NAMES.iter().map(|(known, ..)| *known).collect();
+            let mut names: Vec<&str> = NAMES.iter().map(|(known, ..)| *known).collect();
+            names.extend(sequences::NAMES);
             format!(
                 "the filter \"{name}\" is not supported; supported: {}",
                 names.join(", ")
@@ -138,7 +180,7 @@ impl Filter {
                     DIGESTS.join(", ")
                 ));
             }
-            if self == Filter::RegexSearch {
+            if matches!(self, Filter::RegexSearch | Filter::RegexReplace) {
                 compile_regex(constant)?;
             }
         }
@@ -154,6 +196,10 @@ impl Filter {
             .unwrap_or(usize::MAX)
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm for each filter, on one page"
+    )]
     pub(crate) fn apply<'a>(
         self,
         value: Val<'a>,
@@ -253,8 +299,138 @@ impl Filter {
                     .and_then(|found| found.get(1).map(|g| g.as_str()));
                 Val::text(group.unwrap_or_default())
             }
+            Filter::RegexReplace => {
+                let pattern = argument(0).map(Val::to_text).unwrap_or_default();
+                let regex = compile_regex(&pattern).map_err(EvalError::Value)?;
+                let replacement = argument(1).map(Val::to_text).unwrap_or_default();
+                let Some(text) = value.as_str() else {
+                    return Err(wrong(&value, "is no text to search"));
+                };
+                Val::text(replace_all(&regex, text, &replacement)?)
+            }
+            Filter::Base64Ascii => match value.as_str() {
+                Some(text) if text.is_ascii() => Val::text(STANDARD.encode(text)),
+                Some(_) => return Err(EvalError::Value("the text is not ASCII".to_owned())),
+                None => return Err(wrong(&value, "is no text to encode")),
+            },
+            Filter::Hmac => {
+                let kind = argument(1).map_or_else(|| "sha256".into(), Val::to_text);
+                if kind != "sha256" {
+                    let message =
+                        format!("the digest \"{kind}\" is not supported; supported: sha256");
+                    return Err(EvalError::Value(message));
+                }
+                let key = argument(0).map(Val::to_text).unwrap_or_default();
+                let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, key.as_bytes());
+                let tag = ring::hmac::sign(&key, value.to_text().as_bytes());
+                Val::text(hex(tag.as_ref()))
+            }
+            Filter::Unique => Val::json(sequences::unique(&value, argument(0), argument(1))?),
+            Filter::Sort => {
+                let sorted = sequences::sort(&value, argument(0), argument(1), argument(2))?;
+                Val::json(sorted)
+            }
+            Filter::Reverse => {
+                if let Some(text) = value.as_str() {
+                    Val::text(text.chars().rev().collect::<String>())
+                } else {
+                    let mut items = items(&value)?;
+                    items.reverse();
+                    Val::json(Value::Array(items))
+                }
+            }
+            Filter::Sum => Val::json(sequences::sum(&value, argument(0), argument(1))?),
+            Filter::Min | Filter::Max => {
+                let wanted = if self == Filter::Max {
+                    Ordering::Greater
+                } else {
+                    Ordering::Less
+                };
+                let best = sequences::extreme(&value, wanted, argument(0), argument(1))?;
+                best.map_or(Val::Undefined, Val::json)
+            }
+            Filter::Round => Val::json(sequences::round(&value, argument(0), argument(1))?),
+            Filter::Items => match value.as_json() {
+                Some(Value::Object(members)) => Val::json(
+                    members
+                        .iter()
+                        .map(|(key, member)| {
+                            Value::Array(vec![key.as_str().into(), member.clone()])
+                        })
+                        .collect(),
+                ),
+                None if matches!(value, Val::Undefined) => Val::json(Value::Array(Vec::new())),
+                _ => return Err(wrong(&value, "has no items")),
+            },
+            Filter::WordCount => {
+                let text = value.to_text();
+                let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+                Val::integer(words.filter(|word| !word.is_empty()).count())
+            }
         })
     }
+}
+
+/// Python's `re.sub`: `\1` and `\g<name>` stand for groups.
+fn replace_all(regex: &Regex, text: &str, replacement: &str) -> Result<String, EvalError> {
+    let mut out = String::new();
+    let mut end = 0;
+    for found in regex.captures_iter(text) {
+        let Some(whole) = found.get(0) else { continue };
+        out.push_str(&text[end..whole.start()]);
+        end = whole.end();
+        let mut rest = replacement;
+        while let Some(place) = rest.find('\\') {
+            out.push_str(&rest[..place]);
+            rest = &rest[place + 1..];
+            rest = group(&found, rest, &mut out)?;
+        }
+        out.push_str(rest);
+        limited(out.len())?;
+    }
+    out.push_str(&text[end..]);
+    limited(out.len())?;
+    Ok(out)
+}
+
+/// Writes what a backslash in a replacement stands for; gives the rest behind it.
+fn group<'t>(
+    found: &regex::Captures<'_>,
+    rest: &'t str,
+    out: &mut String,
+) -> Result<&'t str, EvalError> {
+    let unknown =
+        || EvalError::Value("the replacement holds an unknown escape or group".to_owned());
+    if let Some(named) = rest.strip_prefix("g<") {
+        let (name, rest) = named.split_once('>').ok_or_else(unknown)?;
+        let group = match name.parse::<usize>() {
+            Ok(number) if number < found.len() => found.get(number),
+            Ok(_) => return Err(unknown()),
+            Err(_) => found.name(name),
+        };
+        out.push_str(group.map_or("", |group| group.as_str()));
+        return Ok(rest);
+    }
+    let digits = rest.bytes().take(2).take_while(u8::is_ascii_digit).count();
+    if digits > 0 && !rest.starts_with('0') {
+        let number: usize = rest[..digits].parse().map_err(|_| unknown())?;
+        if number >= found.len() {
+            return Err(unknown());
+        }
+        out.push_str(found.get(number).map_or("", |group| group.as_str()));
+        return Ok(&rest[digits..]);
+    }
+    let mut characters = rest.chars();
+    let escaped = characters.next().ok_or_else(unknown)?;
+    match escaped {
+        'n' => out.push('\n'),
+        't' => out.push('\t'),
+        'r' => out.push('\r'),
+        '\\' => out.push('\\'),
+        c if !c.is_ascii_alphanumeric() => out.extend(['\\', c]),
+        _ => return Err(unknown()),
+    }
+    Ok(characters.as_str())
 }
 
 fn wrong(value: &Val<'_>, what: &str) -> EvalError {
@@ -439,12 +615,16 @@ fn hash(kind: &str, input: &[u8]) -> Result<String, EvalError> {
             return Err(EvalError::Value(message));
         }
     };
-    let mut text = String::with_capacity(digest.len() * 2);
-    for byte in digest {
+    Ok(hex(&digest))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
         // Writing to a String cannot fail.
         let _ = write!(text, "{byte:02x}");
     }
-    Ok(text)
+    text
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

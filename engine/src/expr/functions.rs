@@ -2,12 +2,14 @@
 
 use std::cmp::Ordering;
 
-use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use serde_json::Value;
 
 use super::dates::{self, Dated};
+use super::scope::Scope;
 use super::tree::{Arguments, Node};
 use super::value::{Val, json_compare};
+use crate::host::Host;
 
 /// A function that the engine knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,9 @@ pub(crate) enum Function {
     StrToDatetime,
     SanitizeUrl,
     SnakeCase,
+    TodayWithTimezone,
+    GenerateUuid,
+    JsonLoads,
 }
 
 /// Name, function, names of its parameters in order, how many of them are required.
@@ -50,6 +55,14 @@ const NAMES: &[Known] = &[
         &["value"],
         1,
     ),
+    (
+        "today_with_timezone",
+        Function::TodayWithTimezone,
+        &["timezone"],
+        1,
+    ),
+    ("generate_uuid", Function::GenerateUuid, &[], 0),
+    ("json_loads", Function::JsonLoads, &["s"], 1),
 ];
 
 impl Function {
@@ -100,8 +113,9 @@ impl Function {
     pub(crate) fn call<'a>(
         self,
         arguments: Vec<Option<Val<'a>>>,
-        now: Option<DateTime<Utc>>,
+        scope: &Scope<'a>,
     ) -> Result<Val<'a>, String> {
+        let now = scope.now;
         let clock =
             || now.ok_or_else(|| "date functions that read the clock do not work here".to_owned());
         let optional = |place: usize| arguments.get(place).and_then(Option::as_ref);
@@ -132,6 +146,23 @@ impl Function {
                 Val::text(crate::request::url::quote_plus(&text(required(0)?)?))
             }
             Function::SnakeCase => Val::text(snake_case(&text(required(0)?)?)),
+            Function::TodayWithTimezone => {
+                let name = text(required(0)?)?;
+                let zone: Tz = name
+                    .parse()
+                    .map_err(|_| format!("\"{name}\" is no time zone"))?;
+                Val::Dated(dates::today_in(clock()?, zone))
+            }
+            Function::GenerateUuid => {
+                let random = scope.host.and_then(Host::random_bits);
+                let random = random.ok_or("generate_uuid() does not work here")?;
+                Val::text(uuid_text(random))
+            }
+            Function::JsonLoads => {
+                let source = text(required(0)?)?;
+                let value = serde_json::from_str(&source);
+                Val::json(value.map_err(|_| "the text is no JSON".to_owned())?)
+            }
         })
     }
 
@@ -189,6 +220,20 @@ impl Function {
             Ordering::Less
         }
     }
+}
+
+/// A random UUID (version 4) of these bits.
+fn uuid_text(bits: u128) -> String {
+    let bits = bits & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let hex = format!("{bits:032x}");
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
+    parts.join("-")
 }
 
 /// An underscore before each capital but the first character.

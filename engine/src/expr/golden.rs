@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::scope::{Place, Scope};
 use super::template::Template;
 use super::value::{Val, json_equals};
+use crate::host::{Host, Permit, PermitRequest, Refused, Reported, ResponseSignals};
 
 /// Where the engine departs on purpose: template, and why.
 const DIFFERENT: &[(&str, &str)] = &[
@@ -17,11 +19,65 @@ const DIFFERENT: &[(&str, &str)] = &[
     ),
     ("{{ now_utc() < today_utc() }}", "wrong types fail loudly"),
     ("{{ now_utc() + 1 }}", "wrong types fail loudly"),
+    ("{{ [1, 'a'] | sort }}", "wrong types fail loudly"),
+    (
+        "{{ 5 | regex_replace('a', 'b') }}",
+        "wrong types fail loudly",
+    ),
     (
         "{{ config.d.items() }}",
         "a list of pairs, not Python's name for a view",
     ),
 ];
+
+/// A host that only gives random bits.
+struct Random;
+
+#[async_trait]
+impl Host for Random {
+    async fn permit(&self, _request: &PermitRequest) -> Result<Permit, Refused> {
+        Ok(Permit::empty())
+    }
+
+    async fn report(&self, _permit: Permit, _signals: &ResponseSignals) -> Reported {
+        Reported::Noted
+    }
+
+    fn random_bits(&self) -> Option<u128> {
+        Some(0x0123_4567_89ab_cdef_fedc_ba98_7654_3210)
+    }
+}
+
+#[test]
+fn a_random_uuid_says_that_it_is_one() {
+    let parameters = Arc::new(json!({}));
+    let template = Template::compile("{{ generate_uuid() }}", "", &parameters, Place::CONFIG);
+    let template = template.unwrap();
+    let config = json!({});
+    let scope = Scope::of_config(&config);
+    assert!(template.text(&scope).is_err());
+    let scope = Scope {
+        host: Some(&Random),
+        ..scope
+    };
+    let found = template.text(&scope);
+    assert_eq!(found, Ok("01234567-89ab-4def-bedc-ba9876543210".to_owned()));
+}
+
+#[test]
+fn json_within_a_text_is_read_for_signed_tokens_only() {
+    let parameters = Arc::new(json!({}));
+    let source = "{{ json_loads(config.account)['key'] }}";
+    assert!(Template::compile(source, "", &parameters, Place::CONFIG).is_err());
+    let template = Template::compile(source, "", &parameters, Place::SIGNED).unwrap();
+    let config = json!({"account": "{\"key\": \"k\"}"});
+    assert_eq!(
+        template.text(&Scope::of_config(&config)),
+        Ok("k".to_owned())
+    );
+    let config = json!({"account": "no JSON"});
+    assert!(template.text(&Scope::of_config(&config)).is_err());
+}
 
 fn same(expected: &Value, kind: &str, value: Option<Val<'_>>) -> bool {
     let Some(value) = value else {
@@ -54,8 +110,10 @@ fn expressions_have_the_values_of_the_reference() {
     assert!(cases.len() > 320);
     let parameters = Arc::new(json!({"p": "param"}));
     let empty = json!({});
+    let host = Random;
     let scope = Scope {
         stream_slice: Some(&empty),
+        host: Some(&host),
         ..Scope::of_read(config, now)
     };
     let mut wrong = Vec::new();

@@ -30,7 +30,20 @@ pub(crate) enum Method {
     Find,
     Count,
     IsDigit,
+    IsAlpha,
+    IsAlphanumeric,
+    IsSpace,
+    IsLower,
+    IsUpper,
     ZeroFill,
+    Index,
+    FindRight,
+    RemovePrefix,
+    RemoveSuffix,
+    Partition,
+    RightPartition,
+    SplitLines,
+    SwapCase,
     /// A method of datetimes, dates or durations.
     Dated(&'static str),
 }
@@ -57,7 +70,22 @@ const NAMES: &[(&str, Method, usize, usize)] = &[
     ("find", Method::Find, 1, 1),
     ("count", Method::Count, 1, 1),
     ("isdigit", Method::IsDigit, 0, 0),
+    ("isnumeric", Method::IsDigit, 0, 0),
+    ("isalpha", Method::IsAlpha, 0, 0),
+    ("isalnum", Method::IsAlphanumeric, 0, 0),
+    ("isspace", Method::IsSpace, 0, 0),
+    ("islower", Method::IsLower, 0, 0),
+    ("isupper", Method::IsUpper, 0, 0),
     ("zfill", Method::ZeroFill, 1, 1),
+    ("index", Method::Index, 1, 1),
+    ("rfind", Method::FindRight, 1, 1),
+    ("removeprefix", Method::RemovePrefix, 1, 1),
+    ("removesuffix", Method::RemoveSuffix, 1, 1),
+    ("partition", Method::Partition, 1, 1),
+    ("rpartition", Method::RightPartition, 1, 1),
+    ("splitlines", Method::SplitLines, 0, 0),
+    ("swapcase", Method::SwapCase, 0, 0),
+    ("casefold", Method::Lower, 0, 0),
     ("strftime", Method::Dated("strftime"), 1, 1),
     ("isoformat", Method::Dated("isoformat"), 0, 0),
     ("date", Method::Dated("date"), 0, 0),
@@ -180,10 +208,23 @@ impl Method {
                     .count();
                 Ok(Val::integer(count))
             }
+            (Method::Index, Some(items), Some(wanted)) => {
+                let wanted = wanted.clone().into_json();
+                let place = items
+                    .iter()
+                    .position(|item| super::value::json_equals(item, &wanted));
+                place
+                    .map(Val::integer)
+                    .ok_or_else(|| EvalError::Value("the list does not hold the value".to_owned()))
+            }
             _ => Err(self.missing(receiver)),
         }
     }
 
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm for each method, on one page"
+    )]
     fn of_text<'a>(self, text: &str, arguments: &[Val<'a>]) -> Result<Val<'a>, EvalError> {
         let first = arguments.first();
         let second = arguments.get(1);
@@ -266,6 +307,71 @@ impl Method {
                 Val::integer(count)
             }
             Method::IsDigit => Val::boolean(!text.is_empty() && text.chars().all(char::is_numeric)),
+            Method::IsAlpha => {
+                Val::boolean(!text.is_empty() && text.chars().all(char::is_alphabetic))
+            }
+            Method::IsAlphanumeric => {
+                Val::boolean(!text.is_empty() && text.chars().all(char::is_alphanumeric))
+            }
+            Method::IsSpace => {
+                Val::boolean(!text.is_empty() && text.chars().all(char::is_whitespace))
+            }
+            Method::IsLower => Val::boolean(
+                text.chars().any(char::is_lowercase) && !text.chars().any(char::is_uppercase),
+            ),
+            Method::IsUpper => Val::boolean(
+                text.chars().any(char::is_uppercase) && !text.chars().any(char::is_lowercase),
+            ),
+            Method::Index => {
+                let found = text.find(required_text(first)?);
+                let found = found.ok_or_else(|| {
+                    EvalError::Value("the text does not hold the part".to_owned())
+                })?;
+                Val::integer(text[..found].chars().count())
+            }
+            Method::FindRight => {
+                let found = text.rfind(required_text(first)?);
+                let characters = found.map(|at| text[..at].chars().count());
+                characters.map_or_else(|| Val::json(Value::from(-1)), Val::integer)
+            }
+            Method::RemovePrefix => {
+                let prefix = required_text(first)?;
+                Val::text(text.strip_prefix(prefix).unwrap_or(text))
+            }
+            Method::RemoveSuffix => {
+                let suffix = required_text(first)?;
+                Val::text(text.strip_suffix(suffix).unwrap_or(text))
+            }
+            Method::Partition | Method::RightPartition => {
+                let separator = required_text(first)?;
+                if separator.is_empty() {
+                    return Err(EvalError::Value("partition() needs a separator".to_owned()));
+                }
+                let from_right = self == Method::RightPartition;
+                let parts = if from_right {
+                    text.rsplit_once(separator)
+                } else {
+                    text.split_once(separator)
+                };
+                let parts = match parts {
+                    Some((before, after)) => [before, separator, after],
+                    None if from_right => ["", "", text],
+                    None => [text, "", ""],
+                };
+                Val::Tuple(parts.map(Value::from).to_vec())
+            }
+            Method::SplitLines => Val::json(text.lines().map(Value::from).collect()),
+            Method::SwapCase => {
+                let mut swapped = String::with_capacity(text.len());
+                for c in text.chars() {
+                    if c.is_lowercase() {
+                        swapped.extend(c.to_uppercase());
+                    } else {
+                        swapped.extend(c.to_lowercase());
+                    }
+                }
+                Val::text(swapped)
+            }
             Method::ZeroFill => {
                 let width = required_count(first)?;
                 let (sign, digits) = match text.strip_prefix(['+', '-']) {

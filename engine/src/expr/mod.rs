@@ -13,6 +13,7 @@ mod literal;
 mod methods;
 pub(crate) mod number;
 mod scope;
+mod sequences;
 mod template;
 mod tree;
 mod value;

@@ -128,6 +128,7 @@ pub(crate) enum Arithmetic {
     Divide,
     FloorDivide,
     Remainder,
+    Power,
 }
 
 /// Python's arithmetic: integers stay integers (except `/`), everything else becomes a float.
@@ -136,7 +137,13 @@ pub(crate) fn calculate(
     left: &Number,
     right: &Number,
 ) -> Result<Value, String> {
-    if operator != Arithmetic::Divide && is_integer(left) && is_integer(right) {
+    // A whole number to the power of a negative one is a fraction.
+    let is_fraction = match operator {
+        Arithmetic::Divide => true,
+        Arithmetic::Power => right.as_str().starts_with('-'),
+        _ => false,
+    };
+    if !is_fraction && is_integer(left) && is_integer(right) {
         let too_large = || "an integer of the calculation needs more than 128 bits".to_owned();
         let (Some(left), Some(right)) = (as_integer(left), as_integer(right)) else {
             return Err(too_large());
@@ -145,6 +152,10 @@ pub(crate) fn calculate(
             Arithmetic::Add => left.checked_add(right),
             Arithmetic::Subtract => left.checked_sub(right),
             Arithmetic::Multiply => left.checked_mul(right),
+            Arithmetic::Power => match u32::try_from(right) {
+                Ok(exponent) => left.checked_pow(exponent),
+                Err(_) => None,
+            },
             _ if right == 0 => return Err("division by zero".to_owned()),
             Arithmetic::Remainder => left.checked_rem(right).map(|rest| {
                 if rest != 0 && (rest < 0) != (right < 0) {
@@ -167,9 +178,10 @@ pub(crate) fn calculate(
     let (left, right) = (as_float(left), as_float(right));
     let divides = !matches!(
         operator,
-        Arithmetic::Add | Arithmetic::Subtract | Arithmetic::Multiply
+        Arithmetic::Add | Arithmetic::Subtract | Arithmetic::Multiply | Arithmetic::Power
     );
-    if divides && right == 0.0 {
+    let inverts_zero = operator == Arithmetic::Power && left == 0.0 && right < 0.0;
+    if divides && right == 0.0 || inverts_zero {
         return Err("division by zero".to_owned());
     }
     let result = match operator {
@@ -177,6 +189,7 @@ pub(crate) fn calculate(
         Arithmetic::Subtract => left - right,
         Arithmetic::Multiply => left * right,
         Arithmetic::Divide => left / right,
+        Arithmetic::Power => left.powf(right),
         Arithmetic::FloorDivide => (left / right).floor(),
         Arithmetic::Remainder => {
             let rest = left % right;

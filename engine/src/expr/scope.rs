@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 
 use super::value::{NULL, Val};
+use crate::host::Host;
 use crate::partition::Partition;
 
 /// A variable of the language.
@@ -33,6 +34,8 @@ pub(crate) enum Var {
     SliceExtra,
     SlicePartition,
     SliceCursor,
+    /// No variable: the function `json_loads` exists here.
+    JsonLoads,
 }
 
 /// The names; the slice has three of them.
@@ -88,6 +91,8 @@ impl Place {
     pub(crate) const CONFIG: Place = Place(&[Var::Config]);
     /// What a session's token becomes part of.
     pub(crate) const SESSION: Place = Place(&[Var::Config, Var::SessionToken]);
+    /// Parts of a signed token.
+    pub(crate) const SIGNED: Place = Place(&[Var::Config, Var::JsonLoads]);
     /// Parts of a request.
     pub(crate) const REQUEST: Place = Place(&[Var::Config, Var::NextPageToken, Var::StreamSlice]);
     /// Parts of a request for a job that was created.
@@ -137,6 +142,9 @@ impl Place {
         Var::FieldValue,
         Var::FieldPath,
     ]);
+    /// The condition of a field that is added to the config.
+    pub(crate) const CONFIG_FIELD_CONDITION: Place =
+        Place(&[Var::Config, Var::FieldValue, Var::FieldPath]);
     /// The condition of a record filter.
     pub(crate) const RECORD_FILTER: Place = Place(&[
         Var::Config,
@@ -169,6 +177,10 @@ pub(crate) struct Scope<'a> {
     pub(crate) config: Option<&'a Value>,
     /// The present moment, for date functions.
     pub(crate) now: Option<DateTime<Utc>>,
+    /// The moment at which the request is made, for signatures.
+    pub(crate) asked_at: Option<DateTime<Utc>>,
+    /// Where randomness comes from.
+    pub(crate) host: Option<&'a dyn Host>,
     pub(crate) next_page_token: Option<&'a Value>,
     pub(crate) stream_slice: Option<&'a Value>,
     /// What the slice is made of, if its stream is partitioned.
@@ -234,6 +246,7 @@ impl<'a> Scope<'a> {
             Var::LastPageSize => return number(self.last_page_size),
             Var::PageSize => return number(self.page_size),
             Var::SessionToken => return self.session_token.map_or(NULL, Val::text),
+            Var::JsonLoads => None,
             Var::RequestUrl => return self.request_url.map_or(NULL, Val::text),
         };
         json.map_or(NULL, |value| Val::Json(Cow::Borrowed(value)))

@@ -256,6 +256,9 @@ fn reads(node: &Node, var: Var) -> bool {
             let named = arguments.named.iter().any(|(_, node)| reads(node, var));
             reads(of, var) || any(&arguments.positional) || named
         }
+        Node::Each(each, of) => {
+            reads(of, var) || each.nodes().into_iter().any(|node| reads(node, var))
+        }
         Node::Test(_, of, nodes) | Node::Method(_, of, nodes) => reads(of, var) || any(nodes),
     }
 }

@@ -5,7 +5,9 @@
 //! rules (literal text, numbers by their digits, `a + b` of other types), and its values would have to
 //! be copied from and to JSON.
 
-use minijinja::machinery::ast::{BinOpKind, CallArg, CallType, CompareOpKind, Expr, UnaryOpKind};
+use minijinja::machinery::ast::{
+    self, BinOpKind, CallArg, CallType, CompareOpKind, Expr, UnaryOpKind,
+};
 use serde_json::Value;
 
 use super::checks::Test;
@@ -14,6 +16,7 @@ use super::functions::Function;
 use super::methods::{self, Method};
 use super::number::{self, Arithmetic};
 use super::scope::{Place, Var};
+use super::sequences::{self, Each};
 
 /// A compiled expression.
 #[derive(Debug, Clone)]
@@ -45,6 +48,8 @@ pub(crate) enum Node {
         otherwise: Option<Box<Node>>,
     },
     Filter(Filter, Box<Node>, Arguments),
+    /// A filter that goes through a sequence.
+    Each(Box<Each>, Box<Node>),
     Test(Test, Box<Node>, Vec<Node>),
     Method(Method, Box<Node>, Vec<Node>),
     /// The arguments in the order of the function's parameters; `None` where one is left out.
@@ -102,7 +107,7 @@ pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, Strin
         Expr::BinOp(binary) => {
             let left = compile_box(&binary.left)?;
             let right = compile_box(&binary.right)?;
-            binary_node(binary.op, left, right)?
+            binary_node(binary.op, left, right)
         }
         Expr::Compare(chain) => {
             let first = compile_box(&chain.expr)?;
@@ -117,15 +122,7 @@ pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, Strin
             then: compile_box(&choice.true_expr)?,
             otherwise: optional(&choice.false_expr)?,
         },
-        Expr::Filter(filter) => {
-            let Some(input) = &filter.expr else {
-                return Err("a filter needs a value before it".to_owned());
-            };
-            let arguments = arguments(&filter.args, place)?;
-            let known = Filter::by_name(filter.name)?;
-            known.check(&arguments)?;
-            Node::Filter(known, compile_box(input)?, arguments)
-        }
+        Expr::Filter(filter) => filter_node(filter, place)?,
         Expr::Test(test) => {
             let arguments = positional(&test.args, place, test.name)?;
             let known = Test::by_name(test.name, arguments.len())?;
@@ -152,6 +149,11 @@ pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, Strin
         Expr::Call(call) => match call.identify_call() {
             CallType::Function(name) => {
                 let arguments = arguments(&call.args, place)?;
+                if name == "json_loads" && !place.has(Var::JsonLoads) {
+                    return Err(
+                        "the function \"json_loads\" exists in a JwtAuthenticator only".to_owned(),
+                    );
+                }
                 let (function, arguments) = Function::compile(name, arguments)?;
                 Node::Function(function, arguments)
             }
@@ -165,6 +167,21 @@ pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, Strin
             }
         },
     })
+}
+
+fn filter_node(filter: &ast::Filter<'_>, place: Place) -> Result<Node, String> {
+    let Some(input) = &filter.expr else {
+        return Err("a filter needs a value before it".to_owned());
+    };
+    let input = Box::new(compile(input, place)?);
+    let arguments = arguments(&filter.args, place)?;
+    if sequences::NAMES.contains(&filter.name) {
+        let each = Each::compile(filter.name, arguments)?;
+        return Ok(Node::Each(Box::new(each), input));
+    }
+    let known = Filter::by_name(filter.name)?;
+    known.check(&arguments)?;
+    Ok(Node::Filter(known, input, arguments))
 }
 
 fn variable(name: &str, place: Place) -> Result<Var, String> {
@@ -200,12 +217,12 @@ fn constant_value(value: &minijinja::Value) -> Result<Value, String> {
     }
 }
 
-fn binary_node(kind: BinOpKind, left: Box<Node>, right: Box<Node>) -> Result<Node, String> {
+fn binary_node(kind: BinOpKind, left: Box<Node>, right: Box<Node>) -> Node {
     let compare = |operator: Comparison, left: Box<Node>, right: Box<Node>| {
         Node::Compare(left, vec![(operator, *right)])
     };
     let arithmetic = Node::Arithmetic;
-    Ok(match kind {
+    match kind {
         BinOpKind::ScAnd => Node::And(left, right),
         BinOpKind::ScOr => Node::Or(left, right),
         BinOpKind::Add => arithmetic(Arithmetic::Add, left, right),
@@ -222,10 +239,8 @@ fn binary_node(kind: BinOpKind, left: Box<Node>, right: Box<Node>) -> Result<Nod
         BinOpKind::Gt => compare(Comparison::Greater, left, right),
         BinOpKind::Gte => compare(Comparison::GreaterOrEqual, left, right),
         BinOpKind::In => compare(Comparison::In, left, right),
-        BinOpKind::Pow => {
-            return Err("the operator \"**\" is not supported; use * instead".to_owned());
-        }
-    })
+        BinOpKind::Pow => arithmetic(Arithmetic::Power, left, right),
+    }
 }
 
 fn comparison(kind: CompareOpKind) -> Comparison {

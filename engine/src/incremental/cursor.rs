@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::bound::{Bound, compile};
+use super::clamp::Clamping;
 use crate::connector::CursorInfo;
 use crate::expr::{Place, Scope, Template};
 use crate::load::component::{Component, Problems};
@@ -26,6 +27,7 @@ pub(crate) struct DatetimeCursor {
     pub(super) step: Option<Template>,
     pub(super) granularity: Option<Span>,
     pub(super) lookback: Option<Template>,
+    pub(super) clamping: Option<Clamping>,
     pub(super) start_key: Template,
     pub(super) end_key: Template,
     start_option: Option<RequestOption>,
@@ -43,8 +45,8 @@ impl DatetimeCursor {
     /// The field `incremental_sync` of a stream, if there is one.
     pub(crate) fn load(stream: &Component<'_>, problems: &mut Problems) -> Option<DatetimeCursor> {
         let component = stream.child("incremental_sync", &["DatetimeBasedCursor"], problems)?;
-        let refused = &["clamping", "allow_catalog_defined_cursor_field"];
-        component.refuse(refused, &[], problems);
+        // That a catalog may name another field (allow_catalog_defined_cursor_field) changes nothing: none does here.
+        component.refuse(&[], &[], problems);
         for name in ["cursor_field", "datetime_format", "start_datetime"] {
             if component.get(name).is_none() {
                 component.missing(name, problems);
@@ -74,6 +76,7 @@ impl DatetimeCursor {
             let message = "step and cursor_granularity go together: give both, or none";
             problems.add(&component.path, message);
         }
+        let clamping = Clamping::load(&component, problems);
         let start_option = option("start_time_option", problems);
         let end_option = option("end_time_option", problems);
         let format_path = component.path_of("datetime_format");
@@ -97,6 +100,7 @@ impl DatetimeCursor {
             step,
             granularity,
             lookback,
+            clamping,
             start_key: start_key?,
             end_key: end_key?,
             start_option,

@@ -109,6 +109,7 @@ fn cursor(case: &Value) -> DatetimeCursor {
             "cursor_granularity": case["granularity"],
             "lookback_window": case["lookback"],
             "is_compare_strictly": case["strict"],
+            "clamping": case["clamping"],
         }
     });
     let mut problems = Problems::default();
@@ -157,6 +158,34 @@ fn ranges_are_cut_and_states_move_as_in_the_reference() {
         assert_eq!(read.state().as_ref(), Some(&case["final"]), "{case}");
     }
     assert!(cases.len() >= 500 && slices > 1_000, "{slices}");
+}
+
+#[test]
+fn slices_are_whole_days_weeks_and_months_as_in_the_reference() {
+    let cases: Value =
+        serde_json::from_str(include_str!("../../tests/golden/clamping.json")).unwrap();
+    let cases = cases.as_array().unwrap();
+    let config = json!({});
+    let scope = Scope::of_config(&config);
+    let now = DateTime::<Utc>::from_timestamp_micros(1_800_000_000_000_000).unwrap();
+    let mut wrong = Vec::new();
+    for case in cases {
+        let cursor = cursor(case);
+        let start = Start::State(Some(&case["state"]));
+        let mut read = CursorRead::new(&cursor, &scope, now, start, false).unwrap();
+        let mut found = Vec::new();
+        while let Some(slice) = read.slice().filter(|_| found.len() < 40) {
+            found.push(slice);
+            let position = read.position().unwrap();
+            let start = Start::Position(&position, Some(&case["state"]));
+            read = CursorRead::new(&cursor, &scope, now, start, false).unwrap();
+            read.close();
+        }
+        if Value::Array(found.clone()) != case["slices"] {
+            wrong.push(format!("{case}: {found:?}"));
+        }
+    }
+    all_right(cases.len(), 400, &wrong);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Incremental reading: `DatetimeBasedCursor`, its slices, and the state that says how far a stream has been read.
 
 mod bound;
+mod clamp;
 mod cursor;
 #[cfg(test)]
 mod golden;

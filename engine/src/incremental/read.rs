@@ -99,6 +99,11 @@ impl CursorRead {
                 until: in_utc(now),
                 step,
                 granularity: cursor.granularity,
+                clamp: match (&cursor.clamping, &start) {
+                    // A range is read as it was asked for.
+                    (None, _) | (_, Start::Range(..)) => None,
+                    (Some(clamping), _) => Some(clamping.evaluate(scope)?),
+                },
             },
             open: None,
             latest: in_utc(now),
@@ -117,6 +122,10 @@ impl CursorRead {
                 let until = match &cursor.end {
                     Some(end) => end.moment(scope)?,
                     None => in_utc(now),
+                };
+                let until = match read.range.clamp {
+                    Some(clamp) => clamp.last_before(until, cursor.granularity),
+                    None => until,
                 };
                 // A state that cannot be read would silently become a read from the start.
                 let stored = match read.stored.get(&read.field) {
@@ -159,6 +168,7 @@ impl CursorRead {
         self.range.from = from;
         self.range.until = until;
         self.latest = reached;
+        let from = self.range.clamp.map_or(from, |clamp| clamp.up(from));
         let touching = lower == until && self.range.granularity.is_none();
         let nothing = lower > until
             || touching
@@ -305,6 +315,9 @@ impl CursorRead {
         self.range.until = until;
         self.latest = latest;
         self.range_end = moment("to");
+        if self.range_end.is_some() {
+            self.range.clamp = None;
+        }
         self.open = self.range.starting(since);
         self.open.is_some()
     }

@@ -4,6 +4,7 @@
 //! one begins, because both ends belong to it; without one, two slices touch. The last slice ends with the range, which belongs
 //! to it.
 
+use super::clamp::Clamp;
 use crate::time::{Moment, Span};
 
 /// A range that is cut into slices.
@@ -17,6 +18,8 @@ pub(crate) struct Range {
     pub(crate) step: Option<Span>,
     /// The smallest difference of two cursor values.
     pub(crate) granularity: Option<Span>,
+    /// What slices begin with, if that is not any moment.
+    pub(crate) clamp: Option<Clamp>,
 }
 
 /// One slice; both ends belong to it.
@@ -31,6 +34,9 @@ pub(crate) struct Slice {
 impl Range {
     /// The slice that begins here; `None` if the step does not lead on.
     pub(crate) fn starting(&self, since: Moment) -> Option<Slice> {
+        if let Some(clamp) = self.clamp {
+            return self.clamped(clamp, clamp.up(since));
+        }
         let last = Slice {
             since,
             end: self.until,
@@ -51,6 +57,37 @@ impl Range {
             since,
             end: end.unwrap_or(next),
             next: Some(next),
+        })
+    }
+    /// The slice that begins with a period. The range ends with a whole one.
+    fn clamped(&self, clamp: Clamp, since: Moment) -> Option<Slice> {
+        let last = |end| Slice {
+            since,
+            end,
+            next: None,
+        };
+        let Some(next) = self.step.and_then(|step| step.after(since)) else {
+            let end = match self.granularity {
+                Some(_) => self.until,
+                None => clamp.up(self.until),
+            };
+            return Some(last(end));
+        };
+        if next >= self.until {
+            return Some(last(self.until));
+        }
+        let next = clamp.up(next);
+        if next == self.until {
+            return Some(last(next));
+        }
+        if next <= since {
+            return None;
+        }
+        let end = self.granularity.and_then(|unit| unit.before(next));
+        Some(Slice {
+            since,
+            end: end.unwrap_or(next),
+            next: (next < self.until).then_some(next),
         })
     }
 }

@@ -68,7 +68,11 @@ impl Search {
                     self.node(value);
                 }
             }
-            Node::Attribute(of, _) | Node::Not(of) | Node::Negate(of) | Node::Slice { of, .. } => {
+            Node::Attribute(of, _)
+            | Node::Not(of)
+            | Node::Negate(of)
+            | Node::Slice { of, .. }
+            | Node::Each(_, of) => {
                 self.node(of);
             }
             Node::Item(left, right) | Node::Concat(left, right) | Node::Or(left, right) => {

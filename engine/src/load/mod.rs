@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
+use crate::config_rules::ConfigRules;
 use crate::error::{LoadErrors, LoadProblem};
 use crate::expr::{Place, Template};
 use crate::job::MOST_AT_A_TIME;
@@ -161,7 +162,7 @@ fn load_source(
         Some(budget) => budget::load(&budget, problems),
         None => Vec::new(),
     };
-    let config_schema = load_spec(component, problems);
+    let (config_schema, config_rules) = load_spec(component, problems);
     let validator = jsonschema::draft7::new(&config_schema);
     let config_validator = match validator {
         Ok(validator) => validator,
@@ -179,6 +180,7 @@ fn load_source(
         config_schema,
         documentation_url: documentation_url(component),
         config_validator,
+        config_rules,
         budgets: Vec::with_capacity(policies.len()),
         policies: Vec::with_capacity(policies.len()),
         budget_scopes: Vec::with_capacity(policies.len()),
@@ -254,17 +256,14 @@ fn documentation_url(component: &Component<'_>) -> Option<String> {
     url.as_str().map(str::to_owned)
 }
 
-fn load_spec(component: &Component<'_>, problems: &mut Problems) -> Value {
+fn load_spec(component: &Component<'_>, problems: &mut Problems) -> (Value, ConfigRules) {
     let open = json!({ "type": "object", "properties": {} });
     let Some(spec) = component.child("spec", &["Spec"], problems) else {
-        return open;
+        return (open, ConfigRules::default());
     };
-    spec.refuse(
-        &["advanced_auth", "config_normalization_rules"],
-        &[],
-        problems,
-    );
-    match spec.get("connection_specification") {
+    spec.refuse(&[], &[], problems);
+    let rules = ConfigRules::load(&spec, problems);
+    let schema = match spec.get("connection_specification") {
         Some(schema @ Value::Object(_)) => schema.clone(),
         Some(_) => {
             problems.add(
@@ -277,5 +276,6 @@ fn load_spec(component: &Component<'_>, problems: &mut Problems) -> Value {
             spec.missing("connection_specification", problems);
             open
         }
-    }
+    };
+    (schema, rules)
 }

@@ -7,6 +7,7 @@ use reqwest::header::HeaderName;
 use serde_json::Value;
 
 use crate::budget::{BudgetPolicy, CompiledPolicy};
+use crate::config_rules::ConfigRules;
 use crate::connector::StreamInfo;
 use crate::decode::Decoder;
 use crate::expr::{Scope, Template};
@@ -14,7 +15,7 @@ use crate::incremental::DatetimeCursor;
 use crate::job::JobPlan;
 use crate::page::Record;
 use crate::paginate::Paginator;
-use crate::partition::Routers;
+use crate::partition::{LegacyState, Routers};
 use crate::record::{Extractor, Normalizer, Transformation, clear_null_words};
 use crate::request::Requester;
 use crate::request::value::{FieldError, at};
@@ -29,6 +30,7 @@ pub(crate) struct Source {
     pub(crate) config_schema: Value,
     pub(crate) documentation_url: Option<String>,
     pub(crate) config_validator: Validator,
+    pub(crate) config_rules: ConfigRules,
     pub(crate) budgets: Vec<BudgetPolicy>,
     /// In the order of `budgets`.
     pub(crate) policies: Vec<CompiledPolicy>,
@@ -57,6 +59,7 @@ pub(crate) struct Stream {
     pub(crate) teardown: Option<Requester>,
     /// `x_null_words`: texts that mean null.
     pub(crate) null_words: Vec<String>,
+    pub(crate) legacy_state: Option<LegacyState>,
     pub(crate) filter: Option<Template>,
     /// Transformations come before the filter.
     pub(crate) transforms_first: bool,

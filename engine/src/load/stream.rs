@@ -8,15 +8,18 @@ use super::{retriever, unified};
 use crate::connector::StreamInfo;
 use crate::expr::{Place, Template};
 use crate::incremental::DatetimeCursor;
-use crate::partition::Routers;
+use crate::partition::{LegacyState, Routers};
 use crate::record::{Extractor, KINDS, Normalizer, Transformation};
 
 pub(crate) fn load(
     component: &Component<'_>,
     problems: &mut Problems,
 ) -> Option<(StreamInfo, Stream)> {
-    let refused = &["state_migrations", "file_uploader"];
-    component.refuse(refused, &["x_page_parameter", "x_model"], problems);
+    component.refuse(
+        &["file_uploader"],
+        &["x_page_parameter", "x_model"],
+        problems,
+    );
     let name = component
         .text("name", problems)
         .filter(|name| !name.is_empty());
@@ -37,6 +40,7 @@ pub(crate) fn load(
     let retriever = component.child("retriever", kinds, problems)?;
     let parts = retriever::load(&retriever, problems);
     let routers = Routers::load(&retriever, problems);
+    let legacy_state = LegacyState::load(component, routers.as_ref(), problems);
     let selector = load_selector(&retriever, cursor.as_ref(), problems);
     let (name, parts) = (name?, parts?);
     let supports_page = parts.paginator.supports_page() && routers.is_none() && parts.job.is_none();
@@ -68,6 +72,7 @@ pub(crate) fn load(
         job: parts.job,
         teardown: parts.teardown,
         null_words: selector.null_words,
+        legacy_state,
         filter: selector.filter,
         transforms_first: selector.transforms_first,
         normalizer,

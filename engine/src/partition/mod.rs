@@ -1,11 +1,13 @@
 //! Partitioned streams: one pass of requests for each value of a list, or for each record of a parent stream.
 
+mod migration;
 mod router;
 mod states;
 mod walk;
 
 use serde_json::{Map, Value};
 
+pub(crate) use migration::LegacyState;
 pub(crate) use router::Routers;
 pub(crate) use states::{PartitionStates, StateInput};
 pub(crate) use walk::Walk;

@@ -76,6 +76,17 @@ impl Routers {
         }
     }
 
+    /// The partition's field, if the partitions are the records of one parent.
+    pub(crate) fn field_of_only_parent(&self) -> Option<&Template> {
+        match self.single()? {
+            Router::Substream(parents) => match parents.as_ref() {
+                [parent] => Some(&parent.field),
+                _ => None,
+            },
+            Router::List(_) => None,
+        }
+    }
+
     pub(crate) fn all(&self) -> &[Router] {
         &self.0
     }

@@ -51,11 +51,12 @@ impl StreamReader {
         question: &Question<'_>,
     ) -> Result<Received, ReadError> {
         let requester = question.requester;
-        let mut renewed = false;
+        let mut refused: Option<String> = None;
         loop {
-            let session = self.session(requester, renewed).await?;
+            let session = self.session(requester, refused.as_deref()).await?;
             let scope = Scope {
                 session_token: session.as_deref(),
+                asked_at: Some(self.sender.now(&self.settings)),
                 ..self.scope(question.slice)
             };
             let asked = Asked {
@@ -74,8 +75,8 @@ impl StreamReader {
                 .sender
                 .send(&built, handler, question.decoder, &self.settings);
             match sending.await {
-                Err(error) if session.is_some() && !renewed && wants_new_token(&error) => {
-                    renewed = true;
+                Err(error) if session.is_some() && refused.is_none() && wants_new_token(&error) => {
+                    refused = session;
                 }
                 result => return result,
             }

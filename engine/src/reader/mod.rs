@@ -172,8 +172,15 @@ impl StreamReader {
             let field = cursor
                 .field(&scope)
                 .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
+            let stored = self.settings.state.as_ref().and_then(Value::as_object);
+            let migrated = match (&stream.legacy_state, stored) {
+                (Some(legacy), Some(stored)) => legacy
+                    .migrated(stored, &field, &scope)
+                    .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?,
+                _ => None,
+            };
             let input = StateInput {
-                state: self.settings.state.as_ref(),
+                state: migrated.as_ref().or(self.settings.state.as_ref()),
                 position: position.and_then(|position| position.get("states")),
                 now: self.settings.now,
             };
@@ -413,6 +420,7 @@ impl StreamReader {
             creation_response: self.jobs.as_ref().and_then(JobRead::creation),
             polling_response: self.jobs.as_ref().and_then(JobRead::polling),
             download_target: self.jobs.as_ref().and_then(JobRead::download_target),
+            host: Some(self.settings.host.as_ref()),
             ..Scope::of_read(&self.settings.config, self.settings.now)
         }
     }

@@ -246,9 +246,9 @@ impl StreamReader {
             records.retain(|record| cursor.wants(record));
         }
         if let Some(normalizer) = &stream.normalizer {
-            records
-                .iter_mut()
-                .for_each(|record| normalizer.apply(record));
+            for record in &mut records {
+                normalizer.apply(record);
+            }
         }
         let last_record = if stream.paginator.reads_last_record() {
             records.last().cloned().map(Value::Object)

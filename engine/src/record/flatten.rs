@@ -107,16 +107,14 @@ impl FlattenAt {
             error: EvalError::Value(message),
         };
         let rendered;
-        let (glob, takes_first) = match &self.fixed {
-            Some(glob) => {
-                let is_star = |step: &Template| step.constant() == Some("*");
-                (glob, self.path.iter().any(is_star))
-            }
-            None => {
-                let steps: Vec<String> = self.path.iter().map(text).collect::<Result<_, _>>()?;
-                rendered = Glob::compile(&steps).map_err(wrong)?;
-                (&rendered, steps.iter().any(|step| step == "*"))
-            }
+        let is_star = |step: &str| step == "*";
+        let (glob, takes_first) = if let Some(glob) = &self.fixed {
+            let mut constants = self.path.iter().filter_map(Template::constant);
+            (glob, constants.any(is_star))
+        } else {
+            let steps: Vec<String> = self.path.iter().map(text).collect::<Result<_, _>>()?;
+            rendered = Glob::compile(&steps).map_err(wrong)?;
+            (&rendered, steps.iter().any(|step| is_star(step)))
         };
         let found = glob.find(record);
         if found.len() > 1 && !takes_first {

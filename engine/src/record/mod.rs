@@ -10,9 +10,10 @@ pub(crate) mod place;
 mod transform;
 
 pub(crate) use extractor::{Extractor, take_records};
+pub(crate) use glob::Glob;
 pub(crate) use normalize::Normalizer;
 pub(crate) use null_words::clear as clear_null_words;
-pub(crate) use transform::{KINDS, Transformation};
+pub(crate) use transform::{AddedField, KINDS, Transformation, globs};
 
 #[cfg(test)]
 mod golden;

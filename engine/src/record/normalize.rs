@@ -75,7 +75,9 @@ impl Normalizer {
             Value::Object(members) => self.apply(members),
             Value::Array(items) => {
                 if let Some(shape) = &self.items {
-                    items.iter_mut().for_each(|item| shape.apply(item));
+                    for item in items {
+                        shape.apply(item);
+                    }
                 }
             }
             _ => {}

@@ -29,7 +29,7 @@ pub(crate) fn set(
 
 fn set_below(place: &mut Value, step: &str, path: &[String], value: Value) -> Result<(), String> {
     let index = index_of(step);
-    if !place.is_object() && !place.is_array() {
+    if place.is_null() {
         *place = match index {
             Some(_) => Value::Array(Vec::new()),
             None => Value::Object(Map::new()),
@@ -54,7 +54,9 @@ fn set_below(place: &mut Value, step: &str, path: &[String], value: Value) -> Re
                 Some(next) => set_below(&mut items[index], next, &path[1..], value),
             }
         }
-        _ => Ok(()),
+        _ => Err(format!(
+            "\"{step}\" cannot be set, since a single value is in its place"
+        )),
     }
 }
 

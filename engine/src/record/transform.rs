@@ -96,55 +96,14 @@ impl Transformation {
             }),
             "DpathFlattenFields" => FlattenAt::load(component, problems)
                 .map(|flatten| Transformation::FlattenAt(Box::new(flatten))),
-            _ => Transformation::load_added(component, problems),
+            _ => Some(Transformation::load_added(component, problems)),
         }
     }
 
-    fn load_added(component: &Component<'_>, problems: &mut Problems) -> Option<Transformation> {
+    fn load_added(component: &Component<'_>, problems: &mut Problems) -> Transformation {
         let condition = component.template("condition", Place::ADDED_FIELD_CONDITION, problems);
-        let mut fields = Vec::new();
-        for field in component.children("fields", &["AddedFieldDefinition"], problems) {
-            field.refuse(&[], &[], problems);
-            let path_place = field.path_of("path");
-            let mut path = Vec::new();
-            match field.get("path") {
-                Some(Value::Array(steps)) if !steps.is_empty() => {
-                    for (index, step) in steps.iter().enumerate() {
-                        let place = format!("{path_place}/{index}");
-                        match step {
-                            Value::String(name) => path.push(name.clone()),
-                            Value::Number(number) => path.push(number.to_string()),
-                            _ => problems.add(place, "a name is needed here"),
-                        }
-                    }
-                }
-                _ => problems.add(path_place, "a list of names is needed here"),
-            }
-            let value_type = match field.text("value_type", problems) {
-                None => None,
-                Some("string") => Some(ValueType::String),
-                Some("number") => Some(ValueType::Number),
-                Some("integer") => Some(ValueType::Integer),
-                Some("boolean") => Some(ValueType::Boolean),
-                Some(other) => {
-                    let message = format!(
-                        "\"{other}\" is not allowed; allowed: string, number, integer, boolean"
-                    );
-                    problems.add(field.path_of("value_type"), message);
-                    None
-                }
-            };
-            match field.template("value", Place::ADDED_FIELD, problems) {
-                Some(value) => fields.push(AddedField {
-                    path,
-                    value,
-                    value_type,
-                }),
-                None if field.get("value").is_none() => field.missing("value", problems),
-                None => {}
-            }
-        }
-        Some(Transformation::Add { fields, condition })
+        let fields = AddedField::load_all(component, Place::ADDED_FIELD, problems);
+        Transformation::Add { fields, condition }
     }
 
     pub(crate) fn apply(&self, record: &mut Record, slice: &Scope<'_>) -> Result<(), FieldError> {
@@ -208,6 +167,66 @@ impl Transformation {
 }
 
 impl AddedField {
+    /// The `fields` of a transformation; their values see what is there at `place`.
+    pub(crate) fn load_all(
+        component: &Component<'_>,
+        place: Place,
+        problems: &mut Problems,
+    ) -> Vec<AddedField> {
+        let mut fields = Vec::new();
+        for field in component.children("fields", &["AddedFieldDefinition"], problems) {
+            field.refuse(&[], &[], problems);
+            let path_place = field.path_of("path");
+            let mut path = Vec::new();
+            match field.get("path") {
+                Some(Value::Array(steps)) if !steps.is_empty() => {
+                    for (index, step) in steps.iter().enumerate() {
+                        let place = format!("{path_place}/{index}");
+                        match step {
+                            Value::String(name) => path.push(name.clone()),
+                            Value::Number(number) => path.push(number.to_string()),
+                            _ => problems.add(place, "a name is needed here"),
+                        }
+                    }
+                }
+                _ => problems.add(path_place, "a list of names is needed here"),
+            }
+            let value_type = match field.text("value_type", problems) {
+                None => None,
+                Some("string") => Some(ValueType::String),
+                Some("number") => Some(ValueType::Number),
+                Some("integer") => Some(ValueType::Integer),
+                Some("boolean") => Some(ValueType::Boolean),
+                Some(other) => {
+                    let message = format!(
+                        "\"{other}\" is not allowed; allowed: string, number, integer, boolean"
+                    );
+                    problems.add(field.path_of("value_type"), message);
+                    None
+                }
+            };
+            match field.template("value", place, problems) {
+                Some(value) => fields.push(AddedField {
+                    path,
+                    value,
+                    value_type,
+                }),
+                None if field.get("value").is_none() => field.missing("value", problems),
+                None => {}
+            }
+        }
+        fields
+    }
+
+    pub(crate) fn path(&self) -> &[String] {
+        &self.path
+    }
+
+    /// A value that cannot be set.
+    pub(crate) fn failed(&self, message: String) -> FieldError {
+        at(&self.value, EvalError::Value(message))
+    }
+
     fn add(
         &self,
         record: &mut Record,
@@ -215,36 +234,31 @@ impl AddedField {
         slice: &Scope<'_>,
     ) -> Result<(), FieldError> {
         let whole = Value::Object(std::mem::take(record));
-        let outcome = self.value_for(&whole, condition, slice);
+        let scope = Scope {
+            record: Some(&whole),
+            ..*slice
+        };
+        let outcome = self.value_in(&scope, condition);
         if let Value::Object(members) = whole {
             *record = members;
         }
         let Some(value) = outcome? else {
             return Ok(());
         };
-        place::set(record, &self.path, value)
-            .map_err(|message| at(&self.value, EvalError::Value(message)))
+        place::set(record, &self.path, value).map_err(|message| self.failed(message))
     }
 
-    fn value_for(
+    /// The value; `None` if the condition does not hold.
+    pub(crate) fn value_in(
         &self,
-        record: &Value,
+        scope: &Scope<'_>,
         condition: Option<&Template>,
-        slice: &Scope<'_>,
     ) -> Result<Option<Value>, FieldError> {
-        let scope = Scope {
-            record: Some(record),
-            ..*slice
-        };
         let failed = |error| at(&self.value, error);
-        let typed = self
-            .value
-            .value(&scope)
-            .map_err(failed)?
-            .map(Val::into_json);
+        let typed = self.value.value(scope).map_err(failed)?.map(Val::into_json);
         let value = match (self.value_type, typed) {
             (Some(wanted), Some(typed)) if !wanted.fits(&typed) => {
-                Value::String(self.value.render(&scope).map_err(failed)?)
+                Value::String(self.value.render(scope).map_err(failed)?)
             }
             (_, Some(typed)) => typed,
             // What is missing or empty becomes an empty text.
@@ -255,7 +269,7 @@ impl AddedField {
             let scope = Scope {
                 field_value: Some(&value),
                 field_path: Some(&path_value),
-                ..scope
+                ..*scope
             };
             if !condition
                 .condition(&scope)

@@ -147,15 +147,16 @@ impl Body {
                         let form = value.as_object().map(url::form).unwrap_or_default();
                         Ok((Some(FORM), Some(Bytes::from(form))))
                     }
-                    Some(value) => match value.as_str() {
-                        Some(text) => Ok((None, Some(Bytes::from(text.to_owned())))),
-                        None => {
-                            let text = template
+                    Some(value) => {
+                        let text = if let Some(text) = value.as_str() {
+                            text.to_owned()
+                        } else {
+                            template
                                 .render(scope)
-                                .map_err(|error| at(template, error))?;
-                            Ok((None, Some(Bytes::from(text))))
-                        }
-                    },
+                                .map_err(|error| at(template, error))?
+                        };
+                        Ok((None, Some(Bytes::from(text))))
+                    }
                 }
             }
             Body::Form(members) => {

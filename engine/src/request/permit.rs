@@ -139,7 +139,7 @@ impl Sender {
     }
 }
 
-pub(super) fn refusal(refused: Refused) -> ReadError {
+pub(crate) fn refusal(refused: Refused) -> ReadError {
     match refused {
         Refused::Wait { until_hint, reason } => ReadError::Parked { until_hint, reason },
         Refused::Stop { reason } => ReadError::Stopped { reason },

@@ -70,6 +70,20 @@ EXPRESSIONS = [
     "{{ config.s.title() }}", "{{ config.s.count('o') }}", "{{ config.s.find('W') }}", "{{ '7'.zfill(3) }}", "{{ 'a,b,c'.rsplit(',', 1) }}", "{{ 'a,b,c'.split(',', 1) }}", "{{ '12'.isdigit() }}", "{{ stream_slice.x }}", "{{ stream_partition }}", "{{ parameters['p'] }}", "{{ parameters.p ~ 1 }}", "{# c #}x", "{{ '{{' }}", "{{ 'it\\'s' }}", "{{ [\"it's\"] }}", "{{ 'é' }}", "{{ ['é\\n'] }}",
     "{{ config.d.list | length > 1 }}", "{{ config.f // 0.4 }}", "{{ config.num ~ config.num }}", "{{ '0x10' }}", "{{ '1_0' }}", "{{ config.list == [1, 2, 3.0] }}", "{{ config.t + 1 }}", "{{ config.t == 1 }}", "{{ -config.n }}", "{{ not none }}", "{{ 7 is odd and 8 is even }}",
 ]
+SEQUENCES = [
+    "{{ config.d.list | map(attribute='k') | list }}", "{{ config.d.list | map(attribute='k') | join(',') }}", "{{ config.d.list | map(attribute='x', default=0) | list }}", "{{ config.d.list | map(attribute='x') | join(',') }}",
+    "{{ config.words | map('upper') | list }}", "{{ config.words | map('replace', 'b', 'x') | list }}", "{{ config.list | map('string') | list }}", "{{ [{'a': {'b': [7]}}] | map(attribute='a.b.0') | list }}", "{{ [[1, 2], [3]] | map(attribute=0) | list }}",
+    "{{ config.list | select('odd') | list }}", "{{ config.list | reject('odd') | list }}", "{{ [0, 1, '', 'x'] | select | list }}", "{{ [0, 1, '', 'x'] | reject | list }}", "{{ config.list | select('gt', 1) | list }}", "{{ config.list | select('in', [1, 3]) | list }}", "{{ config.list | select('divisibleby', 3) | list }}",
+    "{{ config.d.list | selectattr('k', 'equalto', 2) | list }}", "{{ config.d.list | selectattr('k', 'ne', 2) | map(attribute='k') | first }}", "{{ config.d.list | selectattr('x') | list }}", "{{ config.d.list | rejectattr('x', 'defined') | list | length }}", "{{ config.d.list | selectattr('k', 'eq', 9) | map(attribute='k') | first | default('none') }}",
+    "{{ [1, 2, 1, 2.0, '1'] | unique | list }}", "{{ ['a', 'B', 'A'] | unique | list }}", "{{ ['a', 'B', 'A'] | unique(true) | list }}", "{{ [{'k': 1, 'n': 1}, {'k': 1, 'n': 2}] | unique(attribute='k') | list }}", "{{ [3, 1, 2] | sort }}", "{{ [3, 1, 2] | sort(reverse=true) }}", "{{ ['b', 'A', 'c'] | sort }}",
+    "{{ ['b', 'A', 'c'] | sort(case_sensitive=true) }}", "{{ [{'k': 2}, {'k': 1}] | sort(attribute='k') }}", "{{ [1, 'a'] | sort }}", "{{ 'abc' | reverse }}", "{{ [1, 2] | reverse | list }}", "{{ [1, 2.5] | sum }}", "{{ config.d.list | sum(attribute='k') }}", "{{ [1] | sum(start=10) }}", "{{ [3, 1] | min }}", "{{ ['a', 'B'] | max }}",
+    "{{ [] | max }}", "{{ config.d.list | max(attribute='k') }}", "{{ 2.5 | round }}", "{{ 3.5 | round }}", "{{ 2.675 | round(2) }}", "{{ 7 | round }}", "{{ 1.21 | round(1, 'ceil') }}", "{{ 1.29 | round(1, 'floor') }}", "{{ 1234 | round(-2) }}", "{{ 1234.5 | round(-2) }}", "{{ config.d | items | list }}", "{{ 'a b, c_d' | wordcount }}",
+    "{{ 'Hello World' | regex_replace('o', '0') }}", "{{ 'ab12' | regex_replace('([a-z]+)([0-9]+)', '\\\\2-\\\\1') }}", "{{ 'ab12' | regex_replace('(?P<w>[a-z]+)', '<\\\\g<w>>') }}", "{{ 'a.b' | regex_replace('[.]', '\\\\\\\\') }}", "{{ 5 | regex_replace('a', 'b') }}", "{{ 'x' | regex_replace('y', 'z') }}", "{{ 'aXbX' | regex_replace('X$', '') }}",
+    "{{ 'abc' | base64binascii_decode }}", "{{ 'é' | base64binascii_decode }}", "{{ 'message' | hmac('key') }}", "{{ 'message' | hmac(key='key', hash_type='sha256') }}", "{{ 'message' | hmac('key', 'md5') }}", "{{ 5 | hmac(7) }}", "{{ 2 ** 10 }}", "{{ 2 ** -1 }}", "{{ 2.0 ** 3 }}", "{{ 9 ** 0.5 }}", "{{ 0 ** 0 }}", "{{ config.n ** 2 }}", "{{ 10 ** 20 }}",
+    "{{ config.list.index(2) }}", "{{ config.list.index(9) }}", "{{ config.list.count(2) }}", "{{ 'abc'.index('c') }}", "{{ 'abca'.rfind('a') }}", "{{ 'abc'.removeprefix('a') }}", "{{ 'abc'.removesuffix('c') }}", "{{ 'a-b-c'.partition('-') }}", "{{ 'a-b-c'.rpartition('-') }}", "{{ 'abc'.partition('x') }}", "{{ 'a\nb'.splitlines() }}",
+    "{{ 'aB'.swapcase() }}", "{{ 'ab'.isalpha() }}", "{{ 'a1'.isalnum() }}", "{{ ' '.isspace() }}", "{{ 'ab'.islower() }}", "{{ 'AB'.isupper() }}", "{{ 'AB' is upper }}", "{{ 'ab' is lower }}", "{{ 5 is divisibleby 5 }}", "{{ 5 is gt 4 }}", "{{ 'a' is lt 'b' }}", "{{ 5 is ne 5 }}", "{{ config.n is ge(7) }}",
+    "{{ today_with_timezone('Pacific/Tarawa') }}", "{{ today_with_timezone('America/Los_Angeles') }}", "{{ today_with_timezone('Nowhere') }}", "{{ today_with_timezone('UTC') - duration('P1D') }}", "{{ (generate_uuid() | string)[14] }}",
+]
 DATES = [
     "{{ now_utc() }}", "{{ today_utc() }}", "{{ now_utc().strftime('%Y-%m-%dT%H:%M:%SZ') }}", "{{ now_utc().strftime('%s') }}", "{{ today_utc().strftime('%Y-%m-%d') }}", "{{ day_delta(-1) }}", "{{ day_delta(25, format='%Y-%m-%d') }}",
     "{{ day_delta(-30, '%d/%m/%Y') }}", "{{ day_delta(0.5) }}", "{{ now_utc() - duration('P1D') }}", "{{ (now_utc() - duration('P6DT23H')).strftime('%Y-%m-%dT%H:%M:%SZ') }}", "{{ now_utc() + duration('P1M') }}", "{{ duration('P1Y2M') }}", "{{ duration('P1DT1H') }}",
@@ -102,7 +116,7 @@ def plain(value):
 def main():
     cases = []
     jinja = JinjaInterpolation()
-    for text in LITERALS + EXPRESSIONS + DATES:
+    for text in LITERALS + EXPRESSIONS + SEQUENCES + DATES:
         context = {"stream_slice": {}, "parameters": {"p": "param"}}
         try:
             value = jinja.eval(text, CONFIG, default=None, **context)

@@ -25,6 +25,7 @@ mod session;
 pub mod status;
 pub mod stream_state;
 pub mod tick;
+pub mod token_refresh;
 
 pub use error::{DbError, DbResult};
 pub use migrate::{check_schema, migrate};

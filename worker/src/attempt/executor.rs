@@ -12,6 +12,7 @@ use syncline_shared::secret::Cipher;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+use uuid::Uuid;
 
 use super::checkpoint::RunPosition;
 use super::end::{Standing, Stop, completed, stopped};
@@ -20,6 +21,7 @@ use super::log::AttemptLog;
 use super::meter::Meter;
 use super::prepare::{Prepared, prepare};
 use super::stream_sync::{StreamEnd, StreamSync};
+use super::tokens::Tokens;
 use super::writer::{RunProgress, WriteError, Writer};
 use crate::budgets::Permits;
 use crate::destination::{Destination, forget_seen};
@@ -153,6 +155,12 @@ impl Executor {
             draining: self.draining.clone(),
             meter: meter.clone(),
             refused_by: Mutex::default(),
+            tokens: Tokens {
+                database: self.database.clone(),
+                cipher: self.cipher.clone(),
+                connection: run.connection_id,
+                holder: Uuid::new_v4(),
+            },
         });
         let mut given_up = None;
         for stream in &prepared.streams {

@@ -1,16 +1,19 @@
 //! The engine's host: leave for each request, and an ear for each answer.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use syncline_engine::{
-    Connector, Host, Outcome, Permit, PermitRequest, Refused, Reported, ResponseSignals,
+    Connector, Host, Outcome, Permit, PermitRequest, Refreshed, Refused, Reported, ResponseSignals,
 };
 use syncline_shared::ids::ConnectionId;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::meter::Meter;
+use super::tokens::{Kept, Tokens, Turn as RefreshTurn};
 use crate::budgets::{Answer, Draw, Leave, Overrides, Permits, Turn};
 use crate::queue::Held;
 
@@ -26,7 +29,17 @@ pub(super) struct AttemptHost {
     pub(super) meter: Arc<Meter>,
     /// What the last refusal was for.
     pub(super) refused_by: Mutex<Option<String>>,
+    /// The connection's tokens, where each refresh replaces them.
+    pub(super) tokens: Tokens,
 }
+
+/// How often an attempt looks whether it may refresh.
+const NEXT_LOOK: Duration = Duration::from_millis(200);
+/// A database that does not answer for so long ends the wait for a refresh's turn.
+const TURN_WITHIN: Duration = Duration::from_secs(10);
+/// Tokens that could not be stored for so long are given up, and with them the connection: the platform has replaced the old ones.
+const STORED_WITHIN: Duration = Duration::from_mins(5);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl AttemptHost {
     /// The budget that the attempt was last refused by, or the host that does not answer.
@@ -147,6 +160,79 @@ impl Host for AttemptHost {
             Reported::AskAgain
         } else {
             Reported::Noted
+        }
+    }
+
+    fn random_bits(&self) -> Option<u128> {
+        Some(rand::random())
+    }
+
+    async fn begin_refresh(&self) -> Result<Option<Value>, Refused> {
+        let began = Instant::now();
+        loop {
+            if self.draining.is_cancelled() {
+                return Err(stop("the worker is draining"));
+            }
+            if self.held.asked().is_some() || self.held.interrupted.is_cancelled() {
+                return Err(stop("the attempt was asked to end"));
+            }
+            let (patience, reason) = match self.tokens.take_turn().await {
+                Ok(RefreshTurn::Ours(config)) => return Ok(Some(config)),
+                Ok(RefreshTurn::Taken) => (
+                    self.permits.patience(),
+                    "another run refreshes the connection's token".to_owned(),
+                ),
+                Err(error) if error.is_transient() => (TURN_WITHIN, error.to_string()),
+                Err(error) => (Duration::ZERO, error.to_string()),
+            };
+            if began.elapsed() >= patience {
+                return Err(Refused::Wait {
+                    until_hint: TURN_WITHIN,
+                    reason,
+                });
+            }
+            tokio::select! {
+                () = tokio::time::sleep(NEXT_LOOK) => {}
+                () = self.held.interrupted.cancelled() => {}
+            }
+            self.held.progressed();
+        }
+    }
+
+    async fn end_refresh(&self, refreshed: Option<&Refreshed>) -> Result<(), String> {
+        let Some(refreshed) = refreshed else {
+            if let Err(error) = self.tokens.give_back().await {
+                tracing::warn!(
+                    "the turn to refresh a token was not given back, it ends by itself: {error}"
+                );
+            }
+            return Ok(());
+        };
+        // The platform has replaced the old tokens: whatever becomes of the attempt, the new ones are stored.
+        let began = Instant::now();
+        let mut pause = NEXT_LOOK;
+        loop {
+            let error = match self.tokens.store(refreshed).await {
+                Ok(Kept::Stored) => return Ok(()),
+                Ok(Kept::Superseded) => {
+                    return Err(
+                        "the connection's credentials were changed while its token was refreshed"
+                            .to_owned(),
+                    );
+                }
+                Err(error) => error,
+            };
+            if !error.is_transient() || began.elapsed() >= STORED_WITHIN {
+                tracing::error!(
+                    connection.id = %self.connection,
+                    "the refreshed tokens of connection {} could not be stored and are lost: {error}; set its credentials anew",
+                    self.connection
+                );
+                return Err(format!("the refreshed tokens could not be stored: {error}"));
+            }
+            self.held.progressed();
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }

@@ -9,6 +9,7 @@ mod meter;
 mod prepare;
 mod restart;
 mod stream_sync;
+mod tokens;
 mod writer;
 
 pub(crate) use end::{Lease, abnormal_end, handed_back, stalled};

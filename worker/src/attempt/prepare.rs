@@ -166,7 +166,8 @@ fn merge_secrets(config: &mut Value, plain: &[u8]) -> Result<(), RunError> {
     Ok(())
 }
 
-fn merge(into: &mut Value, from: Value) {
+/// Puts one config into another, at any depth.
+pub(super) fn merge(into: &mut Value, from: Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (key, value) in from {
