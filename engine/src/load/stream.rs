@@ -46,6 +46,10 @@ pub(crate) fn load(
     let requester = Requester::load(&retriever, problems);
     let paginator = Paginator::load(&retriever, problems);
     let routers = Routers::load(&retriever, problems);
+    let mut cursor = cursor;
+    if let Some(cursor) = &mut cursor {
+        cursor.uses_global_state |= routers.as_ref().is_some_and(Routers::makes_groups);
+    }
     let legacy_state = LegacyState::load(component, routers.as_ref(), problems);
     let selector = load_selector(&retriever, cursor.as_ref(), problems);
     let (name, paginator) = (name?, paginator?);
