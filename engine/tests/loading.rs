@@ -22,7 +22,7 @@ fn stream(retriever: &str, more: &str) -> String {
 #[test]
 fn unsupported_components_are_named_with_their_path_all_at_once() {
     let yaml = stream(
-        "{type: SimpleRetriever, partition_router: {type: GroupingPartitionRouter}, \
+        "{type: SimpleRetriever, partition_router: {type: UnionPartitionRouter}, \
          paginator: {type: AsyncRetriever}, \
          requester: {type: HttpRequester, url_base: 'https://h', authenticator: {type: CustomAuthenticator}, \
          request_parameters: {x: \"{{ config['a'] | frobnicate }}\", y: '{{ roll_dice() }}', z: '{{ nix }}', \
@@ -51,7 +51,7 @@ fn unsupported_components_are_named_with_their_path_all_at_once() {
         ),
         (
             "/streams/0/retriever/partition_router",
-            "component \"GroupingPartitionRouter\" is not supported",
+            "component \"UnionPartitionRouter\" is not supported",
         ),
         (
             "/streams/0/retriever/paginator",

@@ -95,6 +95,11 @@ async fn a_config_is_normalised_before_it_is_checked_and_used() {
         .await
         .unwrap();
     assert_eq!(server.targets(), ["/old-way"]);
+    assert!(
+        server.seen.lock().unwrap()[0]
+            .head
+            .starts_with("GET /old-way ")
+    );
     let problems = connector.check_config(&json!({})).unwrap_err();
     assert_eq!(problems[0].pointer, "/paths");
     // JSON within a text is checked as what it holds.

@@ -40,6 +40,10 @@ pub(crate) fn load(
     let retriever = component.child("retriever", kinds, problems)?;
     let parts = retriever::load(&retriever, problems);
     let routers = Routers::load(&retriever, problems);
+    let mut cursor = cursor;
+    if let Some(cursor) = &mut cursor {
+        cursor.uses_global_state |= routers.as_ref().is_some_and(Routers::makes_groups);
+    }
     let legacy_state = LegacyState::load(component, routers.as_ref(), problems);
     let selector = load_selector(&retriever, cursor.as_ref(), problems);
     let (name, parts) = (name?, parts?);

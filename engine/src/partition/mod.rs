@@ -1,5 +1,6 @@
 //! Partitioned streams: one pass of requests for each value of a list, or for each record of a parent stream.
 
+mod grouping;
 mod migration;
 mod router;
 mod states;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::Partition;
+use super::grouping::Grouping;
 use crate::expr::{EvalError, Place, Scope, Template, Val, json_is_true};
 use crate::load::component::{Component, Problems};
 use crate::load::model::Stream;
@@ -12,7 +13,11 @@ use crate::page::Record;
 use crate::request::option::{Injected, RequestOption};
 use crate::request::value::{FieldError, at};
 
-const SUPPORTED: &[&str] = &["ListPartitionRouter", "SubstreamPartitionRouter"];
+const SUPPORTED: &[&str] = &[
+    "ListPartitionRouter",
+    "SubstreamPartitionRouter",
+    "GroupingPartitionRouter",
+];
 
 /// The routers of a stream; several make a product.
 #[derive(Debug, Clone)]
@@ -22,6 +27,27 @@ pub(crate) struct Routers(Vec<Router>);
 pub(crate) enum Router {
     List(List),
     Substream(Arc<[Parent]>),
+    Grouping(Box<Grouping>),
+}
+
+impl Router {
+    /// The router below a grouping one.
+    pub(super) fn load_underlying(
+        grouping: &Component<'_>,
+        problems: &mut Problems,
+    ) -> Option<Router> {
+        const NAME: &str = "underlying_partition_router";
+        if grouping.get(NAME).is_none() {
+            grouping.missing(NAME, problems);
+        }
+        let kinds = &["ListPartitionRouter", "SubstreamPartitionRouter"];
+        let router = Router::load(&grouping.child(NAME, kinds, problems)?, problems)?;
+        if router.has_options() {
+            let message = "a router whose partitions are grouped has no request_option";
+            problems.add(grouping.path_of(NAME), message);
+        }
+        Some(router)
+    }
 }
 
 /// `ListPartitionRouter`.
@@ -59,11 +85,7 @@ impl Routers {
         }
         let mut loaded = Vec::with_capacity(routers.len());
         for router in &routers {
-            router.refuse(&[], &[], problems);
-            loaded.extend(match router.kind {
-                "ListPartitionRouter" => List::load(router, problems).map(Router::List),
-                _ => load_parents(router, problems).map(Router::Substream),
-            });
+            loaded.extend(Router::load(router, problems));
         }
         Some(Routers(loaded))
     }
@@ -83,8 +105,14 @@ impl Routers {
                 [parent] => Some(&parent.field),
                 _ => None,
             },
-            Router::List(_) => None,
+            Router::List(_) | Router::Grouping(_) => None,
         }
+    }
+
+    /// Whether partitions are read in groups. Groups change with what is in them, so they have no states of their own.
+    pub(crate) fn makes_groups(&self) -> bool {
+        let is_grouping = |router: &Router| matches!(router, Router::Grouping(_));
+        self.0.iter().any(is_grouping)
     }
 
     pub(crate) fn all(&self) -> &[Router] {
@@ -103,6 +131,8 @@ impl Routers {
                 Router::List(list) => {
                     inject(list.option.as_ref(), &list.field, partition, scope, into)?;
                 }
+                // The language puts no options of groups into requests.
+                Router::Grouping(_) => {}
                 Router::Substream(parents) => {
                     for parent in parents.iter() {
                         inject(
@@ -117,6 +147,26 @@ impl Routers {
             }
         }
         Ok(())
+    }
+}
+
+impl Router {
+    fn load(component: &Component<'_>, problems: &mut Problems) -> Option<Router> {
+        component.refuse(&[], &[], problems);
+        match component.kind {
+            "ListPartitionRouter" => List::load(component, problems).map(Router::List),
+            "SubstreamPartitionRouter" => load_parents(component, problems).map(Router::Substream),
+            _ => Grouping::load(component, problems)
+                .map(|grouping| Router::Grouping(Box::new(grouping))),
+        }
+    }
+
+    fn has_options(&self) -> bool {
+        match self {
+            Router::List(list) => list.option.is_some(),
+            Router::Substream(parents) => parents.iter().any(|parent| parent.option.is_some()),
+            Router::Grouping(_) => false,
+        }
     }
 }
 

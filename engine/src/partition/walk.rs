@@ -245,15 +245,25 @@ impl Walk {
         })
     }
 
-    /// Every combination of one partition of each router; where two have a field in common, the first router's counts.
-    async fn product(&mut self, routers: &[Router]) -> Result<VecDeque<Partition>, ReadError> {
-        let mut combined = vec![Partition::default()];
-        for router in routers {
-            let partitions = match router {
+    /// All partitions of one router.
+    fn partitions_of_router<'s>(&'s mut self, router: &'s Router) -> Boxed<'s, Vec<Partition>> {
+        Box::pin(async move {
+            match router {
+                Router::Grouping(grouping) => {
+                    let partitions = self.partitions_of_router(&grouping.underlying).await?;
+                    grouping
+                        .groups(partitions)
+                        .map_err(|message| ReadError::Permanent {
+                            failure: Box::new(Failure {
+                                message,
+                                ..Failure::default()
+                            }),
+                        })
+                }
                 Router::List(list) => {
                     let scope = Scope::of_read(&self.settings.config, self.settings.now);
                     list.partitions(&scope)
-                        .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?
+                        .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))
                 }
                 Router::Substream(parents) => {
                     let mut walk = Walk {
@@ -273,9 +283,17 @@ impl Walk {
                         found.push(partition);
                     }
                     self.requests = self.requests.saturating_add(walk.requests);
-                    found
+                    Ok(found)
                 }
-            };
+            }
+        })
+    }
+
+    /// Every combination of one partition of each router; where two have a field in common, the first router's counts.
+    async fn product(&mut self, routers: &[Router]) -> Result<VecDeque<Partition>, ReadError> {
+        let mut combined = vec![Partition::default()];
+        for router in routers {
+            let partitions = self.partitions_of_router(router).await?;
             if combined.len().saturating_mul(partitions.len()) > MOST_OF_PRODUCT {
                 let message = format!(
                     "the product of the partition routers has more than {MOST_OF_PRODUCT} partitions"
