@@ -20,6 +20,9 @@ mod connector;
 mod error;
 mod errors;
 mod expr;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 mod http;
 mod incremental;

@@ -24,6 +24,8 @@ pub(crate) struct Template {
     pub(crate) path: String,
     source: String,
     parts: Vec<Part>,
+    /// The value of a text without expressions, read once; `None` inside: it is empty.
+    fixed: Option<Option<Val<'static>>>,
     parameters: Arc<Value>,
 }
 
@@ -45,12 +47,14 @@ impl Template {
             path: path.to_owned(),
             source: source.to_owned(),
             parts: Vec::new(),
+            fixed: None,
             parameters: Arc::clone(parameters),
         };
         // Jinja drops one line end at the end of a template.
         let body = source.strip_suffix('\n').unwrap_or(source);
         if !["{{", "{%", "{#"].iter().any(|mark| body.contains(mark)) {
             template.parts.push(Part::Text(body.to_owned()));
+            template.fixed = Some((!body.is_empty()).then(|| read_literal(Val::text(body))));
             return Ok(template);
         }
         let syntax = SyntaxConfig::default();
@@ -95,6 +99,9 @@ impl Template {
 
     /// The typed value; `None` if it renders to nothing. Errors of undefined values are errors here.
     pub(crate) fn evaluate<'a>(&'a self, scope: &Scope<'a>) -> Result<Option<Val<'a>>, EvalError> {
+        if let Some(fixed) = &self.fixed {
+            return Ok(fixed.as_ref().map(Val::borrowed));
+        }
         if let [Part::Expression(node)] = self.parts.as_slice() {
             let value = evaluate(node, scope, &self.parameters)?;
             let is_empty_text = value.to_text_is_empty();
@@ -102,7 +109,7 @@ impl Template {
                 return Ok(None);
             }
             return Ok(Some(match value.as_str() {
-                Some(text) => read_literal(text),
+                Some(_) => read_literal(value),
                 None => normalised(value),
             }));
         }
@@ -110,7 +117,7 @@ impl Template {
         Ok(if text.is_empty() {
             None
         } else {
-            Some(read_literal(&text))
+            Some(read_literal(Val::text(text)))
         })
     }
 
@@ -188,14 +195,15 @@ impl Val<'_> {
     }
 }
 
-fn read_literal(text: &str) -> Val<'static> {
-    literal_eval(text).unwrap_or_else(|| Val::text(text))
+/// A text as the literal that it is, or as it stands.
+fn read_literal(text: Val<'_>) -> Val<'_> {
+    text.as_str().and_then(literal_eval).unwrap_or(text)
 }
 
 /// A number in the text that its rendering would read back as.
 fn normalised(value: Val<'_>) -> Val<'_> {
     if let Val::Dated(dated) = &value {
-        return read_literal(&dated.to_text());
+        return read_literal(Val::text(dated.to_text()));
     }
     let Some(Value::Number(number)) = value.as_json() else {
         return value;
