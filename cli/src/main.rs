@@ -50,7 +50,7 @@ async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Simulator(command) => roles::simulator(command).await?,
         Command::Apply(command) => apply::run(command).await?,
         Command::Token(command) => token::run(command).await?,
-        Command::Connector(command) => return Ok(connector::run(&command)),
+        Command::Connector(command) => return Ok(connector::run(command).await),
         Command::Healthcheck(command) => health::check(&command).await?,
         Command::Bench(command) => bench::run(command).await?,
     }

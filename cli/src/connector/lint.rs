@@ -1,33 +1,22 @@
-//! `syncline connector`: work on manifests.
+//! `syncline connector lint`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 use syncline_engine::Connector;
 
-/// See [`crate::args::Command::Connector`].
 #[derive(Debug, Args)]
-pub(crate) struct ConnectorCommand {
-    #[command(subcommand)]
-    command: Verb,
-}
-
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// Say what is wrong with manifests: every component, field and expression that is not supported, by its path.
-    Lint {
-        /// Manifests to read.
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-    },
+pub(super) struct LintCommand {
+    /// Manifests to read.
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
 }
 
 #[expect(clippy::print_stdout, reason = "the command's answer")]
-pub(crate) fn run(command: &ConnectorCommand) -> ExitCode {
-    let Verb::Lint { files } = &command.command;
+pub(super) fn run(command: &LintCommand) -> ExitCode {
     let mut clean = true;
-    for file in files {
+    for file in &command.files {
         match Connector::load_file(file) {
             Ok(connector) => {
                 let streams: Vec<_> = connector
