@@ -39,7 +39,9 @@ fn parts(data: &[u8]) -> Option<(&str, Value, Value)> {
     let mut parts = text.split('\0');
     let first = parts.next().unwrap_or_default();
     let mut json = || {
-        let parsed = parts.next().and_then(|part| serde_json::from_str(part).ok());
+        let parsed = parts
+            .next()
+            .and_then(|part| serde_json::from_str(part).ok());
         parsed.unwrap_or_else(|| json!({}))
     };
     Some((first, json(), json()))
@@ -139,11 +141,17 @@ pub fn datetime(data: &[u8]) {
         return;
     };
     let number = serde_json::from_str(value).unwrap_or(Value::Null);
-    for moment in [format.read_text(value), format.read(&number)].into_iter().flatten() {
+    for moment in [format.read_text(value), format.read(&number)]
+        .into_iter()
+        .flatten()
+    {
         format.write(moment);
         format.write_local(moment);
         if let Some(span) = span {
-            for moved in [span.after(moment), span.before(moment)].into_iter().flatten() {
+            for moved in [span.after(moment), span.before(moment)]
+                .into_iter()
+                .flatten()
+            {
                 format.write(moved);
             }
         }

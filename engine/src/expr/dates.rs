@@ -255,8 +255,8 @@ pub(crate) fn day_delta(
         .and_then(Val::as_str)
         .unwrap_or("%Y-%m-%dT%H:%M:%S.%f%z");
     Ok(PYTHON_FORMATS
-            .get(format, Format::python)?
-            .write_local(moment))
+        .get(format, Format::python)?
+        .write_local(moment))
 }
 
 /// `duration(text)`.
@@ -310,9 +310,12 @@ pub(crate) fn format_datetime(
     let moment = match (is_number, input_format) {
         (true, input_format) => {
             let input_format = input_format.unwrap_or("%s");
-            let number = value
-                .as_json()
-                .and_then(|number| FORMATS.get(input_format, Format::compile).ok()?.read(number));
+            let number = value.as_json().and_then(|number| {
+                FORMATS
+                    .get(input_format, Format::compile)
+                    .ok()?
+                    .read(number)
+            });
             number.ok_or_else(|| unreadable(input_format))?
         }
         (false, Some(input_format)) => {

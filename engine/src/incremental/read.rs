@@ -3,6 +3,8 @@
 //! Slices are read one after the other, so what is closed is always without a gap from the start, and the state is the newest
 //! value that was seen in it.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
@@ -28,7 +30,7 @@ pub(crate) enum Start<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct CursorRead {
     field: String,
-    formats: Vec<Format>,
+    formats: Arc<[Format]>,
     format: Format,
     start_key: String,
     end_key: String,
@@ -90,7 +92,7 @@ impl CursorRead {
         }
         let mut read = CursorRead {
             field,
-            formats: cursor.read_formats.clone(),
+            formats: Arc::clone(&cursor.read_formats),
             format: cursor.format.clone(),
             start_key: text(&cursor.start_key)?,
             end_key: text(&cursor.end_key)?,

@@ -97,7 +97,10 @@ impl StreamReader {
                 requests: 1,
                 ignored: false,
             };
-            if self.page_of(&stream, &token, slice.as_ref(), received).is_err() {
+            if self
+                .page_of(&stream, &token, slice.as_ref(), received)
+                .is_err()
+            {
                 return;
             }
         }
@@ -110,8 +113,14 @@ impl StreamReader {
         slice: Option<&Value>,
         received: Received,
     ) -> Result<Contents, ReadError> {
-        // Records are moved out of the answer, so an answer that the paginator reads is kept.
-        let kept = if stream.paginator.reads_response() {
+        let scope = self.scope(slice);
+        let read_error = |error| BuildError::Field(error).into_read_error(&self.sender.redactor);
+        // Records are moved out of the answer, so what the paginator wants of it comes first.
+        let foretold = stream
+            .paginator
+            .foretell(&scope, &received.body, &received.headers)
+            .map_err(read_error)?;
+        let kept = if stream.paginator.keeps_response() {
             received.body.clone()
         } else {
             Value::Null
@@ -126,8 +135,6 @@ impl StreamReader {
                 other => rejected.push(self.reject(&other)),
             }
         }
-        let scope = self.scope(slice);
-        let read_error = |error| BuildError::Field(error).into_read_error(&self.sender.redactor);
         stream.refine(&mut records, &scope).map_err(read_error)?;
         if let Some(cursor) = self.cursor.as_ref().filter(|cursor| cursor.filters_pages()) {
             records.retain(|record| cursor.wants(record));
@@ -141,12 +148,13 @@ impl StreamReader {
             extracted,
             last_record: last_record.as_ref(),
             page_size: records.len() as u64,
+            foretold,
             response: &kept,
             headers: &received.headers,
         };
         let next = stream
             .paginator
-            .next(token, &scope, &facts)
+            .next(token, &scope, facts)
             .map_err(read_error)?;
         Ok(Contents {
             records,

@@ -1,5 +1,7 @@
 //! `AddFields` and `RemoveFields`: the two transformations of records that the engine does.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use crate::expr::{Place, Scope, Template, Val};
@@ -125,18 +127,18 @@ impl AddedField {
         Ok(())
     }
 
-    fn value_for(
-        &self,
+    fn value_for<'a>(
+        &'a self,
         record: &Value,
         condition: Option<&Template>,
         slice: &Scope<'_>,
-    ) -> Result<Option<(Vec<String>, Value)>, FieldError> {
+    ) -> Result<Option<(Vec<Cow<'a, str>>, Value)>, FieldError> {
         let scope = Scope {
             record: Some(record),
             ..*slice
         };
-        let text = |step: &Template| step.text(&scope).map_err(|error| at(step, error));
-        let path: Vec<String> = self.path.iter().map(text).collect::<Result<_, _>>()?;
+        let text = |step: &'a Template| step.text_once(&scope).map_err(|error| at(step, error));
+        let path: Vec<Cow<'a, str>> = self.path.iter().map(text).collect::<Result<_, _>>()?;
         let failed = |error| at(&self.value, error);
         let typed = self
             .value
@@ -152,7 +154,7 @@ impl AddedField {
             (_, None) => Value::String(String::new()),
         };
         if let Some(condition) = condition {
-            let path_value: Value = path.iter().cloned().map(Value::String).collect();
+            let path_value: Value = path.iter().map(|step| Value::from(step.as_ref())).collect();
             let scope = Scope {
                 field_value: Some(&value),
                 field_path: Some(&path_value),
@@ -182,14 +184,14 @@ impl ValueType {
     }
 }
 
-fn set(record: &mut Record, path: &[String], value: Value) {
+fn set(record: &mut Record, path: &[Cow<'_, str>], value: Value) {
     let Some((last, parents)) = path.split_last() else {
         return;
     };
     let mut place: &mut Map<String, Value> = record;
     for parent in parents {
         let member = place
-            .entry(parent.clone())
+            .entry(parent.as_ref())
             .or_insert_with(|| Value::Object(Map::new()));
         if !member.is_object() {
             *member = Value::Object(Map::new());
@@ -199,7 +201,10 @@ fn set(record: &mut Record, path: &[String], value: Value) {
             _ => return,
         }
     }
-    place.insert(last.clone(), value);
+    match place.get_mut(last.as_ref()) {
+        Some(member) => *member = value,
+        None => drop(place.insert(last.clone().into_owned(), value)),
+    }
 }
 
 fn remove(
@@ -211,35 +216,46 @@ fn remove(
     let Some((first, rest)) = path.split_first() else {
         return Ok(());
     };
-    let names: Vec<String> = match first.as_str() {
-        "*" => record.keys().cloned().collect(),
-        name => vec![name.to_owned()],
-    };
+    if first != "*" {
+        return remove_member(record, first, rest, condition, slice);
+    }
+    let names: Vec<String> = record.keys().cloned().collect();
     for name in names {
-        if !rest.is_empty() {
-            if let Some(Value::Object(members)) = record.get_mut(&name) {
-                remove(members, rest, condition, slice)?;
-            }
-            continue;
+        remove_member(record, &name, rest, condition, slice)?;
+    }
+    Ok(())
+}
+
+fn remove_member(
+    record: &mut Record,
+    name: &str,
+    rest: &[String],
+    condition: Option<&Template>,
+    slice: &Scope<'_>,
+) -> Result<(), FieldError> {
+    if !rest.is_empty() {
+        if let Some(Value::Object(members)) = record.get_mut(name) {
+            remove(members, rest, condition, slice)?;
         }
-        let Some(property) = record.get(&name) else {
-            continue;
-        };
-        let applies = match condition {
-            None => true,
-            Some(condition) => {
-                let scope = Scope {
-                    property: Some(property),
-                    ..*slice
-                };
-                condition
-                    .condition(&scope)
-                    .map_err(|error| at(condition, error))?
-            }
-        };
-        if applies {
-            record.shift_remove(&name);
+        return Ok(());
+    }
+    let Some(property) = record.get(name) else {
+        return Ok(());
+    };
+    let applies = match condition {
+        None => true,
+        Some(condition) => {
+            let scope = Scope {
+                property: Some(property),
+                ..*slice
+            };
+            condition
+                .condition(&scope)
+                .map_err(|error| at(condition, error))?
         }
+    };
+    if applies {
+        record.shift_remove(name);
     }
     Ok(())
 }
