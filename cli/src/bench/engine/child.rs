@@ -47,9 +47,11 @@ pub(super) async fn measure(program: &Path, arguments: &[OsString]) -> anyhow::R
         .arg(program)
         .args(arguments)
         .env("NO_PROXY", "127.0.0.1")
-        .stderr(Stdio::inherit())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
         .kill_on_drop(true)
-        .output()
+        .spawn()?
+        .wait_with_output()
         .await?;
     if !output.status.success() {
         bail!("{} failed ({})", program.display(), output.status);
