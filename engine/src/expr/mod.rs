@@ -12,7 +12,7 @@ mod functions;
 mod kept;
 mod literal;
 mod methods;
-mod number;
+pub(crate) mod number;
 mod scope;
 mod template;
 mod tree;

@@ -122,6 +122,11 @@ fn decimal(text: &str) -> (bool, String, i64) {
     (negative, trimmed.to_owned(), exponent.saturating_add(zeros))
 }
 
+/// Whether two numbers are the same to the last digit.
+pub(crate) fn is_same(left: &Number, right: &Number) -> bool {
+    decimal(left.as_str()) == decimal(right.as_str())
+}
+
 /// Order of two numbers; exact between integers.
 pub(crate) fn compare(left: &Number, right: &Number) -> Option<Ordering> {
     match (as_integer(left), as_integer(right)) {

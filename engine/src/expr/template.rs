@@ -4,7 +4,6 @@
 //! that is one single expression and gives no text skips the detour, because its rendering would read
 //! back as the same value.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use minijinja::machinery::ast::Stmt;
@@ -152,14 +151,6 @@ impl Template {
         Ok(value
             .map(|value| value.to_text().into_owned())
             .unwrap_or_default())
-    }
-
-    /// As [`text`](Self::text), lent if it is always the same.
-    pub(crate) fn text_once(&self, scope: &Scope<'_>) -> Result<Cow<'_, str>, EvalError> {
-        match &self.fixed {
-            Some(Some(fixed)) => Ok(fixed.to_text()),
-            _ => self.text(scope).map(Cow::Owned),
-        }
     }
 
     /// A credential: quotes around the whole are taken off, but digits stay as they are written.

@@ -13,7 +13,7 @@ use crate::incremental::DatetimeCursor;
 use crate::page::Record;
 use crate::paginate::Paginator;
 use crate::partition::Routers;
-use crate::record::{Extractor, Transformation};
+use crate::record::{Extractor, Normalizer, Transformation};
 use crate::request::Requester;
 use crate::request::value::{FieldError, at};
 
@@ -48,6 +48,8 @@ pub(crate) struct Stream {
     pub(crate) filter: Option<Template>,
     /// Transformations come before the filter.
     pub(crate) transforms_first: bool,
+    /// `schema_normalization: Default`.
+    pub(crate) normalizer: Option<Normalizer>,
     /// `ignore_stream_slicer_parameters_on_paginated_requests`.
     pub(crate) slice_on_first_page_only: bool,
 }

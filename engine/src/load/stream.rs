@@ -9,7 +9,7 @@ use crate::expr::{Place, Template};
 use crate::incremental::DatetimeCursor;
 use crate::paginate::Paginator;
 use crate::partition::Routers;
-use crate::record::{Extractor, Transformation};
+use crate::record::{Extractor, KINDS, Normalizer, Transformation};
 use crate::request::Requester;
 
 pub(crate) fn load(
@@ -28,8 +28,7 @@ pub(crate) fn load(
     let primary_key = load_primary_key(component, problems);
     let schema = load_schema(component, problems);
     let mut transformations = Vec::new();
-    let kinds = &["AddFields", "RemoveFields"];
-    for transformation in component.children("transformations", kinds, problems) {
+    for transformation in component.children("transformations", KINDS, problems) {
         transformations.extend(Transformation::load(&transformation, problems));
     }
     if component.get("retriever").is_none() {
@@ -63,17 +62,19 @@ pub(crate) fn load(
         full_read: cursor.is_none(),
         cursor: cursor.as_ref().map(DatetimeCursor::info),
     };
-    let (extractor, filter, transforms_first) = selector?;
+    let selector = selector?;
+    let normalizer = selector.normalizes.then(|| Normalizer::of(&info.schema));
     let stream = Stream {
         name: name.to_owned(),
         requester: requester?,
         paginator,
-        extractor,
+        extractor: selector.extractor,
         transformations,
         cursor,
         routers,
-        filter,
-        transforms_first,
+        filter: selector.filter,
+        transforms_first: selector.transforms_first,
+        normalizer,
         slice_on_first_page_only: retriever.boolean(
             "ignore_stream_slicer_parameters_on_paginated_requests",
             problems,
@@ -89,12 +90,19 @@ pub(crate) fn check_decoder(component: &Component<'_>, problems: &mut Problems) 
     }
 }
 
-/// The extractor, the filter, and whether transformations come before it.
+/// `RecordSelector`.
+struct Selector {
+    extractor: Extractor,
+    filter: Option<Template>,
+    transforms_first: bool,
+    normalizes: bool,
+}
+
 fn load_selector(
     retriever: &Component<'_>,
     cursor: Option<&DatetimeCursor>,
     problems: &mut Problems,
-) -> Option<(Extractor, Option<Template>, bool)> {
+) -> Option<Selector> {
     if retriever.get("record_selector").is_none() {
         retriever.missing("record_selector", problems);
     }
@@ -112,22 +120,26 @@ fn load_selector(
         None => cursor.is_some_and(|cursor| cursor.is_client_side),
         Some(_) => selector.boolean("transform_before_filtering", problems),
     };
-    if selector
-        .get("schema_normalization")
-        .is_some_and(|value| value != "None")
-    {
-        let path = selector.path_of("schema_normalization");
-        problems.add(
-            path,
-            "only \"None\" is supported; the destination converts by the schema",
-        );
-    }
+    let normalizes = match selector.get("schema_normalization").map(Value::as_str) {
+        None | Some(Some("None")) => false,
+        Some(Some("Default")) => true,
+        Some(_) => {
+            let path = selector.path_of("schema_normalization");
+            problems.add(path, "this is not supported; supported: None, Default");
+            false
+        }
+    };
     if selector.get("extractor").is_none() {
         selector.missing("extractor", problems);
     }
     let extractor = selector.child("extractor", &["DpathExtractor"], problems)?;
     let extractor = Extractor::load(&extractor, problems)?;
-    Some((extractor, filter, transforms_first))
+    Some(Selector {
+        extractor,
+        filter,
+        transforms_first,
+        normalizes,
+    })
 }
 
 /// A name, a list of names, or a list of paths.

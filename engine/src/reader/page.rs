@@ -139,6 +139,11 @@ impl StreamReader {
         if let Some(cursor) = self.cursor.as_ref().filter(|cursor| cursor.filters_pages()) {
             records.retain(|record| cursor.wants(record));
         }
+        if let Some(normalizer) = &stream.normalizer {
+            records
+                .iter_mut()
+                .for_each(|record| normalizer.apply(record));
+        }
         let last_record = if stream.paginator.reads_last_record() {
             records.last().cloned().map(Value::Object)
         } else {

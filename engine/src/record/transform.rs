@@ -1,10 +1,11 @@
-//! `AddFields` and `RemoveFields`: the two transformations of records that the engine does.
+//! Transformations of records, one after the other: `AddFields`, `RemoveFields`, and those of the modules beside this one.
 
-use std::borrow::Cow;
+use serde_json::Value;
 
-use serde_json::{Map, Value};
-
-use crate::expr::{Place, Scope, Template, Val};
+use super::flatten::{self, FlattenAt};
+use super::glob::Glob;
+use super::{keys, place};
+use crate::expr::{EvalError, Place, Scope, Template, Val};
 use crate::load::component::{Component, Problems};
 use crate::page::Record;
 use crate::request::value::{FieldError, at};
@@ -17,14 +18,36 @@ pub(crate) enum Transformation {
         condition: Option<Template>,
     },
     Remove {
-        paths: Vec<Vec<String>>,
+        paths: Vec<Glob>,
         condition: Option<Template>,
     },
+    KeysToLower,
+    KeysToSnakeCase,
+    KeysReplace {
+        old: Template,
+        new: Template,
+    },
+    Flatten {
+        lists_too: bool,
+    },
+    FlattenAt(Box<FlattenAt>),
 }
+
+/// The transformations that the engine knows.
+pub(crate) const KINDS: &[&str] = &[
+    "AddFields",
+    "RemoveFields",
+    "KeysToLower",
+    "KeysToSnakeCase",
+    "KeysReplace",
+    "FlattenFields",
+    "DpathFlattenFields",
+];
 
 #[derive(Debug, Clone)]
 pub(crate) struct AddedField {
-    path: Vec<Template>,
+    /// Names as they are written: the language has no expressions here.
+    path: Vec<String>,
     value: Template,
     value_type: Option<ValueType>,
 }
@@ -44,11 +67,40 @@ impl Transformation {
         problems: &mut Problems,
     ) -> Option<Transformation> {
         component.refuse(&[], &[], problems);
-        if component.kind == "RemoveFields" {
-            let condition = component.template("condition", Place::REMOVED_FIELD, problems);
-            let paths = text_paths(component, "field_pointers", problems)?;
-            return Some(Transformation::Remove { paths, condition });
+        match component.kind {
+            "RemoveFields" => {
+                let condition = component
+                    .template("condition", Place::REMOVED_FIELD, problems)
+                    .filter(|condition| condition.constant() != Some(""));
+                let paths = globs(component, "field_pointers", problems)?;
+                Some(Transformation::Remove { paths, condition })
+            }
+            "KeysToLower" => Some(Transformation::KeysToLower),
+            "KeysToSnakeCase" => Some(Transformation::KeysToSnakeCase),
+            "KeysReplace" => {
+                let part = |name: &str, problems: &mut Problems| {
+                    if component.get(name).is_none() {
+                        component.missing(name, problems);
+                    }
+                    component.template(name, Place::ADDED_FIELD, problems)
+                };
+                let (old, new) = (part("old", problems), part("new", problems));
+                Some(Transformation::KeysReplace {
+                    old: old?,
+                    new: new?,
+                })
+            }
+            "FlattenFields" => Some(Transformation::Flatten {
+                lists_too: component.get("flatten_lists").is_none()
+                    || component.boolean("flatten_lists", problems),
+            }),
+            "DpathFlattenFields" => FlattenAt::load(component, problems)
+                .map(|flatten| Transformation::FlattenAt(Box::new(flatten))),
+            _ => Transformation::load_added(component, problems),
         }
+    }
+
+    fn load_added(component: &Component<'_>, problems: &mut Problems) -> Option<Transformation> {
         let condition = component.template("condition", Place::ADDED_FIELD_CONDITION, problems);
         let mut fields = Vec::new();
         for field in component.children("fields", &["AddedFieldDefinition"], problems) {
@@ -59,7 +111,11 @@ impl Transformation {
                 Some(Value::Array(steps)) if !steps.is_empty() => {
                     for (index, step) in steps.iter().enumerate() {
                         let place = format!("{path_place}/{index}");
-                        path.extend(field.template_of(step, &place, Place::CONFIG, problems));
+                        match step {
+                            Value::String(name) => path.push(name.clone()),
+                            Value::Number(number) => path.push(number.to_string()),
+                            _ => problems.add(place, "a name is needed here"),
+                        }
                     }
                 }
                 _ => problems.add(path_place, "a list of names is needed here"),
@@ -100,11 +156,53 @@ impl Transformation {
                 Ok(())
             }
             Transformation::Remove { paths, condition } => {
+                let mut choice = |property: &Value| match condition {
+                    None => Ok(true),
+                    // Conditions are asked of single values only.
+                    Some(_) if property.is_object() || property.is_array() => Ok(false),
+                    Some(condition) => {
+                        let scope = Scope {
+                            property: Some(property),
+                            ..*slice
+                        };
+                        condition
+                            .condition(&scope)
+                            .map_err(|error| at(condition, error))
+                    }
+                };
                 for path in paths {
-                    remove(record, path, condition.as_ref(), slice)?;
+                    path.remove(record, &mut choice)?;
                 }
                 Ok(())
             }
+            Transformation::KeysToLower => {
+                keys::to_lower(record);
+                Ok(())
+            }
+            Transformation::KeysToSnakeCase => {
+                keys::to_snake_case(record);
+                Ok(())
+            }
+            Transformation::KeysReplace { old, new } => {
+                let whole = Value::Object(std::mem::take(record));
+                let scope = Scope {
+                    record: Some(&whole),
+                    ..*slice
+                };
+                let text = |part: &Template| part.text(&scope).map_err(|error| at(part, error));
+                let parts = text(old).and_then(|old| Ok((old, text(new)?)));
+                if let Value::Object(members) = whole {
+                    *record = members;
+                }
+                let (old, new) = parts?;
+                keys::replace(record, &old, &new);
+                Ok(())
+            }
+            Transformation::Flatten { lists_too } => {
+                flatten::flatten(record, *lists_too);
+                Ok(())
+            }
+            Transformation::FlattenAt(flatten) => flatten.apply(record, slice),
         }
     }
 }
@@ -121,24 +219,23 @@ impl AddedField {
         if let Value::Object(members) = whole {
             *record = members;
         }
-        if let Some((path, value)) = outcome? {
-            set(record, &path, value);
-        }
-        Ok(())
+        let Some(value) = outcome? else {
+            return Ok(());
+        };
+        place::set(record, &self.path, value)
+            .map_err(|message| at(&self.value, EvalError::Value(message)))
     }
 
-    fn value_for<'a>(
-        &'a self,
+    fn value_for(
+        &self,
         record: &Value,
         condition: Option<&Template>,
         slice: &Scope<'_>,
-    ) -> Result<Option<(Vec<Cow<'a, str>>, Value)>, FieldError> {
+    ) -> Result<Option<Value>, FieldError> {
         let scope = Scope {
             record: Some(record),
             ..*slice
         };
-        let text = |step: &'a Template| step.text_once(&scope).map_err(|error| at(step, error));
-        let path: Vec<Cow<'a, str>> = self.path.iter().map(text).collect::<Result<_, _>>()?;
         let failed = |error| at(&self.value, error);
         let typed = self
             .value
@@ -154,7 +251,7 @@ impl AddedField {
             (_, None) => Value::String(String::new()),
         };
         if let Some(condition) = condition {
-            let path_value: Value = path.iter().map(|step| Value::from(step.as_ref())).collect();
+            let path_value: Value = self.path.iter().cloned().map(Value::String).collect();
             let scope = Scope {
                 field_value: Some(&value),
                 field_path: Some(&path_value),
@@ -167,7 +264,7 @@ impl AddedField {
                 return Ok(None);
             }
         }
-        Ok(Some((path, value)))
+        Ok(Some(value))
     }
 }
 
@@ -184,87 +281,12 @@ impl ValueType {
     }
 }
 
-fn set(record: &mut Record, path: &[Cow<'_, str>], value: Value) {
-    let Some((last, parents)) = path.split_last() else {
-        return;
-    };
-    let mut place: &mut Map<String, Value> = record;
-    for parent in parents {
-        let member = place
-            .entry(parent.as_ref())
-            .or_insert_with(|| Value::Object(Map::new()));
-        if !member.is_object() {
-            *member = Value::Object(Map::new());
-        }
-        match member {
-            Value::Object(members) => place = members,
-            _ => return,
-        }
-    }
-    match place.get_mut(last.as_ref()) {
-        Some(member) => *member = value,
-        None => drop(place.insert(last.clone().into_owned(), value)),
-    }
-}
-
-fn remove(
-    record: &mut Record,
-    path: &[String],
-    condition: Option<&Template>,
-    slice: &Scope<'_>,
-) -> Result<(), FieldError> {
-    let Some((first, rest)) = path.split_first() else {
-        return Ok(());
-    };
-    if first != "*" {
-        return remove_member(record, first, rest, condition, slice);
-    }
-    let names: Vec<String> = record.keys().cloned().collect();
-    for name in names {
-        remove_member(record, &name, rest, condition, slice)?;
-    }
-    Ok(())
-}
-
-fn remove_member(
-    record: &mut Record,
-    name: &str,
-    rest: &[String],
-    condition: Option<&Template>,
-    slice: &Scope<'_>,
-) -> Result<(), FieldError> {
-    if !rest.is_empty() {
-        if let Some(Value::Object(members)) = record.get_mut(name) {
-            remove(members, rest, condition, slice)?;
-        }
-        return Ok(());
-    }
-    let Some(property) = record.get(name) else {
-        return Ok(());
-    };
-    let applies = match condition {
-        None => true,
-        Some(condition) => {
-            let scope = Scope {
-                property: Some(property),
-                ..*slice
-            };
-            condition
-                .condition(&scope)
-                .map_err(|error| at(condition, error))?
-        }
-    };
-    if applies {
-        record.shift_remove(name);
-    }
-    Ok(())
-}
-
-fn text_paths(
+/// A list of paths with patterns.
+pub(crate) fn globs(
     component: &Component<'_>,
     name: &str,
     problems: &mut Problems,
-) -> Option<Vec<Vec<String>>> {
+) -> Option<Vec<Glob>> {
     let texts = |value: &Value| -> Option<Vec<String>> {
         value
             .as_array()?
@@ -283,13 +305,14 @@ fn text_paths(
         );
         return None;
     };
-    let is_pattern = |step: &String| {
-        step.as_str() != "*" && step.contains(['*', '?', '[']) || step.as_str() == "**"
-    };
-    if paths.iter().flatten().any(is_pattern) {
-        let message = "patterns other than a whole \"*\" are not supported in field_pointers";
-        problems.add(component.path_of(name), message);
-        return None;
+    let mut globs = Vec::with_capacity(paths.len());
+    for (index, path) in paths.iter().enumerate() {
+        match Glob::compile(path) {
+            Ok(glob) => globs.push(glob),
+            Err(message) => {
+                problems.add(format!("{}/{index}", component.path_of(name)), message);
+            }
+        }
     }
-    Some(paths)
+    Some(globs)
 }

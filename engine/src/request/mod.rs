@@ -1,7 +1,8 @@
 //! `HttpRequester`: from the manifest's templates to one request, ready to send.
 
+mod body;
 pub(crate) mod option;
-mod permit;
+pub(crate) mod permit;
 pub(crate) mod send;
 pub(crate) mod url;
 pub(crate) mod value;
@@ -22,16 +23,17 @@ use crate::load::model::Source;
 use crate::paginate::Paginator;
 use crate::partition::Routers;
 use crate::redact::Redactor;
+use body::Body;
 use option::Injected;
-use value::{Field, FieldError, at, load_mapping, mapping};
+use value::{FieldError, Mapped, at};
 
 /// `HttpRequester`.
 #[derive(Debug, Clone)]
 pub(crate) struct Requester {
     address: Address,
     method: Method,
-    parameters: Vec<(Template, Field)>,
-    headers: Vec<(Template, Field)>,
+    parameters: Mapped,
+    headers: Mapped,
     body: Body,
     pub(crate) authenticator: Authenticator,
     pub(crate) error_handler: ErrorHandler,
@@ -47,14 +49,6 @@ enum Address {
         base: Template,
         path: Option<Template>,
     },
-}
-
-#[derive(Debug, Clone)]
-enum Body {
-    None,
-    Json(Field),
-    Form(Vec<(Template, Field)>),
-    Text(Template),
 }
 
 /// One request, before it is sent.
@@ -135,7 +129,6 @@ impl Requester {
         }
         let component = parent.child(name, &["HttpRequester"], problems)?;
         let refused = &[
-            "request_body",
             "fetch_properties_from_endpoint",
             "query_properties",
             "file_uploader",
@@ -163,16 +156,17 @@ impl Requester {
                 Method::GET
             }
         };
-        let parameters = load_mapping(&component, "request_parameters", Place::REQUEST, problems);
-        let headers = load_mapping(&component, "request_headers", Place::REQUEST, problems);
-        let body = load_body(&component, problems);
+        let place = Place::REQUEST;
+        let parameters = Mapped::load(&component, "request_parameters", place, problems);
+        let headers = Mapped::load(&component, "request_headers", place, problems);
+        let body = Body::load(&component, problems);
         let authenticator = Authenticator::load(&component, problems);
         let error_handler = ErrorHandler::load(&component, problems);
         Some(Requester {
             address: address?,
             method,
-            parameters,
-            headers,
+            parameters: parameters?,
+            headers: headers?,
             body: body?,
             authenticator: authenticator?,
             error_handler: error_handler?,
@@ -210,17 +204,23 @@ impl Requester {
         let injected = injected.and(sliced)?;
         let (mut url, origin) = self.address(&scope, base_url, token_address.as_deref())?;
 
-        let own_parameters = mapping(&self.parameters, &scope)?;
+        let own_parameters = self.parameters.values(&scope, value::parameters)?;
         let parameters = merged("parameter", own_parameters, injected.parameters)?;
+        if let Some((name, _)) = parameters.iter().find(|(_, value)| value.is_object()) {
+            let message = format!("the value of the parameter \"{name}\" is a mapping");
+            return Err(BuildError::Other(message));
+        }
         self::url::add_parameters(&mut url, &parameters);
 
-        let own_headers = mapping(&self.headers, &scope)?;
+        let own_headers = self.headers.values(&scope, value::headers)?;
         let header_values = merged("header", own_headers, injected.headers)?;
         let mut headers = Vec::with_capacity(header_values.len() + 1);
         for (name, value) in &header_values {
             headers.push(header(name, &self::url::text_of(value))?);
         }
-        let (content_type, body) = self.body(&scope, injected.body_json, injected.body_data)?;
+        let (content_type, body) =
+            self.body
+                .write(&scope, injected.body_json, injected.body_data)?;
         if let Some(content_type) = content_type {
             let stated = headers
                 .iter()
@@ -287,103 +287,6 @@ impl Requester {
             )));
         }
         Ok((next, origin))
-    }
-
-    fn body(
-        &self,
-        scope: &Scope<'_>,
-        injected_json: Map<String, Value>,
-        injected_form: Map<String, Value>,
-    ) -> Result<(Option<&'static str>, Option<Bytes>), BuildError> {
-        const JSON: &str = "application/json";
-        const FORM: &str = "application/x-www-form-urlencoded";
-        let clash = || {
-            BuildError::Other(
-                "a body that is a text, or of another kind, cannot take the paginator's or the \
-                 authenticator's members"
-                    .to_owned(),
-            )
-        };
-        let json_body = |json: &Value| {
-            let bytes = serde_json::to_vec(json).map_err(|error| {
-                BuildError::Other(format!("the body cannot be written: {error}"))
-            })?;
-            Ok((Some(JSON), Some(Bytes::from(bytes))))
-        };
-        match &self.body {
-            Body::Text(template) => {
-                if !injected_json.is_empty() || !injected_form.is_empty() {
-                    return Err(clash());
-                }
-                let text = template.text(scope).map_err(|error| at(template, error))?;
-                Ok((
-                    None,
-                    if text.is_empty() {
-                        None
-                    } else {
-                        Some(Bytes::from(text))
-                    },
-                ))
-            }
-            Body::Form(members) => {
-                if !injected_json.is_empty() {
-                    return Err(clash());
-                }
-                let form = merged("form field", mapping(members, scope)?, injected_form)?;
-                if form.is_empty() {
-                    return Ok((None, None));
-                }
-                Ok((Some(FORM), Some(Bytes::from(self::url::form(&form)))))
-            }
-            Body::Json(field) => {
-                if !injected_form.is_empty() {
-                    return Err(clash());
-                }
-                match field.value(scope)? {
-                    None if injected_json.is_empty() => Ok((None, None)),
-                    None => json_body(&Value::Object(injected_json)),
-                    Some(Value::Object(own)) => {
-                        let whole = merged_deep(own, injected_json)?;
-                        if whole.is_empty() {
-                            return Ok((None, None));
-                        }
-                        json_body(&Value::Object(whole))
-                    }
-                    Some(_) if !injected_json.is_empty() => Err(clash()),
-                    Some(other) => json_body(&other),
-                }
-            }
-            Body::None if !injected_json.is_empty() => json_body(&Value::Object(injected_json)),
-            Body::None if !injected_form.is_empty() => Ok((
-                Some(FORM),
-                Some(Bytes::from(self::url::form(&injected_form))),
-            )),
-            Body::None => Ok((None, None)),
-        }
-    }
-}
-
-fn load_body(component: &Component<'_>, problems: &mut Problems) -> Option<Body> {
-    let json = component.get("request_body_json");
-    let data = component.get("request_body_data");
-    match (json, data) {
-        (Some(_), Some(_)) => {
-            let message = "a request has one body: either request_body_json or request_body_data";
-            problems.add(component.path_of("request_body_data"), message);
-            None
-        }
-        (Some(value), None) => {
-            let path = component.path_of("request_body_json");
-            Field::load(value, &path, component, Place::REQUEST, problems).map(Body::Json)
-        }
-        (None, Some(Value::String(_))) => component
-            .template("request_body_data", Place::REQUEST, problems)
-            .map(Body::Text),
-        (None, Some(_)) => {
-            let members = load_mapping(component, "request_body_data", Place::REQUEST, problems);
-            Some(Body::Form(members))
-        }
-        (None, None) => Some(Body::None),
     }
 }
 
@@ -486,3 +389,6 @@ fn sha256(text: &str) -> String {
     }
     hex
 }
+
+#[cfg(test)]
+mod golden;

@@ -114,6 +114,109 @@ pub(crate) fn mapping(
     Ok(values)
 }
 
+/// What goes into the query or a form: only texts and lists are read from a rendered text, everything else stays as it is rendered
+/// (`1.10`, `1,2`, `None`). What is missing or empty is left out.
+pub(crate) fn parameters(
+    members: &[(Template, Field)],
+    scope: &Scope<'_>,
+) -> Result<Map<String, Value>, FieldError> {
+    let mut values = Map::new();
+    for (key, field) in members {
+        let key = key.text(scope).map_err(|error| at(key, error))?;
+        let value = match field {
+            Field::Template(template) => {
+                let failed = |error| at(template, error);
+                match template.value(scope).map_err(failed)? {
+                    None => None,
+                    Some(Val::Json(value)) if value.is_string() || value.is_array() => {
+                        Some(value.into_owned())
+                    }
+                    Some(_) => Some(Value::String(template.render(scope).map_err(failed)?)),
+                }
+            }
+            other => other.value(scope)?,
+        };
+        if let Some(value) = value {
+            values.insert(key, value);
+        }
+    }
+    Ok(values)
+}
+
+/// Values of headers, as Python writes them. What is missing, empty or None is left out.
+pub(crate) fn headers(
+    members: &[(Template, Field)],
+    scope: &Scope<'_>,
+) -> Result<Map<String, Value>, FieldError> {
+    let mut values = Map::new();
+    for (key, field) in members {
+        let key = key.text(scope).map_err(|error| at(key, error))?;
+        let value = match field {
+            Field::Template(template) => template
+                .value(scope)
+                .map_err(|error| at(template, error))?
+                .filter(|value| value.as_json() != Some(&Value::Null))
+                .map(|value| Value::String(value.to_text().into_owned())),
+            other => other.value(scope)?,
+        };
+        if let Some(value) = value {
+            values.insert(key, value);
+        }
+    }
+    Ok(values)
+}
+
+/// A mapping, or a text that gives one.
+#[derive(Debug, Clone)]
+pub(crate) enum Mapped {
+    Members(Vec<(Template, Field)>),
+    Text(Template),
+}
+
+/// How the members of a mapping become values.
+pub(crate) type Reading =
+    fn(&[(Template, Field)], &Scope<'_>) -> Result<Map<String, Value>, FieldError>;
+
+impl Mapped {
+    pub(crate) fn load(
+        component: &Component<'_>,
+        name: &str,
+        place: Place,
+        problems: &mut Problems,
+    ) -> Option<Mapped> {
+        match component.get(name) {
+            Some(Value::String(_)) => component.template(name, place, problems).map(Mapped::Text),
+            _ => Some(Mapped::Members(load_mapping(
+                component, name, place, problems,
+            ))),
+        }
+    }
+
+    pub(crate) fn values(
+        &self,
+        scope: &Scope<'_>,
+        reading: Reading,
+    ) -> Result<Map<String, Value>, FieldError> {
+        match self {
+            Mapped::Members(members) => reading(members, scope),
+            Mapped::Text(template) => {
+                let value = template.value(scope).map_err(|error| at(template, error))?;
+                match value.map(Val::into_json) {
+                    None => Ok(Map::new()),
+                    Some(Value::Object(mut members)) => {
+                        members.retain(|_, value| !value.is_null());
+                        Ok(members)
+                    }
+                    Some(_) => {
+                        let message = "a text must give a mapping here".to_owned();
+                        Err(at(template, EvalError::Type(message)))
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// A mapping field of a component; a text or a list in its place is refused.
 pub(crate) fn load_mapping(
     component: &Component<'_>,
