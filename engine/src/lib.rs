@@ -46,4 +46,4 @@ pub use host::{
 };
 pub use http::{AddressPolicy, AddressPolicyError, HttpClient, HttpSettings, HttpSetupError};
 pub use page::{Page, PageSlice, Position, Record, RejectedRecord};
-pub use reader::{DataRange, ReadLimits, ReadSettings, StreamReader};
+pub use reader::{DataRange, ReadLimits, ReadSettings, SharedReads, StreamReader};

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
-use syncline_engine::{Host, Page, ReadError, ReadLimits, ReadSettings, StreamReader};
+use syncline_engine::{Host, Page, ReadError, ReadLimits, ReadSettings, SharedReads, StreamReader};
 use tokio_util::sync::CancellationToken;
 
 use super::catalog::{self, Chosen, SyncMode};
@@ -99,6 +99,7 @@ struct Reading<'a> {
     states: HashMap<String, Value>,
     host: Arc<dyn Host>,
     output: Arc<Output>,
+    shared: SharedReads,
     /// Cancelled when the time is up.
     cancel: CancellationToken,
 }
@@ -128,6 +129,7 @@ impl Reading<'_> {
             states,
             host: Arc::new(host),
             output,
+            shared: SharedReads::default(),
             cancel: CancellationToken::new(),
         })
     }
@@ -250,7 +252,7 @@ impl Reading<'_> {
         let mut reader = self
             .inputs
             .connector
-            .reader(&chosen.name, settings)
+            .reader_sharing(&chosen.name, settings, &self.shared)
             .map_err(Failure::Read)?;
         while let Some(page) = self.next_page(&mut reader, &chosen.name).await? {
             printer.page(&page, self.limits.records)?;

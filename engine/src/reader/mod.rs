@@ -8,6 +8,7 @@ mod page;
 mod place;
 mod session;
 mod settings;
+mod shared;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,9 +16,12 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 
 pub use settings::{DataRange, ReadLimits, ReadSettings};
+pub use shared::SharedReads;
+pub(crate) use shared::{Identity, KeptPage, Recording};
 
 use self::check::contradiction;
 use self::session::wants_new_token;
+use self::shared::KeptParents;
 use crate::auth::Tokens;
 use crate::error::{Failure, ReadError};
 use crate::expr::{Scope, SliceParts};
@@ -55,6 +59,7 @@ pub struct StreamReader {
     /// Whether the page that only carries the state is still to be given.
     owes_state: bool,
     tokens: Tokens,
+    parents: KeptParents,
     pages: u64,
 }
 
@@ -71,9 +76,10 @@ impl StreamReader {
         source: Arc<Source>,
         stream: usize,
         settings: ReadSettings,
+        shared: SharedReads,
     ) -> Result<StreamReader, ReadError> {
         match source.streams.get(stream).map(Arc::clone) {
-            Some(stream) => StreamReader::of_stream(source, stream, settings, Tokens::default()),
+            Some(stream) => StreamReader::of_stream(source, stream, settings, shared),
             None => Err(ReadError::Permanent {
                 failure: failure_of("the stream does not exist".to_owned()),
             }),
@@ -85,7 +91,7 @@ impl StreamReader {
         source: Arc<Source>,
         stream: Arc<Stream>,
         settings: ReadSettings,
-        tokens: Tokens,
+        shared: SharedReads,
     ) -> Result<StreamReader, ReadError> {
         let secrets = crate::config::secret_values(&source.config_schema, &settings.config);
         let redactor = Redactor::new(&secrets);
@@ -121,7 +127,8 @@ impl StreamReader {
             token: None,
             resumed: false,
             owes_state: false,
-            tokens,
+            tokens: shared.tokens,
+            parents: shared.parents,
             pages: 0,
         };
         if reader.stream.routers.is_some() {
@@ -167,7 +174,10 @@ impl StreamReader {
             self.redactor.clone(),
             position,
             self.states.as_ref().and_then(PartitionStates::parents),
-            Arc::clone(&self.tokens),
+            SharedReads {
+                tokens: Arc::clone(&self.tokens),
+                parents: self.parents.clone(),
+            },
         ));
         self.owes_state = true;
         Ok(())

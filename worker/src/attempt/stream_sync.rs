@@ -206,7 +206,11 @@ impl StreamSync<'_> {
             cancel: writer.held.interrupted.clone(),
             limits: ReadLimits::default(),
         };
-        let reader = self.prepared.connector.reader(&self.stream.name, settings);
+        let reader = self.prepared.connector.reader_sharing(
+            &self.stream.name,
+            settings,
+            &self.prepared.shared,
+        );
         let mut reader = reader.map_err(|error| self.read_end(&error))?;
         let fetching = AbortOnDropHandle::new(tokio::spawn(async move {
             let room = Arc::new(Semaphore::new(READ_AHEAD_KIB as usize));
