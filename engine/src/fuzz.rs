@@ -171,48 +171,130 @@ mod tests {
         "next": "/items?p=2", "docs": [{"id": "1", "updated_at": "1700000000"}]}"#;
     /// Texts that mean something to one of the parsers.
     const WORDS: &[&str] = &[
-        "{{ ", " }}", "{% ", "{# ", "$ref: '#/definitions", "#/", "$parameters", "*a ", "&a ", "<<: ", "!!", "- ", ": ", "\n  ",
-        " * 999999999", " ~ ", " | ", " // 0", "[::-1]", "'''", "\"\"\"", "\\N", "\\x", "\\U0010ffff", "1e999", "-0", "0x", "1_0",
-        "9223372036854775808", "-170141183460469231731687303715884105728", "config", "record", "response", "stream_slice",
-        "now_utc()", "duration('P9999999Y')", "day_delta(1e9)", "format_datetime(", "| hash('md5')", "| join('')", "| replace('', 'aa')",
-        "| regex_search('((a{9}){9}){9}')", ".split('')", ".strftime('%", "%Y", "%s", "%ms", "%_ms", "%j", "%U", "%%", "P1Y", "P-1M",
-        "PT0.000001S", "9999-12-31T23:59:59", "0001-01-01", "+24:00", "\0", "\u{1F600}", "é", "type: ", "DatetimeBasedCursor",
-        "ListPartitionRouter", "SubstreamPartitionRouter", "parent_stream_configs", "CompositeErrorHandler", "step: PT0.000001S",
+        "{{ ",
+        " }}",
+        "{% ",
+        "{# ",
+        "$ref: '#/definitions",
+        "#/",
+        "$parameters",
+        "*a ",
+        "&a ",
+        "<<: ",
+        "!!",
+        "- ",
+        ": ",
+        "\n  ",
+        " * 999999999",
+        " ~ ",
+        " | ",
+        " // 0",
+        "[::-1]",
+        "'''",
+        "\"\"\"",
+        "\\N",
+        "\\x",
+        "\\U0010ffff",
+        "1e999",
+        "-0",
+        "0x",
+        "1_0",
+        "9223372036854775808",
+        "-170141183460469231731687303715884105728",
+        "config",
+        "record",
+        "response",
+        "stream_slice",
+        "now_utc()",
+        "duration('P9999999Y')",
+        "day_delta(1e9)",
+        "format_datetime(",
+        "| hash('md5')",
+        "| join('')",
+        "| replace('', 'aa')",
+        "| regex_search('((a{9}){9}){9}')",
+        ".split('')",
+        ".strftime('%",
+        "%Y",
+        "%s",
+        "%ms",
+        "%_ms",
+        "%j",
+        "%U",
+        "%%",
+        "P1Y",
+        "P-1M",
+        "PT0.000001S",
+        "9999-12-31T23:59:59",
+        "0001-01-01",
+        "+24:00",
+        "\0",
+        "\u{1F600}",
+        "é",
+        "type: ",
+        "DatetimeBasedCursor",
+        "ListPartitionRouter",
+        "SubstreamPartitionRouter",
+        "parent_stream_configs",
+        "CompositeErrorHandler",
+        "step: PT0.000001S",
     ];
 
     fn files(folder: &str) -> Vec<String> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("..")
+            .join(folder);
         let Ok(entries) = std::fs::read_dir(folder) else {
             return Vec::new();
         };
         let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
         paths.sort();
-        paths.into_iter().filter_map(|path| std::fs::read_to_string(path).ok()).collect()
+        paths
+            .into_iter()
+            .filter_map(|path| std::fs::read_to_string(path).ok())
+            .collect()
     }
 
     fn manifests() -> Vec<String> {
         let mut seeds = [files("connectors"), files("fuzz/seeds/manifest")].concat();
-        seeds.iter_mut().for_each(|seed| *seed = format!("{seed}\0{CONFIG}\0{ANSWER}"));
+        seeds
+            .iter_mut()
+            .for_each(|seed| *seed = format!("{seed}\0{CONFIG}\0{ANSWER}"));
         seeds.extend(files("fuzz/regressions/manifest"));
         seeds
     }
 
     fn expressions() -> Vec<String> {
-        let table: Value = serde_json::from_str(include_str!("../tests/golden/expressions.json")).unwrap();
+        let table: Value =
+            serde_json::from_str(include_str!("../tests/golden/expressions.json")).unwrap();
         let config = table["config"].to_string();
-        let seed = |case: &Value| format!("{}\0{config}\0{ANSWER}", case["template"].as_str().unwrap());
-        let mut seeds: Vec<String> = table["cases"].as_array().unwrap().iter().map(seed).collect();
+        let seed =
+            |case: &Value| format!("{}\0{config}\0{ANSWER}", case["template"].as_str().unwrap());
+        let mut seeds: Vec<String> = table["cases"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(seed)
+            .collect();
         seeds.extend(files("fuzz/regressions/expression"));
         seeds
     }
 
     fn datetimes() -> Vec<String> {
-        let table: Value = serde_json::from_str(include_str!("../tests/golden/datetimes.json")).unwrap();
+        let table: Value =
+            serde_json::from_str(include_str!("../tests/golden/datetimes.json")).unwrap();
         let seed = |case: &Value| {
-            let value = case["value"].as_str().map_or_else(|| case["value"].to_string(), str::to_owned);
+            let value = case["value"]
+                .as_str()
+                .map_or_else(|| case["value"].to_string(), str::to_owned);
             format!("{}\0{value}", case["format"].as_str().unwrap())
         };
-        let mut seeds: Vec<String> = table["reads"].as_array().unwrap().iter().map(seed).collect();
+        let mut seeds: Vec<String> = table["reads"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(seed)
+            .collect();
         seeds.extend(files("fuzz/regressions/datetime"));
         seeds
     }
@@ -267,12 +349,18 @@ mod tests {
             resume_unwind(panic);
         }
         // A bound that only something without an end exceeds.
-        assert!(began.elapsed() < Duration::from_mins(1), "runs on: {}", shown());
+        assert!(
+            began.elapsed() < Duration::from_mins(1),
+            "runs on: {}",
+            shown()
+        );
     }
 
     fn replay(target: fn(&[u8]), seeds: &[String], changes: usize) {
         assert!(!seeds.is_empty());
-        seeds.iter().for_each(|seed| survives(target, seed.as_bytes()));
+        seeds
+            .iter()
+            .for_each(|seed| survives(target, seed.as_bytes()));
         let mut numbers = Numbers(0x5eed_5eed_5eed_5eed);
         for _ in 0..changes {
             survives(target, &changed(seeds, &mut numbers));
@@ -290,17 +378,17 @@ mod tests {
 
     #[test]
     fn no_manifest_breaks_the_engine() {
-        replay(manifest, &manifests(), 4_000);
+        replay(manifest, &manifests(), 2_000);
     }
 
     #[test]
     fn no_expression_breaks_the_engine() {
-        replay(expression, &expressions(), 100_000);
+        replay(expression, &expressions(), 40_000);
     }
 
     #[test]
     fn no_datetime_breaks_the_engine() {
-        replay(datetime, &datetimes(), 100_000);
+        replay(datetime, &datetimes(), 40_000);
     }
 
     /// Ten minutes of changes that no other run has seen, and a bound for the memory that they take.
@@ -329,7 +417,10 @@ mod tests {
         if let Ok(status) = std::fs::read_to_string("/proc/self/status") {
             let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
             let kib = peak.and_then(|peak| peak.split_whitespace().next()?.parse::<u64>().ok());
-            assert!(kib.is_some_and(|kib| kib < 1024 * 1024), "peak memory: {peak:?}");
+            assert!(
+                kib.is_some_and(|kib| kib < 1024 * 1024),
+                "peak memory: {peak:?}"
+            );
         }
     }
 }

@@ -17,6 +17,9 @@ use super::scope::{Place, Scope, Var};
 use super::tree::{Node, compile};
 use super::value::Val;
 
+/// The most operators, dots and brackets of an expression. The longest of public manifests have some fifty.
+const MAX_CHAIN: usize = 300;
+
 /// A compiled text.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
@@ -56,6 +59,12 @@ impl Template {
             template.parts.push(Part::Text(body.to_owned()));
             template.fixed = Some((!body.is_empty()).then(|| read_literal(Val::text(body))));
             return Ok(template);
+        }
+        if longest_chain(body) > MAX_CHAIN {
+            return Err(format!(
+                "\"{}...\" holds an expression that is too long: it has more than {MAX_CHAIN} operators, dots and brackets",
+                source.chars().take(60).collect::<String>()
+            ));
         }
         let syntax = SyntaxConfig::default();
         let parsed = minijinja::machinery::parse(body, "expression", syntax)
@@ -193,6 +202,73 @@ impl Val<'_> {
             other => other.as_str().is_some_and(str::is_empty),
         }
     }
+}
+
+/// The operators, dots and brackets of the expression that has most of them. Each may be a level of the tree, which is made, walked
+/// and dropped by recursion, and the parser bounds the levels of brackets only.
+fn longest_chain(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut longest = 0;
+    let mut place = 0;
+    while let Some(start) = bytes[place..]
+        .windows(2)
+        .position(|pair| matches!(pair, b"{{" | b"{%"))
+    {
+        place += start;
+        let is_statement = bytes[place + 1] == b'%';
+        place += 2;
+        let (length, chain) = chain_of(&bytes[place..], is_statement);
+        longest = longest.max(chain);
+        place += length;
+    }
+    longest
+}
+
+/// The length of an expression up to its end, and what it has of operators, dots and brackets.
+fn chain_of(bytes: &[u8], is_statement: bool) -> (usize, usize) {
+    let mut chain = 0;
+    let mut braces = 0_usize;
+    let mut quote = None;
+    let mut place = 0;
+    while let Some(&byte) = bytes.get(place) {
+        let next = bytes.get(place + 1);
+        match (quote, byte) {
+            (Some(_), b'\\') => place += 1,
+            (Some(open), _) if open == byte => quote = None,
+            (Some(_), _) => {}
+            (None, b'\'' | b'"') => quote = Some(byte),
+            (None, b'%') if is_statement && next == Some(&b'}') => return (place + 2, chain),
+            (None, b'}') if !is_statement && braces == 0 && next == Some(&b'}') => {
+                return (place + 2, chain);
+            }
+            (None, b'{') => {
+                braces += 1;
+                chain += 1;
+            }
+            (None, b'}') => braces = braces.saturating_sub(1),
+            (
+                None,
+                b'+' | b'-' | b'*' | b'/' | b'%' | b'~' | b'|' | b'.' | b'[' | b'(' | b'<' | b'>'
+                | b'=' | b'!',
+            ) => chain += 1,
+            (None, b'a'..=b'z') => {
+                let word = bytes[place..]
+                    .iter()
+                    .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
+                    .count();
+                if matches!(
+                    &bytes[place..place + word],
+                    b"and" | b"or" | b"not" | b"if" | b"is" | b"in"
+                ) {
+                    chain += 1;
+                }
+                place += word - 1;
+            }
+            (None, _) => {}
+        }
+        place += 1;
+    }
+    (bytes.len(), chain)
 }
 
 /// A text as the literal that it is, or as it stands.

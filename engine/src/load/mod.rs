@@ -81,7 +81,10 @@ fn build(platform: &str, yaml: &str, problems: &mut Problems) -> Option<Source> 
             return None;
         }
     };
-    parameters::propagate(&mut resolved);
+    if let Err(LoadProblem { path, message }) = parameters::propagate(&mut resolved) {
+        problems.add(path, message);
+        return None;
+    }
     let resolved = Value::Object(resolved);
     let component = Component::read(&resolved, "", &["DeclarativeSource"], problems)?;
     load_source(platform, &component, problems)
