@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::cursor::DatetimeCursor;
 use super::slices::{Range, Slice};
 use crate::expr::{EvalError, Scope, Template};
-use crate::page::Record;
+use crate::page::{Position, Record};
 use crate::request::value::{FieldError, at};
 use crate::time::{Format, Moment, SPAN_NEEDED, Span, in_utc};
 
@@ -251,6 +251,25 @@ impl CursorRead {
     pub(crate) fn close(&mut self) {
         let next = self.open.and_then(|slice| slice.next);
         self.open = next.and_then(|since| self.range.starting(since));
+    }
+
+    /// Where the open slice begins.
+    pub(crate) fn since(&self) -> Option<Moment> {
+        self.open.map(|slice| slice.since)
+    }
+
+    /// The slices behind the open one, at most so many: where each begins, and the position of that place.
+    pub(crate) fn positions_ahead(&self, most: usize) -> Vec<(Moment, Position)> {
+        let mut ahead = Vec::with_capacity(most);
+        let mut cursor = self.clone();
+        while ahead.len() < most {
+            cursor.close();
+            let Some((since, slice)) = cursor.since().zip(cursor.position()) else {
+                break;
+            };
+            ahead.push((since, Position(json!({ "slice": slice }))));
+        }
+        ahead
     }
 
     /// Whether a slice is open.

@@ -4,6 +4,7 @@
 //! may be asked again. A stream with a cursor is read slice by slice; the page that closes a slice carries the state.
 
 mod check;
+mod lanes;
 mod page;
 mod place;
 mod session;
@@ -20,6 +21,7 @@ pub use shared::SharedReads;
 pub(crate) use shared::{Identity, KeptPage, Recording};
 
 use self::check::contradiction;
+use self::lanes::Lanes;
 use self::session::wants_new_token;
 use self::shared::KeptParents;
 use crate::auth::Tokens;
@@ -60,6 +62,7 @@ pub struct StreamReader {
     owes_state: bool,
     tokens: Tokens,
     parents: KeptParents,
+    lanes: Lanes,
     pages: u64,
 }
 
@@ -113,6 +116,7 @@ impl StreamReader {
             redactor: redactor.clone(),
             begun: Instant::now(),
         };
+        let lanes = Lanes::of(&source, &stream, &settings);
         let mut reader = StreamReader {
             source,
             stream,
@@ -129,6 +133,7 @@ impl StreamReader {
             owes_state: false,
             tokens: shared.tokens,
             parents: shared.parents,
+            lanes,
             pages: 0,
         };
         if reader.stream.routers.is_some() {
@@ -226,6 +231,9 @@ impl StreamReader {
             );
             let failure = failure_of(message);
             return Err(ReadError::Permanent { failure });
+        }
+        if let Some(page) = self.page_of_lane().await? {
+            return Ok(Some(page));
         }
         let Some(token) = self.token.clone() else {
             return Ok(None);

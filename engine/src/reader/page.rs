@@ -25,9 +25,9 @@ struct Contents {
 }
 
 /// What a page says beside its records.
-struct After {
-    position: Option<Position>,
-    state: Option<Value>,
+pub(super) struct After {
+    pub(super) position: Option<Position>,
+    pub(super) state: Option<Value>,
 }
 
 impl StreamReader {
@@ -169,7 +169,7 @@ impl StreamReader {
     }
 
     /// Moves behind a page. Fails, without having moved, where the place cannot be stored.
-    fn advance(
+    pub(super) fn advance(
         &mut self,
         next: Option<Token>,
         cursor: Option<CursorRead>,
