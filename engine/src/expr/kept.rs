@@ -35,11 +35,11 @@ impl<T> Kept<T> {
                 return Ok(found);
             }
         }
-        let made = Arc::new(make(text)?);
+        let thing = Arc::new(make(text)?);
         let mut things = self.things.lock().unwrap_or_else(PoisonError::into_inner);
         things.truncate(PLACES - 1);
-        things.insert(0, (text.to_owned(), Arc::clone(&made)));
-        Ok(made)
+        things.insert(0, (text.to_owned(), Arc::clone(&thing)));
+        Ok(thing)
     }
 }
 

@@ -27,9 +27,17 @@ pub(crate) struct Template {
     pub(crate) path: String,
     source: String,
     parts: Vec<Part>,
-    /// The value of a text without expressions, read once; `None` inside: it is empty.
-    fixed: Option<Option<Val<'static>>>,
+    fixed: Fixed,
     parameters: Arc<Value>,
+}
+
+/// The value of a text without expressions, read once.
+#[derive(Debug, Clone)]
+enum Fixed {
+    /// There are expressions.
+    No,
+    Empty,
+    Value(Box<Val<'static>>),
 }
 
 #[derive(Debug, Clone)]
@@ -50,14 +58,18 @@ impl Template {
             path: path.to_owned(),
             source: source.to_owned(),
             parts: Vec::new(),
-            fixed: None,
+            fixed: Fixed::No,
             parameters: Arc::clone(parameters),
         };
         // Jinja drops one line end at the end of a template.
         let body = source.strip_suffix('\n').unwrap_or(source);
         if !["{{", "{%", "{#"].iter().any(|mark| body.contains(mark)) {
             template.parts.push(Part::Text(body.to_owned()));
-            template.fixed = Some((!body.is_empty()).then(|| read_literal(Val::text(body))));
+            template.fixed = if body.is_empty() {
+                Fixed::Empty
+            } else {
+                Fixed::Value(Box::new(read_literal(Val::text(body))))
+            };
             return Ok(template);
         }
         if longest_chain(body) > MAX_CHAIN {
@@ -108,8 +120,10 @@ impl Template {
 
     /// The typed value; `None` if it renders to nothing. Errors of undefined values are errors here.
     pub(crate) fn evaluate<'a>(&'a self, scope: &Scope<'a>) -> Result<Option<Val<'a>>, EvalError> {
-        if let Some(fixed) = &self.fixed {
-            return Ok(fixed.as_ref().map(Val::borrowed));
+        match &self.fixed {
+            Fixed::No => {}
+            Fixed::Empty => return Ok(None),
+            Fixed::Value(value) => return Ok(Some(value.borrowed())),
         }
         if let [Part::Expression(node)] = self.parts.as_slice() {
             let value = evaluate(node, scope, &self.parameters)?;
@@ -235,7 +249,6 @@ fn chain_of(bytes: &[u8], is_statement: bool) -> (usize, usize) {
         match (quote, byte) {
             (Some(_), b'\\') => place += 1,
             (Some(open), _) if open == byte => quote = None,
-            (Some(_), _) => {}
             (None, b'\'' | b'"') => quote = Some(byte),
             (None, b'%') if is_statement && next == Some(&b'}') => return (place + 2, chain),
             (None, b'}') if !is_statement && braces == 0 && next == Some(&b'}') => {
@@ -264,7 +277,7 @@ fn chain_of(bytes: &[u8], is_statement: bool) -> (usize, usize) {
                 }
                 place += word - 1;
             }
-            (None, _) => {}
+            _ => {}
         }
         place += 1;
     }

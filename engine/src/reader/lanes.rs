@@ -44,7 +44,7 @@ const PAGES: usize = 16;
 pub(super) struct Lanes {
     /// How many slices are read at once, the open one included.
     most: usize,
-    lanes: VecDeque<Lane>,
+    ahead: VecDeque<Lane>,
     room: Arc<Semaphore>,
     /// No lane is begun while this slice is open: one has failed.
     calm: Option<Moment>,
@@ -83,7 +83,7 @@ impl Lanes {
                 .is_some_and(|cursor| !cursor.is_data_feed);
         Lanes {
             most: if fits { settings.limits.max_lanes } else { 1 },
-            lanes: VecDeque::new(),
+            ahead: VecDeque::new(),
             room: Arc::new(Semaphore::new(ROOM_KIB as usize)),
             calm: None,
         }
@@ -106,7 +106,7 @@ impl StreamReader {
         self.begin_lanes(open)?;
         let Some(lane) = self
             .lanes
-            .lanes
+            .ahead
             .front_mut()
             .filter(|lane| lane.since == open)
         else {
@@ -119,7 +119,7 @@ impl StreamReader {
                 let is_last = token.is_none();
                 let adopted = self.adopt(page, token);
                 if is_last || adopted.is_err() {
-                    self.lanes.lanes.pop_front();
+                    self.lanes.ahead.pop_front();
                 }
                 adopted.map(Some)
             }
@@ -141,7 +141,7 @@ impl StreamReader {
     }
 
     fn give_up_lane(&mut self, open: Moment) {
-        self.lanes.lanes.pop_front();
+        self.lanes.ahead.pop_front();
         self.lanes.calm = Some(open);
     }
 
@@ -158,14 +158,14 @@ impl StreamReader {
         for (since, position) in ahead {
             if self
                 .lanes
-                .lanes
+                .ahead
                 .back()
                 .is_some_and(|last| last.since >= since)
             {
                 continue;
             }
             let lane = Lane::begin(self, since, position)?;
-            self.lanes.lanes.push_back(lane);
+            self.lanes.ahead.push_back(lane);
         }
         Ok(())
     }
@@ -251,15 +251,15 @@ fn read_slice(
             let kib = u32::try_from(page.bytes / 1024 + 1)
                 .unwrap_or(ROOM_KIB)
                 .min(ROOM_KIB);
-            let taken = tokio::select! {
+            let reserved = tokio::select! {
                 () = turn.cancelled() => None,
                 () = pages.closed() => return,
-                taken = Arc::clone(&room).acquire_many_owned(kib) => taken.ok(),
+                permit = Arc::clone(&room).acquire_many_owned(kib) => permit.ok(),
             };
             let found = LanePage {
                 page,
                 token,
-                _room: taken,
+                _room: reserved,
             };
             if pages.send(Ok(found)).await.is_err() || is_last {
                 return;
