@@ -12,7 +12,7 @@ use crate::config;
 use crate::error::{ConfigProblem, Failure, LoadErrors, LoadProblem, ReadError};
 use crate::load;
 use crate::load::model::Source;
-use crate::reader::{ReadSettings, StreamReader};
+use crate::reader::{ReadSettings, SharedReads, StreamReader};
 
 /// A loaded, validated manifest of one platform; cheap to clone.
 #[derive(Clone)]
@@ -162,10 +162,16 @@ impl Connector {
 
     /// A reader of one stream. Sends nothing yet. Fails if the stream is unknown, the config does not
     /// fit, or the position is not one of this stream.
-    pub fn reader(
+    pub fn reader(&self, stream: &str, settings: ReadSettings) -> Result<StreamReader, ReadError> {
+        self.reader_sharing(stream, settings, &SharedReads::default())
+    }
+
+    /// As [`reader`](Self::reader), with what other reads of the same sync have fetched: tokens, and the records of parents.
+    pub fn reader_sharing(
         &self,
         stream: &str,
         mut settings: ReadSettings,
+        shared: &SharedReads,
     ) -> Result<StreamReader, ReadError> {
         let Some(index) = self.0.infos.iter().position(|info| info.name == stream) else {
             let known: Vec<&str> = self.0.infos.iter().map(|info| info.name.as_str()).collect();
@@ -185,7 +191,7 @@ impl Connector {
             .map_err(|problem| unfit(&[problem]))?;
         self.check_normalised(&settings.config)
             .map_err(|problems| unfit(&problems))?;
-        StreamReader::new(Arc::clone(&self.0), index, settings)
+        StreamReader::new(Arc::clone(&self.0), index, settings, shared.clone())
     }
 }
 

@@ -22,6 +22,9 @@ mod decode;
 mod error;
 mod errors;
 mod expr;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 mod host;
 mod http;
 mod incremental;
@@ -49,4 +52,4 @@ pub use host::{
 pub use http::{AddressPolicy, AddressPolicyError, HttpClient, HttpSettings, HttpSetupError};
 pub use lint::{LintReport, LintWarning, lint};
 pub use page::{Page, PageSlice, Position, Record, RejectedRecord};
-pub use reader::{DataRange, ReadLimits, ReadSettings, StreamReader};
+pub use reader::{DataRange, ReadLimits, ReadSettings, SharedReads, StreamReader};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use support::{Server, answer, serve, settings};
-use syncline_engine::{Connector, Page, Position, ReadError, ReadSettings};
+use syncline_engine::{Connector, Page, Position, ReadError, ReadSettings, SharedReads};
 
 const CURSOR: &str = "incremental_sync: {type: DatetimeBasedCursor, cursor_field: at, datetime_format: '%Y-%m-%d', \
      start_datetime: '2024-01-01', end_datetime: '2024-01-10', start_time_option: {inject_into: request_parameter, field_name: since}}";
@@ -389,4 +389,52 @@ async fn a_parent_that_is_read_incrementally_moves_with_its_children() {
     )
     .await;
     assert_eq!(server.targets()[0], "/posts?since=2024-01-06");
+}
+
+#[tokio::test]
+async fn children_of_one_sync_read_their_parent_once() {
+    let server = serve(|_, target| {
+        let body = accounts(target).unwrap_or_else(|| "[]".to_owned());
+        answer(200, "", &body)
+    })
+    .await;
+    let connector = connector(PARENT, "c/{{ stream_partition.account }}", "");
+    let settings = read(&server);
+    let shared = SharedReads::default();
+    let drain = async |settings: ReadSettings, shared: &SharedReads| {
+        let mut reader = connector.reader_sharing("a", settings, shared).unwrap();
+        let mut places = Vec::new();
+        let mut requests = 0;
+        while let Some(page) = reader.next_page().await.unwrap() {
+            requests += page.requests;
+            places.extend(page.next);
+        }
+        (places, requests)
+    };
+    let (places, requests) = drain(settings.clone(), &shared).await;
+    assert_eq!(requests, 5);
+    let (again, requests) = drain(settings.clone(), &shared).await;
+    assert_eq!(requests, 3);
+    // The positions are those of a read of its own, so any other worker can go on from them.
+    assert_eq!(again, places);
+    let parents = |from: usize| -> Vec<String> {
+        let targets = server.targets();
+        let of_parents = targets[from..]
+            .iter()
+            .filter(|target| target.starts_with("/accounts"));
+        of_parents.cloned().collect()
+    };
+    assert_eq!(parents(0), ["/accounts", "/accounts?p=1"]);
+
+    // A read that goes on within the parent finds its page as well.
+    let seen = server.targets().len();
+    let resumed = ReadSettings {
+        from: places.iter().rev().nth(1).cloned(),
+        ..settings.clone()
+    };
+    drain(resumed, &shared).await;
+    assert_eq!(parents(seen), Vec::<String>::new());
+    // Another sync knows nothing of it.
+    drain(settings, &SharedReads::default()).await;
+    assert_eq!(parents(seen).len(), 2);
 }

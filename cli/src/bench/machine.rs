@@ -7,13 +7,6 @@ use syncline_shared::db::{Database, DbResult};
 
 /// Processors, memory, kernel and database.
 pub(super) async fn describe(database: &Database) -> Value {
-    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
-    let memory_mib = field("/proc/meminfo", "MemTotal:").map(|kib| kib / 1024);
-    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let model = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    });
     let asking = async {
         let mut db = database.session().await?;
         let version: String = sqlx::query_scalar("show server_version")
@@ -21,13 +14,25 @@ pub(super) async fn describe(database: &Database) -> Value {
             .await?;
         DbResult::Ok(version)
     };
-    let postgres = asking.await.ok();
+    let mut machine = describe_without_database();
+    machine["postgres"] = json!(asking.await.ok());
+    machine
+}
+
+/// Processors, memory and kernel.
+pub(super) fn describe_without_database() -> Value {
+    let cpus = std::thread::available_parallelism().map_or(0, usize::from);
+    let memory_mib = field("/proc/meminfo", "MemTotal:").map(|kib| kib / 1024);
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let model = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
+        let line = text.lines().find(|line| line.starts_with("model name"))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    });
     json!({
         "cpus": cpus,
         "cpu_model": model,
         "memory_mib": memory_mib,
         "kernel": kernel.trim(),
-        "postgres": postgres,
         "syncline": syncline_shared::VERSION,
         "optimised": !cfg!(debug_assertions),
     })

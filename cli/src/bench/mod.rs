@@ -3,6 +3,7 @@
 //! Machines differ and are noisy, so what counts are ratios between things measured in turn. The answer is one JSON object;
 //! the names in it stay stable.
 
+mod engine;
 mod limiter;
 mod machine;
 mod queue;
@@ -31,6 +32,11 @@ enum Bench {
     Scheduler(scheduler::SchedulerBench),
     /// Permits for requests, beside a plain counter; and what they cost a sync whose limit does not bind.
     Limiter(limiter::LimiterBench),
+    /// Records per CPU-second and peak memory of the connector engine, beside airbyte-cdk on the same server.
+    Engine(engine::EngineBench),
+    /// A program and what it used; started by `bench engine`.
+    #[command(hide = true)]
+    EngineChild(engine::EngineChild),
     /// A worker that does nothing with its runs; started by `bench queue`.
     #[command(hide = true)]
     QueueWorker(queue::QueueWorker),
@@ -105,6 +111,8 @@ pub(crate) async fn run(command: BenchCommand) -> anyhow::Result<()> {
         Bench::Queue(bench) => bench.run().await,
         Bench::Scheduler(bench) => bench.run().await,
         Bench::Limiter(bench) => bench.run().await,
+        Bench::Engine(bench) => bench.run().await,
+        Bench::EngineChild(child) => child.run(),
         Bench::QueueWorker(worker) => worker.run().await,
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::Value;
-use syncline_engine::{Host, Page, ReadError, ReadLimits, ReadSettings, StreamReader};
+use syncline_engine::{Host, Page, ReadError, ReadLimits, ReadSettings, SharedReads, StreamReader};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::given::Inputs;
@@ -52,6 +52,8 @@ pub(super) struct Platform<'a> {
     limits: &'a Limits,
     host: Arc<dyn Host>,
     output: Arc<Output>,
+    /// What one stream's read has fetched and another's needs.
+    shared: SharedReads,
     /// Cancelled when the time is up.
     cancel: CancellationToken,
     /// Ends the timer together with the command.
@@ -79,6 +81,7 @@ impl<'a> Platform<'a> {
             limits,
             host: Arc::new(host),
             output,
+            shared: SharedReads::default(),
             cancel,
             _timer: ended.drop_guard(),
         }
@@ -107,7 +110,10 @@ impl<'a> Platform<'a> {
                 ..ReadLimits::default()
             },
         };
-        let reader = self.inputs.connector.reader(stream, settings);
+        let reader = self
+            .inputs
+            .connector
+            .reader_sharing(stream, settings, &self.shared);
         reader.map_err(Failure::Read)
     }
 

@@ -5,9 +5,14 @@ use std::cmp::Ordering;
 use chrono::{DateTime, Datelike as _, NaiveDate, TimeDelta, Timelike as _, Utc};
 use serde_json::Value;
 
+use super::kept::Kept;
 use super::number::{self, Arithmetic};
 use super::value::Val;
 use crate::time::{Format, Moment, Span, in_utc, iso};
+
+/// Formats of Python's own, and of the language.
+static PYTHON_FORMATS: Kept<Format> = Kept::new();
+static FORMATS: Kept<Format> = Kept::new();
 
 /// A value that is neither JSON nor a collection of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,7 +129,9 @@ impl Dated {
             Dated::Date(date) => midnight(*date).ok_or("a date beyond the calendar")?,
             Dated::Span(_) => return Err("a duration has no strftime()".to_owned()),
         };
-        Ok(Format::python(format)?.write_local(moment))
+        Ok(PYTHON_FORMATS
+            .get(format, Format::python)?
+            .write_local(moment))
     }
 
     /// `left operator right`, where at least one of them is dated; `None` if Python does not have it.
@@ -252,7 +259,9 @@ pub(crate) fn day_delta(
     let format = format
         .and_then(Val::as_str)
         .unwrap_or("%Y-%m-%dT%H:%M:%S.%f%z");
-    Ok(Format::python(format)?.write_local(moment))
+    Ok(PYTHON_FORMATS
+        .get(format, Format::python)?
+        .write_local(moment))
 }
 
 /// `duration(text)`.
@@ -306,18 +315,22 @@ pub(crate) fn format_datetime(
     let moment = match (is_number, input_format) {
         (true, input_format) => {
             let input_format = input_format.unwrap_or("%s");
-            let number = value
-                .as_json()
-                .and_then(|number| Format::compile(input_format).ok()?.read(number));
+            let number = value.as_json().and_then(|number| {
+                FORMATS
+                    .get(input_format, Format::compile)
+                    .ok()?
+                    .read(number)
+            });
             number.ok_or_else(|| unreadable(input_format))?
         }
         (false, Some(input_format)) => {
             let text = value.as_str().unwrap_or_default();
-            Format::python(input_format)?
+            PYTHON_FORMATS
+                .get(input_format, Format::python)?
                 .read_text(text)
                 .ok_or_else(|| unreadable(input_format))?
         }
         (false, None) => str_to_datetime(value)?,
     };
-    Ok(Format::compile(format)?.write_local(moment))
+    Ok(FORMATS.get(format, Format::compile)?.write_local(moment))
 }

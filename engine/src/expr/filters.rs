@@ -11,6 +11,7 @@ use serde_json::Value;
 use sha2::Digest as _;
 
 use super::eval::{EvalError, limited};
+use super::kept::Kept;
 use super::methods;
 use super::number;
 use super::sequences;
@@ -123,6 +124,8 @@ const QUOTED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'~');
 const QUOTED_PATH: &AsciiSet = &QUOTED.remove(b'/');
+
+static REGEXES: Kept<Regex> = Kept::new();
 
 impl Filter {
     pub(crate) fn by_name(name: &str) -> Result<Filter, String> {
@@ -290,7 +293,9 @@ impl Filter {
             }
             Filter::RegexSearch => {
                 let pattern = argument(0).map(Val::to_text).unwrap_or_default();
-                let regex = compile_regex(&pattern).map_err(EvalError::Value)?;
+                let regex = REGEXES
+                    .get(&pattern, compile_regex)
+                    .map_err(EvalError::Value)?;
                 let Some(text) = value.as_str() else {
                     return Err(wrong(&value, "is no text to search"));
                 };

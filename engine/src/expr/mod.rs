@@ -9,6 +9,7 @@ mod dates;
 mod eval;
 mod filters;
 mod functions;
+mod kept;
 mod literal;
 mod methods;
 pub(crate) mod number;

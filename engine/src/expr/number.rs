@@ -53,6 +53,9 @@ pub(crate) fn text(number: &Number) -> Cow<'_, str> {
     if is_integer(number) {
         return Cow::Borrowed(if own == "-0" { "0" } else { own });
     }
+    if is_written_shortest(own) {
+        return Cow::Borrowed(own);
+    }
     let float = as_float(number);
     if !float.is_finite() {
         return Cow::Borrowed(own);
@@ -65,20 +68,33 @@ pub(crate) fn text(number: &Number) -> Cow<'_, str> {
     }
 }
 
+/// Whether a decimal stands as Python would write it, which a glance tells of nearly all: at most 15 digits (a float holds any
+/// such), no exponent, no zero at the end that could go.
+fn is_written_shortest(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let Some((whole, fraction)) = digits.split_once('.') else {
+        return false;
+    };
+    let all_digits = fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let needed = fraction == "0" || !fraction.ends_with('0');
+    // Below a tenth an exponent may be due.
+    let large = whole != "0" || !fraction.starts_with('0');
+    all_digits && needed && large && digits.len() <= 16
+}
+
 /// Python's `repr` of a finite float: the shortest digits that read back, with an exponent below
 /// 1e-4 and from 1e16 on.
 pub(crate) fn float_text(float: f64) -> String {
+    if float == 0.0 || (1e-4..1e16).contains(&float.abs()) {
+        let mut plain = float.to_string();
+        if !plain.contains('.') {
+            plain.push_str(".0");
+        }
+        return plain;
+    }
     let scientific = format!("{float:e}");
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
-    if float == 0.0 || (-4..16).contains(&exponent) {
-        let plain = format!("{float}");
-        return if plain.contains('.') {
-            plain
-        } else {
-            format!("{plain}.0")
-        };
-    }
     let sign = if exponent < 0 { '-' } else { '+' };
     format!("{mantissa}e{sign}{:02}", exponent.abs())
 }
@@ -216,6 +232,8 @@ mod tests {
             (1e16, "1e+16"),
             (1.5e-5, "1.5e-05"),
             (0.0001, "0.0001"),
+            (0.000_099_999_999_999_999_99, "9.999999999999999e-05"),
+            (9_999_999_999_999_998.0, "9999999999999998.0"),
             (100_000.0, "100000.0"),
             (-0.0, "-0.0"),
             (0.1 + 0.2, "0.30000000000000004"),
@@ -239,6 +257,11 @@ mod tests {
             ("1e+999", "1e+999"),
             ("1.0", "1.0"),
             ("12E2", "1200.0"),
+            ("0.5", "0.5"),
+            ("-12.25", "-12.25"),
+            ("-0.0", "-0.0"),
+            ("0.00001", "1e-05"),
+            ("123456789.1234567", "123456789.1234567"),
         ] {
             assert_eq!(text(&parse(json).unwrap()), expected, "{json}");
         }

@@ -17,6 +17,9 @@ use super::scope::{Place, Scope, Var};
 use super::tree::{Node, compile};
 use super::value::Val;
 
+/// The most operators, dots and brackets of an expression. The longest of public manifests have some fifty.
+const MAX_CHAIN: usize = 300;
+
 /// A compiled text.
 #[derive(Debug, Clone)]
 pub(crate) struct Template {
@@ -24,7 +27,17 @@ pub(crate) struct Template {
     pub(crate) path: String,
     source: String,
     parts: Vec<Part>,
+    fixed: Fixed,
     parameters: Arc<Value>,
+}
+
+/// The value of a text without expressions, read once.
+#[derive(Debug, Clone)]
+enum Fixed {
+    /// There are expressions.
+    No,
+    Empty,
+    Value(Box<Val<'static>>),
 }
 
 #[derive(Debug, Clone)]
@@ -45,13 +58,25 @@ impl Template {
             path: path.to_owned(),
             source: source.to_owned(),
             parts: Vec::new(),
+            fixed: Fixed::No,
             parameters: Arc::clone(parameters),
         };
         // Jinja drops one line end at the end of a template.
         let body = source.strip_suffix('\n').unwrap_or(source);
         if !["{{", "{%", "{#"].iter().any(|mark| body.contains(mark)) {
             template.parts.push(Part::Text(body.to_owned()));
+            template.fixed = if body.is_empty() {
+                Fixed::Empty
+            } else {
+                Fixed::Value(Box::new(read_literal(Val::text(body))))
+            };
             return Ok(template);
+        }
+        if longest_chain(body) > MAX_CHAIN {
+            return Err(format!(
+                "\"{}...\" holds an expression that is too long: it has more than {MAX_CHAIN} operators, dots and brackets",
+                source.chars().take(60).collect::<String>()
+            ));
         }
         let syntax = SyntaxConfig::default();
         let parsed = minijinja::machinery::parse(body, "expression", syntax)
@@ -95,6 +120,11 @@ impl Template {
 
     /// The typed value; `None` if it renders to nothing. Errors of undefined values are errors here.
     pub(crate) fn evaluate<'a>(&'a self, scope: &Scope<'a>) -> Result<Option<Val<'a>>, EvalError> {
+        match &self.fixed {
+            Fixed::No => {}
+            Fixed::Empty => return Ok(None),
+            Fixed::Value(value) => return Ok(Some(value.borrowed())),
+        }
         if let [Part::Expression(node)] = self.parts.as_slice() {
             let value = evaluate(node, scope, &self.parameters)?;
             let is_empty_text = value.to_text_is_empty();
@@ -102,7 +132,7 @@ impl Template {
                 return Ok(None);
             }
             return Ok(Some(match value.as_str() {
-                Some(text) => read_literal(text),
+                Some(_) => read_literal(value),
                 None => normalised(value),
             }));
         }
@@ -110,7 +140,7 @@ impl Template {
         Ok(if text.is_empty() {
             None
         } else {
-            Some(read_literal(&text))
+            Some(read_literal(Val::text(text)))
         })
     }
 
@@ -196,14 +226,81 @@ impl Val<'_> {
     }
 }
 
-fn read_literal(text: &str) -> Val<'static> {
-    literal_eval(text).unwrap_or_else(|| Val::text(text))
+/// The operators, dots and brackets of the expression that has most of them. Each may be a level of the tree, which is made, walked
+/// and dropped by recursion, and the parser bounds the levels of brackets only.
+fn longest_chain(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut longest = 0;
+    let mut place = 0;
+    while let Some(start) = bytes[place..]
+        .windows(2)
+        .position(|pair| matches!(pair, b"{{" | b"{%"))
+    {
+        place += start;
+        let is_statement = bytes[place + 1] == b'%';
+        place += 2;
+        let (length, chain) = chain_of(&bytes[place..], is_statement);
+        longest = longest.max(chain);
+        place += length;
+    }
+    longest
+}
+
+/// The length of an expression up to its end, and what it has of operators, dots and brackets.
+fn chain_of(bytes: &[u8], is_statement: bool) -> (usize, usize) {
+    let mut chain = 0;
+    let mut braces = 0_usize;
+    let mut quote = None;
+    let mut place = 0;
+    while let Some(&byte) = bytes.get(place) {
+        let next = bytes.get(place + 1);
+        match (quote, byte) {
+            (Some(_), b'\\') => place += 1,
+            (Some(open), _) if open == byte => quote = None,
+            (None, b'\'' | b'"') => quote = Some(byte),
+            (None, b'%') if is_statement && next == Some(&b'}') => return (place + 2, chain),
+            (None, b'}') if !is_statement && braces == 0 && next == Some(&b'}') => {
+                return (place + 2, chain);
+            }
+            (None, b'{') => {
+                braces += 1;
+                chain += 1;
+            }
+            (None, b'}') => braces = braces.saturating_sub(1),
+            (
+                None,
+                b'+' | b'-' | b'*' | b'/' | b'%' | b'~' | b'|' | b'.' | b'[' | b'(' | b'<' | b'>'
+                | b'=' | b'!',
+            ) => chain += 1,
+            (None, b'a'..=b'z') => {
+                let word = bytes[place..]
+                    .iter()
+                    .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
+                    .count();
+                if matches!(
+                    &bytes[place..place + word],
+                    b"and" | b"or" | b"not" | b"if" | b"is" | b"in"
+                ) {
+                    chain += 1;
+                }
+                place += word - 1;
+            }
+            _ => {}
+        }
+        place += 1;
+    }
+    (bytes.len(), chain)
+}
+
+/// A text as the literal that it is, or as it stands.
+fn read_literal(text: Val<'_>) -> Val<'_> {
+    text.as_str().and_then(literal_eval).unwrap_or(text)
 }
 
 /// A number in the text that its rendering would read back as.
 fn normalised(value: Val<'_>) -> Val<'_> {
     if let Val::Dated(dated) = &value {
-        return read_literal(&dated.to_text());
+        return read_literal(Val::text(dated.to_text()));
     }
     let Some(Value::Number(number)) = value.as_json() else {
         return value;

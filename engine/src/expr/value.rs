@@ -45,6 +45,14 @@ impl<'a> Val<'a> {
         Val::json(Value::from(integer))
     }
 
+    /// The same value, lent where it is JSON.
+    pub(crate) fn borrowed(&self) -> Val<'_> {
+        match self {
+            Val::Json(value) => Val::Json(Cow::Borrowed(value)),
+            other => other.clone(),
+        }
+    }
+
     pub(crate) fn as_json(&self) -> Option<&Value> {
         match self {
             Val::Json(value) => Some(value),

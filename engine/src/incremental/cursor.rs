@@ -1,5 +1,7 @@
 //! `DatetimeBasedCursor` as it stands in a manifest.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::bound::{Bound, compile};
@@ -21,7 +23,7 @@ pub(crate) struct DatetimeCursor {
     pub(super) field: Template,
     pub(super) format: Format,
     /// Formats of the records' values, the first that fits counts. The last one is `format`.
-    pub(super) read_formats: Vec<Format>,
+    pub(super) read_formats: Arc<[Format]>,
     pub(super) start: Bound,
     pub(super) end: Option<Bound>,
     pub(super) step: Option<Template>,
@@ -94,7 +96,7 @@ impl DatetimeCursor {
         Some(DatetimeCursor {
             field: field?,
             format,
-            read_formats,
+            read_formats: read_formats.into(),
             start: start?,
             end,
             step,

@@ -3,13 +3,15 @@
 //! Slices are read one after the other, so what is closed is always without a gap from the start, and the state is the newest
 //! value that was seen in it.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
 use super::cursor::DatetimeCursor;
 use super::slices::{Range, Slice};
 use crate::expr::{EvalError, Scope, Template};
-use crate::page::Record;
+use crate::page::{Position, Record};
 use crate::request::value::{FieldError, at};
 use crate::time::{Format, Moment, SPAN_NEEDED, Span, in_utc};
 
@@ -28,7 +30,7 @@ pub(crate) enum Start<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct CursorRead {
     field: String,
-    formats: Vec<Format>,
+    formats: Arc<[Format]>,
     format: Format,
     start_key: String,
     end_key: String,
@@ -90,7 +92,7 @@ impl CursorRead {
         }
         let mut read = CursorRead {
             field,
-            formats: cursor.read_formats.clone(),
+            formats: Arc::clone(&cursor.read_formats),
             format: cursor.format.clone(),
             start_key: text(&cursor.start_key)?,
             end_key: text(&cursor.end_key)?,
@@ -259,6 +261,25 @@ impl CursorRead {
     pub(crate) fn close(&mut self) {
         let next = self.open.and_then(|slice| slice.next);
         self.open = next.and_then(|since| self.range.starting(since));
+    }
+
+    /// Where the open slice begins.
+    pub(crate) fn since(&self) -> Option<Moment> {
+        self.open.map(|slice| slice.since)
+    }
+
+    /// The slices behind the open one, at most so many: where each begins, and the position of that place.
+    pub(crate) fn positions_ahead(&self, most: usize) -> Vec<(Moment, Position)> {
+        let mut ahead = Vec::with_capacity(most);
+        let mut cursor = self.clone();
+        while ahead.len() < most {
+            cursor.close();
+            let Some((since, slice)) = cursor.since().zip(cursor.position()) else {
+                break;
+            };
+            ahead.push((since, Position(json!({ "slice": slice }))));
+        }
+        ahead
     }
 
     /// Whether a slice is open.

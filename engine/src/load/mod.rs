@@ -93,7 +93,10 @@ pub(crate) fn resolved(yaml: &str, problems: &mut Problems) -> Option<Value> {
             return None;
         }
     };
-    parameters::propagate(&mut resolved);
+    if let Err(LoadProblem { path, message }) = parameters::propagate(&mut resolved) {
+        problems.add(path, message);
+        return None;
+    }
     Some(Value::Object(resolved))
 }
 

@@ -7,6 +7,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::error::LoadProblem;
 use crate::expr::json_is_true;
 
 /// The only extension that holds a component.
@@ -44,20 +45,54 @@ fn default_type(parent: &str, field: &str) -> Option<&'static str> {
     })
 }
 
-pub(crate) fn propagate(source: &mut Map<String, Value>) {
+/// Bytes of all copies of parameters together.
+const MAX_COPIED: usize = 256 * 1024 * 1024;
+
+/// Hands everything down; `Err` if that grows beyond all bounds.
+pub(crate) fn propagate(source: &mut Map<String, Value>) -> Result<(), LoadProblem> {
     let kind = source
         .entry("type")
         .or_insert_with(|| Value::String("DeclarativeSource".to_owned()));
     let kind = kind.as_str().unwrap_or_default().to_owned();
-    component(source, &kind, &Map::new());
+    component(source, &kind, &Map::new(), &mut 0)
 }
 
-fn component(fields: &mut Map<String, Value>, kind: &str, inherited: &Map<String, Value>) {
+/// About how many bytes a value takes.
+fn weight(value: &Value) -> usize {
+    let below = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(members) => members
+            .iter()
+            .map(|(name, member)| name.len() + weight(member))
+            .sum(),
+        _ => 0,
+    };
+    below + size_of::<Value>()
+}
+
+fn component(
+    fields: &mut Map<String, Value>,
+    kind: &str,
+    inherited: &Map<String, Value>,
+    copied: &mut usize,
+) -> Result<(), LoadProblem> {
     let mut parameters = inherited.clone();
     if let Some(Value::Object(own)) = fields.shift_remove("$parameters") {
         for (name, value) in own {
             parameters.insert(name, value);
         }
+    }
+    // Each goes into a field, into the parameters of this component, and on to those below.
+    let each = parameters
+        .iter()
+        .map(|(name, value)| name.len() + weight(value));
+    *copied += 3 * each.sum::<usize>();
+    if *copied > MAX_COPIED {
+        return Err(LoadProblem {
+            path: String::new(),
+            message: "with its $parameters handed down the manifest exceeds 256 MiB".to_owned(),
+        });
     }
     for (name, value) in &parameters {
         let empty = fields.get(name).is_none_or(|field| !json_is_true(field));
@@ -74,28 +109,36 @@ fn component(fields: &mut Map<String, Value>, kind: &str, inherited: &Map<String
         if hidden {
             let mut below = parameters.clone();
             below.shift_remove(name);
-            descend(field, kind, name, &below);
+            descend(field, kind, name, &below, copied)?;
         } else {
-            descend(field, kind, name, &parameters);
+            descend(field, kind, name, &parameters, copied)?;
         }
     }
     if !parameters.is_empty() {
         fields.insert("$parameters".to_owned(), Value::Object(parameters));
     }
+    Ok(())
 }
 
-fn descend(field: &mut Value, parent: &str, name: &str, parameters: &Map<String, Value>) {
+fn descend(
+    field: &mut Value,
+    parent: &str,
+    name: &str,
+    parameters: &Map<String, Value>,
+    copied: &mut usize,
+) -> Result<(), LoadProblem> {
     match field {
-        Value::Object(members) => object(members, parent, name, parameters),
+        Value::Object(members) => object(members, parent, name, parameters, copied)?,
         Value::Array(items) => {
             for item in items {
                 if let Value::Object(members) = item {
-                    object(members, parent, name, parameters);
+                    object(members, parent, name, parameters, copied)?;
                 }
             }
         }
         _ => {}
     }
+    Ok(())
 }
 
 fn object(
@@ -103,7 +146,8 @@ fn object(
     parent: &str,
     name: &str,
     parameters: &Map<String, Value>,
-) {
+    copied: &mut usize,
+) -> Result<(), LoadProblem> {
     if !members.contains_key("type") {
         let custom = members.contains_key("class_name");
         let inferred = if custom {
@@ -119,14 +163,15 @@ fn object(
         // A JSON schema has types of its own.
         Some(Value::String(kind)) if kind != "object" => {
             let kind = kind.clone();
-            component(members, &kind, parameters);
+            component(members, &kind, parameters, copied)?;
         }
         Some(_) => {}
         // Plain mappings (headers, parameters) may hold components further down.
         None => {
             for (inner_name, inner) in members.iter_mut() {
-                descend(inner, parent, inner_name, parameters);
+                descend(inner, parent, inner_name, parameters, copied)?;
             }
         }
     }
+    Ok(())
 }

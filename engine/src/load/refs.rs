@@ -11,12 +11,17 @@ use crate::error::LoadProblem;
 /// Values of the resolved manifest; the largest public ones stay well below.
 const MAX_VALUES: usize = 4_000_000;
 const MAX_DEPTH: usize = 120;
+/// Bytes of its texts, names and paths: few values can be large ones.
+const MAX_TEXT: usize = 256 * 1024 * 1024;
+/// Bytes of a path to a value: paths are kept for messages.
+const MAX_PATH: usize = 4 * 1024;
 
 pub(crate) fn resolve(root: &Value, fields: &[&str]) -> Result<Map<String, Value>, LoadProblem> {
     let mut resolver = Resolver {
         root,
         open: Vec::new(),
         values: 0,
+        text: 0,
     };
     let mut found = Map::new();
     for field in fields {
@@ -33,21 +38,24 @@ struct Resolver<'r> {
     /// The references that are being resolved, to notice circles.
     open: Vec<&'r str>,
     values: usize,
+    text: usize,
 }
 
 impl<'r> Resolver<'r> {
     fn value(&mut self, value: &'r Value, path: &str, depth: usize) -> Result<Value, LoadProblem> {
         self.values += 1;
-        if self.values > MAX_VALUES || depth > MAX_DEPTH {
-            let limit = if depth > MAX_DEPTH {
-                "120 levels"
-            } else {
-                "4,000,000 values"
-            };
-            return Err(problem(
-                path,
-                format!("with its references the manifest exceeds {limit}"),
-            ));
+        self.text += path.len() + value.as_str().map_or(0, str::len);
+        let limit = match () {
+            () if path.len() > MAX_PATH => Some("4 KiB of names on the way to one value"),
+            () if depth > MAX_DEPTH => Some("120 levels"),
+            () if self.values > MAX_VALUES => Some("4,000,000 values"),
+            () if self.text > MAX_TEXT => Some("256 MiB of text"),
+            () => None,
+        };
+        if let Some(limit) = limit {
+            let shown: String = path.chars().take(200).collect();
+            let message = format!("with its references the manifest exceeds {limit}");
+            return Err(problem(&shown, message));
         }
         match value {
             Value::String(text) if text.starts_with("#/") => self.target(text, path, depth),

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::expr::{Place, Scope, Template, Val, Var};
+use crate::expr::{EvalError, Place, Scope, Template, Val, Var};
 use crate::load::component::{Component, Problems};
 use crate::load::stream::check_decoder;
 use crate::page::Position;
@@ -69,8 +69,19 @@ pub(crate) struct PageFacts<'a> {
     pub(crate) last_record: Option<&'a Value>,
     /// Records after transformations.
     pub(crate) page_size: u64,
+    /// What was asked of the answer before its records were taken out.
+    pub(crate) foretold: Foretold,
+    /// The whole answer, if an expression [needs it](Paginator::keeps_response) beside the records.
     pub(crate) response: &'a Value,
     pub(crate) headers: &'a Value,
+}
+
+/// What an answer says of the next page before its records are taken out of it: the values of those expressions that ask nothing
+/// of the records. The answer need not be copied for them.
+#[derive(Debug, Default)]
+pub(crate) struct Foretold {
+    stop: Option<Result<bool, EvalError>>,
+    cursor: Option<Result<Option<Value>, EvalError>>,
 }
 
 impl Paginator {
@@ -155,32 +166,61 @@ impl Paginator {
         }
     }
 
-    /// Whether the next page depends on the answer's content.
-    pub(crate) fn reads_response(&self) -> bool {
-        let Paginator::Default(paginator) = self else {
-            return false;
+    /// Whether an expression reads both the answer and what became of its records.
+    pub(crate) fn keeps_response(&self) -> bool {
+        self.expressions()
+            .any(|template| asks_of_records(template) && template.reads(Var::Response))
+    }
+
+    /// The expressions that lead to the next page.
+    fn expressions(&self) -> impl Iterator<Item = &Template> {
+        let expressions = match self {
+            Paginator::None => [None, None],
+            Paginator::Default(paginator) => match &paginator.strategy {
+                Strategy::Cursor { value, stop } => [Some(value), stop.as_ref()],
+                _ => [None, None],
+            },
         };
-        match &paginator.strategy {
-            Strategy::Cursor { value, stop } => [Some(value), stop.as_ref()]
-                .into_iter()
-                .flatten()
-                .any(|template| template.reads(Var::Response)),
-            _ => false,
-        }
+        expressions.into_iter().flatten()
+    }
+
+    /// Evaluates what needs nothing of the records.
+    pub(crate) fn foretell(
+        &self,
+        slice_scope: &Scope<'_>,
+        response: &Value,
+        headers: &Value,
+    ) -> Result<Foretold, FieldError> {
+        let Paginator::Default(paginator) = self else {
+            return Ok(Foretold::default());
+        };
+        let Strategy::Cursor { value, stop } = &paginator.strategy else {
+            return Ok(Foretold::default());
+        };
+        let scope = Scope {
+            response: Some(response),
+            headers: Some(headers),
+            page_size: paginator.page_size(slice_scope)?,
+            ..*slice_scope
+        };
+        let early = |template: &&Template| !asks_of_records(template);
+        let stop = stop.as_ref().filter(early);
+        Ok(Foretold {
+            stop: stop.map(|stop| stop.condition(&scope)),
+            cursor: Some(value).filter(early).map(|value| cursor(value, &scope)),
+        })
+    }
+
+    /// Whether an expression reads the answer.
+    pub(crate) fn reads_response(&self) -> bool {
+        self.expressions()
+            .any(|template| template.reads(Var::Response))
     }
 
     /// Whether the next page depends on the last record.
     pub(crate) fn reads_last_record(&self) -> bool {
-        let Paginator::Default(paginator) = self else {
-            return false;
-        };
-        match &paginator.strategy {
-            Strategy::Cursor { value, stop } => [Some(value), stop.as_ref()]
-                .into_iter()
-                .flatten()
-                .any(|template| template.reads(Var::LastRecord)),
-            _ => false,
-        }
+        self.expressions()
+            .any(|template| template.reads(Var::LastRecord))
     }
 
     pub(crate) fn first(&self) -> Token {
@@ -273,7 +313,7 @@ impl Paginator {
         &self,
         token: &Token,
         slice_scope: &Scope<'_>,
-        facts: &PageFacts<'_>,
+        facts: PageFacts<'_>,
     ) -> Result<Option<Token>, FieldError> {
         let Paginator::Default(paginator) = self else {
             return Ok(None);
@@ -296,18 +336,35 @@ impl Paginator {
                     page_size: size,
                     ..*slice_scope
                 };
+                let Foretold {
+                    stop: early_stop,
+                    cursor: early_cursor,
+                } = facts.foretold;
                 if let Some(stop) = stop
-                    && stop.condition(&scope).map_err(|error| at(stop, error))?
+                    && early_stop
+                        .unwrap_or_else(|| stop.condition(&scope))
+                        .map_err(|error| at(stop, error))?
                 {
                     return Ok(None);
                 }
-                let cursor = value.value(&scope).map_err(|error| at(value, error))?;
-                let cursor = cursor.filter(Val::is_true).map(Val::into_json);
+                let cursor = early_cursor.unwrap_or_else(|| cursor(value, &scope));
+                let cursor = cursor.map_err(|error| at(value, error))?;
                 Ok(cursor.map(Token::Cursor))
             }
             _ => Ok(None),
         }
     }
+}
+
+/// Whether an expression depends on what became of the page's records.
+fn asks_of_records(template: &Template) -> bool {
+    template.reads(Var::LastRecord) || template.reads(Var::LastPageSize)
+}
+
+/// The token of the next page, if there is one.
+fn cursor(value: &Template, scope: &Scope<'_>) -> Result<Option<Value>, EvalError> {
+    let cursor = value.value(scope)?;
+    Ok(cursor.filter(Val::is_true).map(Val::into_json))
 }
 
 impl DefaultPaginator {
@@ -397,12 +454,29 @@ mod tests {
             extracted,
             last_record: None,
             page_size: extracted,
+            foretold: Foretold::default(),
             response,
             headers: &Value::Null,
         };
         let config = json!({"size": 3});
         let scope = Scope::of_config(&config);
-        paginator.next(token, &scope, &facts).unwrap()
+        let whole = PageFacts { ..facts };
+        let late = paginator.next(token, &scope, whole).unwrap();
+        // The same is found before the records are taken out, unless an expression asks of them.
+        let facts = PageFacts {
+            foretold: paginator.foretell(&scope, response, &Value::Null).unwrap(),
+            response: if paginator.keeps_response() {
+                response
+            } else {
+                &Value::Null
+            },
+            extracted,
+            last_record: None,
+            page_size: extracted,
+            headers: &Value::Null,
+        };
+        assert_eq!(paginator.next(token, &scope, facts).unwrap(), late);
+        late
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use super::Partition;
 use super::grouping::Grouping;
@@ -10,6 +11,7 @@ use crate::expr::{EvalError, Place, Scope, Template, Val, json_is_true};
 use crate::load::component::{Component, Problems};
 use crate::load::model::Stream;
 use crate::page::Record;
+use crate::reader::Identity;
 use crate::request::option::{Injected, RequestOption};
 use crate::request::value::{FieldError, at};
 
@@ -68,6 +70,8 @@ enum Values {
 #[derive(Debug, Clone)]
 pub(crate) struct Parent {
     pub(crate) stream: Arc<Stream>,
+    /// The same for parents that are the same, whatever their children.
+    pub(crate) identity: Identity,
     key: Template,
     field: Template,
     option: Option<RequestOption>,
@@ -319,8 +323,11 @@ impl Parent {
             }
             Some(_) => problems.add(place, "a list of paths is needed here"),
         }
+        // With its references resolved and its parameters handed down.
+        let text = component.get("stream").map(Value::to_string);
         Some(Parent {
             stream: Arc::new(stream?.1),
+            identity: Sha256::digest(text.unwrap_or_default()).into(),
             key: key?,
             field: field?,
             option: option(component, problems),

@@ -11,12 +11,11 @@ use serde_json::{Map, Value};
 
 use super::Partition;
 use super::router::{Parent, Router, Routers};
-use crate::auth::Tokens;
 use crate::error::{Failure, ReadError};
 use crate::expr::Scope;
 use crate::load::model::Source;
-use crate::page::{Page, Position};
-use crate::reader::{ReadSettings, StreamReader};
+use crate::page::{Position, Record};
+use crate::reader::{KeptPage, ReadSettings, Recording, SharedReads, StreamReader};
 use crate::redact::Redactor;
 use crate::request::BuildError;
 
@@ -31,7 +30,7 @@ pub(crate) struct Walk {
     way: Way,
     /// The partition that an earlier read stopped at: walking starts there.
     seek: Option<Map<String, Value>>,
-    tokens: Tokens,
+    shared: SharedReads,
     /// Requests for parents since this was last asked.
     requests: u32,
 }
@@ -46,7 +45,7 @@ enum Way {
 struct ParentsWalk {
     parents: Arc<[Parent]>,
     index: usize,
-    reader: Option<StreamReader>,
+    open: Option<Pages>,
     /// Where the parent's next reader starts.
     from: Option<Position>,
     /// The parent's position before the page that the partitions at hand came from.
@@ -58,12 +57,30 @@ struct ParentsWalk {
     coming: Option<(String, Value)>,
 }
 
+/// Where a parent's pages come from.
+enum Pages {
+    /// The platform; what is read from the beginning is noted down for other children of the same parent.
+    Read(Box<StreamReader>, Option<Recording>),
+    /// Another child's walk, from this page on.
+    Kept(Arc<[KeptPage]>, usize),
+}
+
+/// A page of a parent.
+struct ParentPage {
+    records: Vec<Record>,
+    of_parent: Map<String, Value>,
+    /// The parent's position before it.
+    start: Option<Position>,
+    state: Option<Value>,
+    requests: u32,
+}
+
 impl ParentsWalk {
     fn new(parents: Arc<[Parent]>, states: Map<String, Value>) -> ParentsWalk {
         ParentsWalk {
             parents,
             index: 0,
-            reader: None,
+            open: None,
             from: None,
             page_start: None,
             at_hand: VecDeque::new(),
@@ -85,7 +102,7 @@ impl Walk {
         redactor: Redactor,
         position: Option<&Value>,
         parents: Option<&Value>,
-        tokens: Tokens,
+        shared: SharedReads,
     ) -> Walk {
         let states = parents
             .and_then(Value::as_object)
@@ -126,7 +143,7 @@ impl Walk {
             redactor,
             way,
             seek,
-            tokens,
+            shared,
             requests: 0,
         }
     }
@@ -199,8 +216,8 @@ impl Walk {
                 let Some(parent) = walk.parents.get(walk.index) else {
                     return Ok(None);
                 };
-                let reader = match &mut walk.reader {
-                    Some(reader) => reader,
+                let pages = match &mut walk.open {
+                    Some(pages) => pages,
                     closed => {
                         let name = &parent.stream.name;
                         let state = walk.states.get(name).filter(|_| parent.incremental);
@@ -209,28 +226,22 @@ impl Walk {
                             state: state.cloned(),
                             ..self.settings.clone()
                         };
-                        let stream = Arc::clone(&parent.stream);
-                        let opened = StreamReader::of_stream(
-                            Arc::clone(&self.source),
-                            stream,
-                            settings,
-                            Arc::clone(&self.tokens),
-                        )?;
+                        let opened = Pages::open(parent, &self.source, settings, &self.shared)?;
                         walk.from = None;
                         closed.insert(opened)
                     }
                 };
-                let page_start = reader.position();
-                let Some(page) = reader.next_page().await? else {
-                    walk.reader = None;
+                let Some(page) = pages.next().await? else {
+                    if let Some(Pages::Read(_, Some(recording))) = walk.open.take() {
+                        recording.finish(&self.shared.parents);
+                    }
                     walk.page_start = None;
                     walk.index += 1;
                     continue;
                 };
                 self.requests = self.requests.saturating_add(page.requests);
-                let mut partitions =
-                    partitions_of(parent, reader, &page, &self.settings, &self.redactor)?;
-                walk.page_start = page_start;
+                let mut partitions = partitions_of(parent, &page, &self.settings, &self.redactor)?;
+                walk.page_start = page.start;
                 if let Some(state) = page.state.filter(|_| parent.incremental) {
                     walk.coming = Some((parent.stream.name.clone(), state));
                 }
@@ -275,7 +286,7 @@ impl Walk {
                             Map::new(),
                         ))),
                         seek: None,
-                        tokens: Arc::clone(&self.tokens),
+                        shared: self.shared.clone(),
                         requests: 0,
                     };
                     let mut found = Vec::new();
@@ -314,6 +325,67 @@ impl Walk {
     }
 }
 
+impl Pages {
+    /// The parent's pages from where the settings say.
+    fn open(
+        parent: &Parent,
+        source: &Arc<Source>,
+        settings: ReadSettings,
+        shared: &SharedReads,
+    ) -> Result<Pages, ReadError> {
+        // Children that follow the parent's state see another part of it each time.
+        let may_share = !parent.incremental;
+        if may_share && let Some(kept) = shared.parents.find(&parent.identity) {
+            let begins = |page: &KeptPage| page.start == settings.from;
+            let first = match settings.from {
+                None => Some(0),
+                Some(_) => kept.iter().position(begins),
+            };
+            if let Some(first) = first {
+                return Ok(Pages::Kept(kept, first));
+            }
+        }
+        let recording =
+            (may_share && settings.from.is_none()).then(|| Recording::of(parent.identity));
+        let stream = Arc::clone(&parent.stream);
+        let reader = StreamReader::of_stream(Arc::clone(source), stream, settings, shared.clone())?;
+        Ok(Pages::Read(Box::new(reader), recording))
+    }
+
+    async fn next(&mut self) -> Result<Option<ParentPage>, ReadError> {
+        match self {
+            Pages::Kept(pages, next) => {
+                let page = pages.get(*next);
+                *next += 1;
+                Ok(page.map(|page| ParentPage {
+                    records: page.records(),
+                    of_parent: page.of_parent.clone(),
+                    start: page.start.clone(),
+                    state: None,
+                    requests: 0,
+                }))
+            }
+            Pages::Read(reader, recording) => {
+                let start = reader.position();
+                let Some(page) = reader.next_page().await? else {
+                    return Ok(None);
+                };
+                let of_parent = reader.partition_fields().cloned().unwrap_or_default();
+                *recording = recording.take().and_then(|recording| {
+                    recording.with(&page.records, &of_parent, start.as_ref())
+                });
+                Ok(Some(ParentPage {
+                    records: page.records,
+                    of_parent,
+                    start,
+                    state: page.state,
+                    requests: page.requests,
+                }))
+            }
+        }
+    }
+}
+
 impl Partition {
     fn with(&self, other: &Partition) -> Partition {
         let mut joined = self.clone();
@@ -335,18 +407,15 @@ impl Partition {
 
 fn partitions_of(
     parent: &Parent,
-    reader: &StreamReader,
-    page: &Page,
+    page: &ParentPage,
     settings: &ReadSettings,
     redactor: &Redactor,
 ) -> Result<VecDeque<Partition>, ReadError> {
     let scope = Scope::of_read(&settings.config, settings.now);
-    let nothing = Map::new();
-    let of_parent = reader.partition_fields().unwrap_or(&nothing);
     let mut partitions = VecDeque::with_capacity(page.records.len());
     for record in &page.records {
         let partition = parent
-            .partition(record, of_parent, &scope)
+            .partition(record, &page.of_parent, &scope)
             .map_err(|error| BuildError::Field(error).into_read_error(redactor))?;
         partitions.extend(partition);
     }

@@ -6,10 +6,12 @@
 mod check;
 mod exchange;
 mod job;
+mod lanes;
 mod page;
 mod place;
 mod session;
 mod settings;
+mod shared;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,9 +19,13 @@ use std::time::Instant;
 use serde_json::{Map, Value};
 
 pub use settings::{DataRange, ReadLimits, ReadSettings};
+pub use shared::SharedReads;
+pub(crate) use shared::{Identity, KeptPage, Recording};
 
 use self::check::contradiction;
 use self::exchange::Question;
+use self::lanes::Lanes;
+use self::shared::KeptParents;
 use crate::auth::Tokens;
 use crate::error::{Failure, ReadError};
 use crate::expr::{Scope, SliceParts};
@@ -71,6 +77,8 @@ pub struct StreamReader {
     /// Whether the page that only carries the state is still to be given.
     owes_state: bool,
     tokens: Tokens,
+    parents: KeptParents,
+    lanes: Lanes,
     pages: u64,
 }
 
@@ -87,9 +95,10 @@ impl StreamReader {
         source: Arc<Source>,
         stream: usize,
         settings: ReadSettings,
+        shared: SharedReads,
     ) -> Result<StreamReader, ReadError> {
         match source.streams.get(stream).map(Arc::clone) {
-            Some(stream) => StreamReader::of_stream(source, stream, settings, Tokens::default()),
+            Some(stream) => StreamReader::of_stream(source, stream, settings, shared),
             None => Err(ReadError::Permanent {
                 failure: failure_of("the stream does not exist".to_owned()),
             }),
@@ -101,7 +110,7 @@ impl StreamReader {
         source: Arc<Source>,
         stream: Arc<Stream>,
         settings: ReadSettings,
-        tokens: Tokens,
+        shared: SharedReads,
     ) -> Result<StreamReader, ReadError> {
         let secrets = crate::config::secret_values(&source.config_schema, &settings.config);
         let redactor = Redactor::new(&secrets);
@@ -123,6 +132,7 @@ impl StreamReader {
             redactor: redactor.clone(),
             begun: Instant::now(),
         };
+        let lanes = Lanes::of(&source, &stream, &settings);
         let mut reader = StreamReader {
             source,
             stream,
@@ -143,7 +153,9 @@ impl StreamReader {
             torn_down: false,
             resumed: false,
             owes_state: false,
-            tokens,
+            tokens: shared.tokens,
+            parents: shared.parents,
+            lanes,
             pages: 0,
         };
         if reader.stream.routers.is_some() {
@@ -196,7 +208,10 @@ impl StreamReader {
             self.redactor.clone(),
             position,
             self.states.as_ref().and_then(PartitionStates::parents),
-            Arc::clone(&self.tokens),
+            SharedReads {
+                tokens: Arc::clone(&self.tokens),
+                parents: self.parents.clone(),
+            },
         ));
         self.owes_state = true;
         Ok(())
@@ -275,6 +290,9 @@ impl StreamReader {
             );
             let failure = failure_of(message);
             return Err(ReadError::Permanent { failure });
+        }
+        if let Some(page) = self.page_of_lane().await? {
+            return Ok(Some(page));
         }
         let Some(token) = self.token.clone() else {
             return Ok(None);

@@ -37,9 +37,9 @@ pub(super) struct Place {
 }
 
 /// What a page says beside its records.
-struct After {
-    position: Option<Position>,
-    state: Option<Value>,
+pub(super) struct After {
+    pub(super) position: Option<Position>,
+    pub(super) state: Option<Value>,
 }
 
 impl StreamReader {
@@ -211,6 +211,32 @@ impl StreamReader {
         stream.teardown.is_some() && !(stream.routers.is_some() && has_more)
     }
 
+    /// Takes the same answer for every page of what is open, for three pages.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn feed(&mut self, body: &Value) {
+        let stream = std::sync::Arc::clone(&self.stream);
+        for _ in 0..3 {
+            let Some(token) = self.token.clone() else {
+                return;
+            };
+            let slice = self.slice();
+            let received = Received {
+                body: body.clone(),
+                headers: Value::Object(serde_json::Map::new()),
+                bytes: 0,
+                requests: 1,
+                ignored: false,
+                streamed: None,
+            };
+            if self
+                .page_of(&stream, &token, slice.as_ref(), received)
+                .is_err()
+            {
+                return;
+            }
+        }
+    }
+
     fn contents(
         &self,
         stream: &Stream,
@@ -218,10 +244,22 @@ impl StreamReader {
         slice: Option<&Value>,
         received: Received,
     ) -> Result<Contents, ReadError> {
-        // Records are moved out of the answer, so an answer that the paginator reads is kept.
+        let scope = self.scope(slice);
+        let read_error = |error| BuildError::Field(error).into_read_error(&self.sender.redactor);
+        let no_response = Value::Object(Map::new());
+        let response = if stream.decoder.gives_response() {
+            &received.body
+        } else {
+            &no_response
+        };
+        // Records are moved out of the answer, so what the paginator wants of it comes first.
+        let foretold = stream
+            .paginator
+            .foretell(&scope, response, &received.headers)
+            .map_err(read_error)?;
         let kept = if !stream.decoder.gives_response() {
-            Value::Object(Map::new())
-        } else if stream.paginator.reads_response() {
+            no_response
+        } else if stream.paginator.keeps_response() {
             received.body.clone()
         } else {
             Value::Null
@@ -236,11 +274,9 @@ impl StreamReader {
                 Err(other) => rejected.push(self.reject(&other)),
             }
         }
-        let scope = self.scope(slice);
         // What is downloaded of a job is paged through before it is filtered.
         let unfiltered = (stream.job.is_some() && stream.paginator.reads_last_record())
             .then(|| (records.last().cloned(), records.len() as u64));
-        let read_error = |error| BuildError::Field(error).into_read_error(&self.sender.redactor);
         stream.refine(&mut records, &scope).map_err(read_error)?;
         if let Some(cursor) = self.cursor.as_ref().filter(|cursor| cursor.filters_pages()) {
             records.retain(|record| cursor.wants(record));
@@ -263,12 +299,13 @@ impl StreamReader {
             extracted,
             last_record: last_record.as_ref(),
             page_size,
+            foretold,
             response: &kept,
             headers: &received.headers,
         };
         let next = stream
             .paginator
-            .next(token, &scope, &facts)
+            .next(token, &scope, facts)
             .map_err(read_error)?;
         Ok(Contents {
             records,
@@ -278,7 +315,7 @@ impl StreamReader {
     }
 
     /// Moves behind a page. Fails, without having moved, where the place cannot be stored.
-    fn advance(&mut self, place: Place, closes_slice: bool) -> Result<After, ReadError> {
+    pub(super) fn advance(&mut self, place: Place, closes_slice: bool) -> Result<After, ReadError> {
         // With partitions there is a next place until the walk has found that there is none.
         let goes_on = place.token.is_some() || self.walk.is_some();
         let position = goes_on.then(|| self.position_of(&place)).flatten();

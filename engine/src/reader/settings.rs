@@ -84,6 +84,9 @@ pub struct ReadLimits {
     pub max_wait_in_slot: Duration,
     /// Redirects that are followed for one request. Default 5.
     pub max_redirects: u32,
+    /// Slices of a stream with a cursor that are read at the same time; their pages come in their order all the same. Manifests with
+    /// budgets, feeds and partitioned streams are read one slice after the other. Default 1.
+    pub max_lanes: usize,
 }
 
 impl Default for ReadLimits {
@@ -95,6 +98,7 @@ impl Default for ReadLimits {
             max_streamed_bytes: 16 * 1024 * 1024 * 1024,
             max_wait_in_slot: Duration::from_secs(2),
             max_redirects: 5,
+            max_lanes: 1,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What an attempt needs before its first request: connection, connector, credentials, streams.
 
 use serde_json::Value;
-use syncline_engine::{Catalog, Connector, StreamInfo};
+use syncline_engine::{Catalog, Connector, SharedReads, StreamInfo};
 use syncline_shared::budget::Limits;
 use syncline_shared::db::connection::{self, Connection};
 use syncline_shared::db::run::ClaimedRun;
@@ -23,6 +23,8 @@ pub(super) struct Prepared {
     pub(super) limits: Overrides,
     /// For whom requests are sent.
     pub(super) turn: Turn,
+    /// Tokens and parents, for all streams of the attempt.
+    pub(super) shared: SharedReads,
 }
 
 /// What the database knows of a run's connection.
@@ -116,6 +118,7 @@ pub(super) async fn prepare(
         streams,
         limits,
         turn,
+        shared: SharedReads::default(),
     })
 }
 

@@ -27,6 +27,8 @@ use crate::destination::{DestinationError, Table, Target};
 const READ_AHEAD_KIB: u32 = 16 * 1024;
 /// Pages that are read ahead.
 const READ_AHEAD_PAGES: usize = 64;
+/// Slices of a stream that are read at the same time, where no budget bounds its requests.
+const SLICES_AT_ONCE: usize = 3;
 /// Records after which a transaction is closed.
 const BATCH_RECORDS: usize = 2_000;
 
@@ -204,9 +206,16 @@ impl StreamSync<'_> {
                 .map(|(from, to)| DataRange { from, to }),
             page: writer.run.page.and_then(|page| u64::try_from(page).ok()),
             cancel: writer.held.interrupted.clone(),
-            limits: ReadLimits::default(),
+            limits: ReadLimits {
+                max_lanes: SLICES_AT_ONCE,
+                ..ReadLimits::default()
+            },
         };
-        let reader = self.prepared.connector.reader(&self.stream.name, settings);
+        let reader = self.prepared.connector.reader_sharing(
+            &self.stream.name,
+            settings,
+            &self.prepared.shared,
+        );
         let mut reader = reader.map_err(|error| self.read_end(&error))?;
         let fetching = AbortOnDropHandle::new(tokio::spawn(async move {
             let room = Arc::new(Semaphore::new(READ_AHEAD_KIB as usize));
