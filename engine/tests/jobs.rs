@@ -132,7 +132,7 @@ async fn a_job_is_created_once_though_the_run_is_handed_back_twice() {
         now: DateTime::UNIX_EPOCH + TimeDelta::seconds(now),
         ..base.clone()
     };
-    let waiting = reader(&connector, resumed(80))
+    let waiting = reader(&connector, resumed(82))
         .next_page()
         .await
         .unwrap_err();
