@@ -47,7 +47,7 @@ pub struct StreamInfo {
 /// How a stream's records fill one of the models that platforms have in common.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnifiedModel {
-    /// The model: campaigns, campaign_performance, posts, post_metrics, products or events.
+    /// The model: `campaigns`, `campaign_performance`, `posts`, `post_metrics`, `products` or `events`.
     pub name: String,
     /// Columns of the model, each with the field of the record that fills it, as a path of member names.
     pub columns: Vec<(String, Vec<String>)>,

@@ -26,9 +26,7 @@ fn connector(extractor: &str, retriever: &str) -> Connector {
 
 fn problems(yaml: &str) -> String {
     let loaded = Connector::load("demo", yaml);
-    loaded
-        .map(|_| String::new())
-        .unwrap_or_else(|errors| errors.to_string())
+    loaded.map_or_else(|errors| errors.to_string(), |_| String::new())
 }
 
 fn read(server: &Server) -> ReadSettings {
@@ -363,7 +361,7 @@ fn extensions_that_do_not_fit_are_refused_when_the_manifest_is_loaded() {
                 "field_path: []",
                 "decoder: {type: XmlDecoder}\n      x_streamed: true",
             ),
-            format!("{at}/retriever/x_streamed: an XmlDecoder"),
+            format!("{at}/retriever/x_streamed: XmlDecoder and ZipfileDecoder"),
         ),
         (
             manifest("", "", "field_path: []", "x_teardown: {path: x}"),

@@ -1,8 +1,8 @@
 //! `CsvDecoder`: rows by the names of the first one, all values texts.
 //!
 //! A byte order mark is no part of the first name, though the reference takes it for one.
-//! A row that is shorter than the header has nulls at its end. One that is longer is a failure: the reference has no name for
-//! the rest.
+//! A row that is shorter than the header has nulls at its end. The cells of a longer one are a list in the member `null`, as the
+//! reference writes it.
 
 use std::io::BufRead;
 
@@ -11,6 +11,9 @@ use serde_json::{Map, Value};
 use super::text::Encoding;
 use super::{Sink, Undecoded, unreadable};
 use crate::load::component::{Component, Problems};
+
+/// Where the cells go that have no name.
+const NO_NAME: &str = "null";
 
 /// `CsvDecoder`.
 #[derive(Debug, Clone)]
@@ -52,18 +55,13 @@ impl Csv {
         }
         let names: Vec<String> = row.iter().map(plain).collect();
         while read(&mut reader, &mut row)? {
-            if row.len() > names.len() {
-                let line = row.position().map_or(0, ::csv::Position::line);
-                let message = format!(
-                    "line {line} of the answer has {} cells, the header has {}",
-                    row.len(),
-                    names.len()
-                );
-                return Err(Undecoded::Broken(message));
-            }
             let mut members = Map::new();
             for (index, name) in names.iter().enumerate() {
                 members.insert(name.clone(), self.value(row.get(index)));
+            }
+            if row.len() > names.len() {
+                let rest = row.iter().skip(names.len()).map(plain).map(Value::String);
+                members.insert(NO_NAME.to_owned(), rest.collect());
             }
             sink(Value::Object(members))?;
         }
@@ -105,7 +103,7 @@ fn single(text: &str) -> Option<u8> {
     match text.as_bytes() {
         [byte] if byte.is_ascii() && !matches!(byte, b'\n' | b'\r' | b'"') => Some(*byte),
         [b'\\', b't'] => Some(b'\t'),
-        [b'\\', b'x', rest @ ..] | [b'\\', b'u', rest @ ..] => {
+        [b'\\', b'x' | b'u', rest @ ..] => {
             let digits = std::str::from_utf8(rest).ok()?;
             let byte = u8::from_str_radix(digits, 16).ok()?;
             byte.is_ascii().then_some(byte)
@@ -135,6 +133,10 @@ mod tests {
                 json!([{"a": "x \"y\" \n z", "b": "q\"r\""}, {"a": "ab", "b": "c"}]),
             ),
             ("a,a\n1,2\n", json!([{"a": "2"}])),
+            (
+                "a,b\n1,2,3,4\n",
+                json!([{"a": "1", "b": "2", "null": ["3", "4"]}]),
+            ),
             ("\u{feff}a\n1\n", json!([{"a": "1"}])),
             ("", json!([])),
             ("a,b\n", json!([])),
@@ -149,10 +151,6 @@ mod tests {
                 "{text:?}"
             );
         }
-        assert!(matches!(
-            plain.decode(b"a\n1,2\n", 1000),
-            Err(Undecoded::Broken(_))
-        ));
         assert!(matches!(
             plain.decode(b"a\n\xe4\n", 1000),
             Err(Undecoded::Broken(_))
@@ -174,8 +172,8 @@ mod tests {
             ("utf-16", b"\xff\xfe\xe4\x00\n\x00\xf6\x00\n\x00"),
         ] {
             let decoder = decoder(&format!("{{type: CsvDecoder, encoding: {name}}}"));
-            let decoded = decoder.decode(bytes, 1000).unwrap();
-            assert_eq!(decoded, json!([{"ä": "ö"}]), "{name}");
+            let found = decoder.decode(bytes, 1000).unwrap();
+            assert_eq!(found, json!([{"ä": "ö"}]), "{name}");
         }
     }
 }

@@ -55,13 +55,13 @@ pub(crate) fn start(
             let sent = batches.blocking_send(Ok(Batch { rows, bytes }));
             sent.map_err(|_| Undecoded::Stopped)
         };
-        let decoded = decoder.rows(BufReader::new(pipe), limit, &mut sink);
+        let outcome = decoder.rows(BufReader::new(pipe), limit, &mut sink);
         // Nobody listens any more if these fail.
         if !rows.is_empty() {
             let bytes = taken.get() - told;
             let _ = batches.blocking_send(Ok(Batch { rows, bytes }));
         }
-        match decoded {
+        match outcome {
             Ok(()) | Err(Undecoded::Stopped) => {}
             Err(error) => {
                 let _ = batches.blocking_send(Err(error));

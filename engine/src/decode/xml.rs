@@ -125,13 +125,12 @@ fn end(open: &mut Vec<Element>, root: &mut Option<Value>) {
             Value::Object(members)
         }
     };
-    match open.last_mut() {
-        Some(parent) => add_child(&mut parent.members, name, value),
-        None => {
-            let mut members = Map::new();
-            members.insert(name, value);
-            *root = Some(Value::Object(members));
-        }
+    if let Some(parent) = open.last_mut() {
+        add_child(&mut parent.members, name, value);
+    } else {
+        let mut members = Map::new();
+        members.insert(name, value);
+        *root = Some(Value::Object(members));
     }
 }
 

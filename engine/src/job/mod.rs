@@ -201,17 +201,19 @@ fn number_of(template: Option<&Template>, scope: &Scope<'_>) -> Result<Option<u6
     let value = template
         .evaluate(scope)
         .map_err(|error| at(template, error))?;
-    match value.as_ref().and_then(Val::as_json) {
-        None | Some(Value::Null) => Ok(None),
-        // The language takes 0 for a number that is not there.
-        Some(number) => match number.as_u64() {
-            Some(number) => Ok(Some(number).filter(|number| *number > 0)),
-            None => {
-                let message = format!("a whole number is needed, this is {number}");
-                Err(at(template, EvalError::Value(message)))
-            }
-        },
-    }
+    let Some(number) = value
+        .as_ref()
+        .and_then(Val::as_json)
+        .filter(|value| !value.is_null())
+    else {
+        return Ok(None);
+    };
+    let Some(whole) = number.as_u64() else {
+        let message = format!("a whole number is needed, this is {number}");
+        return Err(at(template, EvalError::Value(message)));
+    };
+    // The language takes 0 for a number that is not there.
+    Ok((whole > 0).then_some(whole))
 }
 
 pub(crate) fn load_extractor(

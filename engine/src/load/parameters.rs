@@ -27,9 +27,9 @@ fn default_type(parent: &str, field: &str) -> Option<&'static str> {
         ("SubstreamPartitionRouter", "parent_stream_configs") => "ParentStreamConfig",
         ("SimpleRetriever", "paginator") => "NoPagination",
         ("SimpleRetriever" | "AsyncRetriever", "record_selector") => "RecordSelector",
-        ("SimpleRetriever" | "AsyncRetriever", COMPONENT_EXTENSION) => "HttpRequester",
         ("AsyncRetriever", "status_mapping") => "AsyncJobStatusMap",
-        ("SimpleRetriever", "requester") => "HttpRequester",
+        ("SimpleRetriever", "requester")
+        | ("SimpleRetriever" | "AsyncRetriever", COMPONENT_EXTENSION) => "HttpRequester",
         ("RecordSelector", "extractor") => "DpathExtractor",
         ("RecordSelector", "record_filter") => "RecordFilter",
         ("HttpRequester", "error_handler") | ("CompositeErrorHandler", "error_handlers") => {

@@ -27,12 +27,11 @@ pub(super) fn load(retriever: &Component<'_>, problems: &mut Problems) -> Option
         "additional_query_properties",
     ];
     retriever.refuse(refused, &["x_teardown", "x_streamed"], problems);
-    let teardown = match retriever.get("x_teardown") {
-        None => Some(None),
-        Some(_) => {
-            let place = Place::REQUEST;
-            Requester::load_field(retriever, "x_teardown", place, Methods::Any, problems).map(Some)
-        }
+    let (field, place) = ("x_teardown", Place::REQUEST);
+    let teardown = if retriever.get(field).is_some() {
+        Requester::load_field(retriever, field, place, Methods::Any, problems).map(Some)
+    } else {
+        Some(None)
     };
     let parts = if retriever.kind == "AsyncRetriever" {
         load_async(retriever, problems)
@@ -45,9 +44,8 @@ pub(super) fn load(retriever: &Component<'_>, problems: &mut Problems) -> Option
             let message = "a streamed answer is the only page: leave the paginator out";
             problems.add(retriever.path_of("x_streamed"), message);
         }
-        if matches!(parts.decoder, Decoder::Xml) {
-            let message =
-                "an XmlDecoder needs the answer as a whole; all other decoders can be streamed";
+        if !parts.decoder.can_stream() {
+            let message = "XmlDecoder and ZipfileDecoder need the answer as a whole; all other decoders can be streamed";
             problems.add(retriever.path_of("x_streamed"), message);
         }
         parts.decoder = Decoder::Streamed(Box::new(parts.decoder));

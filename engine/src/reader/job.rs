@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 
 use super::exchange::Question;
-use super::page::Contents;
+use super::page::{Contents, tears_down};
 use super::{StreamReader, failure_of};
 use crate::decode::Decoder;
 use crate::error::ReadError;
@@ -83,6 +83,11 @@ impl StreamReader {
         let question = Question::beside(&plan.creation, &plan.decoder, slice);
         let received = self.exchange(&question).await?;
         self.extra_requests = self.extra_requests.saturating_add(received.requests);
+        if received.ignored {
+            let message =
+                "the platform created no job, and the manifest ignores the answer that said so";
+            return Err(self.permanent(message));
+        }
         let stored = plan.stored(received.body, &received.headers);
         Ok(Created {
             response: stored.map_err(|message| self.permanent(&message))?,
@@ -281,7 +286,7 @@ impl StreamReader {
             let deleted = self.exchange(&question).await;
             self.forgive(deleted)?;
         }
-        if self.tears_down(stream, self.cursor.as_ref()) {
+        if tears_down(stream, self.cursor.as_ref()) {
             let torn_down = self.tear_down(stream).await;
             self.forgive(torn_down)?;
         }

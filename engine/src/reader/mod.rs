@@ -41,6 +41,10 @@ use crate::request::stream::Streamed;
 use crate::request::{BuildError, budget_scopes};
 
 /// Reads one stream; the caller pulls pages and may load one while the next is fetched.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing of where the read stands"
+)]
 pub struct StreamReader {
     source: Arc<Source>,
     stream: Arc<Stream>,

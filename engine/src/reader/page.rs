@@ -199,16 +199,7 @@ impl StreamReader {
                 .jobs
                 .as_ref()
                 .is_some_and(|jobs| jobs.creation().is_some());
-        self.settings.page.is_none() && (deletes || self.tears_down(stream, cursor))
-    }
-
-    /// Whether the teardown request follows the open slice: what it takes down belongs to the partition, if there is one.
-    pub(super) fn tears_down(&self, stream: &Stream, cursor: Option<&CursorRead>) -> bool {
-        let has_more = cursor.cloned().is_some_and(|mut cursor| {
-            cursor.close();
-            cursor.is_open()
-        });
-        stream.teardown.is_some() && !(stream.routers.is_some() && has_more)
+        self.settings.page.is_none() && (deletes || tears_down(stream, cursor))
     }
 
     /// Takes the same answer for every page of what is open, for three pages.
@@ -386,6 +377,15 @@ impl StreamReader {
             sample: self.sender.redactor.excerpt(value.to_string().as_bytes()),
         }
     }
+}
+
+/// Whether the teardown request follows the open slice: what it takes down belongs to the partition, if there is one.
+pub(super) fn tears_down(stream: &Stream, cursor: Option<&CursorRead>) -> bool {
+    let has_more = cursor.cloned().is_some_and(|mut cursor| {
+        cursor.close();
+        cursor.is_open()
+    });
+    stream.teardown.is_some() && !(stream.routers.is_some() && has_more)
 }
 
 /// Has a cursor see the records of a page. One that reads a feed drops what it does not want, and ends where the feed grows too old.

@@ -75,7 +75,7 @@ pub struct ReadLimits {
     pub max_pages: u64,
     /// Size of one answer's body after decompression. Default 64 MiB.
     pub max_page_bytes: usize,
-    /// Size of an answer after a `GzipDecoder` has unpacked it. Default 256 MiB.
+    /// Size of an answer after a `GzipDecoder` or a `ZipfileDecoder` has unpacked it. Default 256 MiB.
     pub max_unpacked_bytes: usize,
     /// Size of an answer that is read while it arrives (`x_streamed`), as it comes and unpacked. Default 16 GiB.
     pub max_streamed_bytes: usize,

@@ -397,19 +397,36 @@ impl Sender {
         let verdict = handler
             .judge(&view, &scope)
             .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
+        let usable = matches!(verdict.action, Action::Success | Action::Ignore);
+        let decoded = if is_json {
+            parse_error.map_or(Ok(None), |error| {
+                let message = format!("the answer is no readable JSON: {error}");
+                Err(Undecoded::Broken(message))
+            })
+        } else if !usable || status.as_u16() >= 400 || no_content {
+            Ok(None)
+        } else {
+            let limit = settings.limits.max_unpacked_bytes;
+            decoder.decode(&answer.body, limit).map(Some)
+        };
+        self.judged(answer, trial, (body, headers), decoded, &verdict, signals)
+    }
+
+    /// What becomes of an answer whose content and meaning are known.
+    fn judged(
+        &self,
+        answer: &HttpAnswer,
+        trial: &Trial<'_>,
+        (body, headers): (Value, Value),
+        decoded: Result<Option<Value>, Undecoded>,
+        verdict: &Verdict,
+        signals: &mut ResponseSignals,
+    ) -> Result<Try, ReadError> {
+        let (request, status) = (trial.request, answer.status);
+        let no_content = status == StatusCode::NO_CONTENT;
         let bytes = answer.body.len() as u64;
         let action = verdict.action;
         let usable = matches!(action, Action::Success | Action::Ignore);
-        let decoded = match parse_error {
-            None if is_json => Ok(None),
-            Some(error) if is_json => Err(Undecoded::Broken(format!(
-                "the answer is no readable JSON: {error}"
-            ))),
-            _ if !usable || status.as_u16() >= 400 || no_content => Ok(None),
-            _ => decoder
-                .decode(&answer.body, settings.limits.max_unpacked_bytes)
-                .map(Some),
-        };
         let readable = decoded.is_ok() || no_content;
         let mut undecoded = None;
         let body = match decoded {
@@ -461,7 +478,7 @@ impl Sender {
         let text = verdict.message.clone();
         let text = text.unwrap_or_else(|| error_message(&body, &answer.body));
         failure.message = self.failure_message(&text, status);
-        self.failed(answer, trial, &verdict, failure, signals)
+        self.failed(answer, trial, verdict, failure, signals)
     }
 
     /// What comes after an answer that the manifest takes for a failure.
