@@ -22,7 +22,7 @@ pub(crate) struct Routers(Vec<Router>);
 
 #[derive(Debug, Clone)]
 pub(crate) enum Router {
-    List(List),
+    List(Box<List>),
     Substream(Arc<[Parent]>),
 }
 
@@ -65,7 +65,9 @@ impl Routers {
         for router in &routers {
             router.refuse(&[], &[], problems);
             loaded.extend(match router.kind {
-                "ListPartitionRouter" => List::load(router, problems).map(Router::List),
+                "ListPartitionRouter" => {
+                    List::load(router, problems).map(|list| Router::List(Box::new(list)))
+                }
                 _ => load_parents(router, problems).map(Router::Substream),
             });
         }
