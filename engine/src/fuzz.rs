@@ -299,6 +299,8 @@ mod tests {
         seeds
     }
 
+    type Target = fn(&[u8]);
+
     /// Xorshift: the same numbers each time.
     struct Numbers(u64);
 
@@ -340,7 +342,7 @@ mod tests {
     }
 
     /// Does it, and shows the input that breaks it.
-    fn survives(target: fn(&[u8]), input: &[u8]) {
+    fn survives(target: Target, input: &[u8]) {
         let began = Instant::now();
         let done = catch_unwind(AssertUnwindSafe(|| target(input)));
         let shown = || String::from_utf8_lossy(input).escape_debug().to_string();
@@ -356,7 +358,7 @@ mod tests {
         );
     }
 
-    fn replay(target: fn(&[u8]), seeds: &[String], changes: usize) {
+    fn replay(target: Target, seeds: &[String], changes: usize) {
         assert!(!seeds.is_empty());
         seeds
             .iter()
@@ -395,7 +397,7 @@ mod tests {
     #[test]
     #[ignore = "takes ten minutes"]
     fn proof_no_bytes_break_the_engine() {
-        let targets: [(fn(&[u8]), Vec<String>); 3] = [
+        let targets: [(Target, Vec<String>); 3] = [
             (manifest, manifests()),
             (expression, expressions()),
             (datetime, datetimes()),

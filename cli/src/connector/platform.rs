@@ -132,6 +132,16 @@ impl<'a> Platform<'a> {
                 }
                 Err(error) => error,
             };
+            if let ReadError::Parked { until_hint, reason } = &error
+                && *until_hint <= Duration::from_secs(self.limits.wait)
+            {
+                // A job of the platform that is not done: it is asked for again.
+                let seconds = until_hint.as_secs_f64();
+                let message = format!("{stream}: {reason}; waiting {seconds:.1} s");
+                self.output.log(Level::Info, &message);
+                self.pause(*until_hint).await;
+                continue;
+            }
             let ReadError::RateLimited { retry_after, .. } = &error else {
                 return Err(Failure::Read(error));
             };
@@ -146,10 +156,14 @@ impl<'a> Platform<'a> {
                 format!("{stream}: the platform's limit is reached, waiting {seconds:.1} s");
             self.output.log(Level::Info, &message);
             self.output.limited(stream);
-            tokio::select! {
-                () = tokio::time::sleep(wait) => {}
-                () = self.cancel.cancelled() => {}
-            }
+            self.pause(wait).await;
+        }
+    }
+
+    async fn pause(&self, time: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(time) => {}
+            () = self.cancel.cancelled() => {}
         }
     }
 }

@@ -27,7 +27,7 @@ pub(crate) struct Routers(Vec<Router>);
 
 #[derive(Debug, Clone)]
 pub(crate) enum Router {
-    List(List),
+    List(Box<List>),
     Substream(Arc<[Parent]>),
     Grouping(Box<Grouping>),
 }
@@ -158,7 +158,9 @@ impl Router {
     fn load(component: &Component<'_>, problems: &mut Problems) -> Option<Router> {
         component.refuse(&[], &[], problems);
         match component.kind {
-            "ListPartitionRouter" => List::load(component, problems).map(Router::List),
+            "ListPartitionRouter" => {
+                List::load(component, problems).map(|list| Router::List(Box::new(list)))
+            }
             "SubstreamPartitionRouter" => load_parents(component, problems).map(Router::Substream),
             _ => Grouping::load(component, problems)
                 .map(|grouping| Router::Grouping(Box::new(grouping))),

@@ -1,4 +1,4 @@
-//! The peer: airbyte-cdk from PyPI, in a Python environment of its own.
+//! The peer: airbyte-cdk from the Python package index, in a Python environment of its own.
 
 use std::path::{Path, PathBuf};
 
