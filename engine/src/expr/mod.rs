@@ -19,10 +19,14 @@ mod value;
 
 pub(crate) use eval::EvalError;
 pub(crate) use filters::compile_regex;
+pub(crate) use literal::literal_eval;
 pub(crate) use number::{float_text, is_integer};
 pub(crate) use scope::{Place, Scope, SliceParts, Var};
 pub(crate) use template::Template;
 pub(crate) use value::{Val, json_is_true};
+
+#[cfg(test)]
+pub(crate) use value::json_equals;
 
 #[cfg(test)]
 mod golden;

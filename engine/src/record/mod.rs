@@ -5,3 +5,6 @@ mod transform;
 
 pub(crate) use extractor::{Extractor, take_records};
 pub(crate) use transform::Transformation;
+
+#[cfg(test)]
+mod golden;

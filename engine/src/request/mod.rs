@@ -23,7 +23,7 @@ use crate::paginate::Paginator;
 use crate::partition::Routers;
 use crate::redact::Redactor;
 use option::Injected;
-use value::{Field, FieldError, at, load_mapping, mapping};
+use value::{Field, FieldError, at, load_mapping, mapping, parameter_mapping};
 
 /// `HttpRequester`.
 #[derive(Debug, Clone)]
@@ -210,7 +210,7 @@ impl Requester {
         let injected = injected.and(sliced)?;
         let (mut url, origin) = self.address(&scope, base_url, token_address.as_deref())?;
 
-        let own_parameters = mapping(&self.parameters, &scope)?;
+        let own_parameters = parameter_mapping(&self.parameters, &scope)?;
         let parameters = merged("parameter", own_parameters, injected.parameters)?;
         self::url::add_parameters(&mut url, &parameters);
 
@@ -275,7 +275,7 @@ impl Requester {
                 Address::Base { .. } => base_url.unwrap_or(&base),
                 Address::Whole { .. } => configured.as_str(),
             };
-            self::url::join(start, token_address).map_err(other)?
+            self::url::follow(start, token_address).map_err(other)?
         };
         // Credentials go with this request: they are for the configured host only.
         if !self::url::same_origin(&next, &configured) {
@@ -329,7 +329,11 @@ impl Requester {
                 if !injected_json.is_empty() {
                     return Err(clash());
                 }
-                let form = merged("form field", mapping(members, scope)?, injected_form)?;
+                let form = merged(
+                    "form field",
+                    parameter_mapping(members, scope)?,
+                    injected_form,
+                )?;
                 if form.is_empty() {
                     return Ok((None, None));
                 }

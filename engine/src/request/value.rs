@@ -1,11 +1,12 @@
 //! Mappings with expressions in them: parameters, headers, bodies.
 //!
-//! A member whose value is missing, empty or None is left out; that is how manifests make a parameter
-//! optional.
+//! A member whose value is missing or empty is left out; that is how manifests make a parameter optional. So is None, but for
+//! parameters of the query and fields of forms: there only texts and lists are read as Python literals, and everything else stays
+//! the text that it is, `1.10`, `1,2` and `None` too.
 
 use serde_json::{Map, Value};
 
-use crate::expr::{EvalError, Place, Scope, Template, Val};
+use crate::expr::{EvalError, Place, Scope, Template, Val, literal_eval};
 use crate::load::component::{Component, Problems};
 
 /// A value of the manifest with its texts compiled.
@@ -84,6 +85,24 @@ impl Field {
     }
 }
 
+impl Field {
+    /// The value as a parameter of a query or a field of a form; `None` where it is missing.
+    fn parameter(&self, scope: &Scope<'_>) -> Result<Option<Value>, FieldError> {
+        let Field::Template(template) = self else {
+            return self.value(scope);
+        };
+        let text = match template.render(scope) {
+            Err(EvalError::Undefined(_)) => return Ok(None),
+            other => other.map_err(|error| at(template, error))?,
+        };
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let typed = literal_eval(&text).filter(|value| matches!(value.type_name(), "str" | "list"));
+        Ok(Some(typed.map_or(Value::String(text), Val::into_json)))
+    }
+}
+
 /// An expression that failed, with its place in the manifest.
 #[derive(Debug)]
 pub(crate) struct FieldError {
@@ -104,10 +123,26 @@ pub(crate) fn mapping(
     members: &[(Template, Field)],
     scope: &Scope<'_>,
 ) -> Result<Map<String, Value>, FieldError> {
+    mapping_of(members, scope, Field::value)
+}
+
+/// Parameters of a query, or fields of a form.
+pub(crate) fn parameter_mapping(
+    members: &[(Template, Field)],
+    scope: &Scope<'_>,
+) -> Result<Map<String, Value>, FieldError> {
+    mapping_of(members, scope, Field::parameter)
+}
+
+fn mapping_of<'a>(
+    members: &'a [(Template, Field)],
+    scope: &Scope<'_>,
+    value_of: impl Fn(&'a Field, &Scope<'_>) -> Result<Option<Value>, FieldError>,
+) -> Result<Map<String, Value>, FieldError> {
     let mut values = Map::new();
     for (key, field) in members {
         let key = key.text(scope).map_err(|error| at(key, error))?;
-        if let Some(value) = field.value(scope)? {
+        if let Some(value) = value_of(field, scope)? {
             values.insert(key, value);
         }
     }
