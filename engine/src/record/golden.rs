@@ -69,7 +69,16 @@ fn records_are_found_as_the_reference_finds_them() {
             &case["records"],
         )
     };
-    all_right(&table, "extracted", 700, check, |_| None);
+    let different = |case: &Value| {
+        let last = case["path"].as_array()?.last()?.as_str()?;
+        let is_other = last == "-1"
+            || last == "d*"
+            || last == "*a*"
+            || (last == "0" && case["body"].get("0").is_some());
+        (is_other && check(case).is_err())
+            .then_some("a path has names, indices of lists from 0, and `*` for a whole step")
+    };
+    all_right(&table, "extracted", 700, check, different);
 }
 
 #[test]
@@ -95,7 +104,11 @@ fn filters_keep_what_the_reference_keeps() {
         }
         Ok(())
     };
-    all_right(&table, "kept", 30, check, |_| None);
+    let different = |case: &Value| {
+        let is_text_of_nothing = case["condition"] == "{{ record.id | string | length == 1 }}";
+        is_text_of_nothing.then_some("what is missing has a text, the reference fails")
+    };
+    all_right(&table, "kept", 30, check, different);
 }
 
 fn transformed(manifest: &Value, record: &Value, config: &Value) -> Result<Value, String> {
@@ -143,7 +156,14 @@ fn fields_are_added_as_the_reference_adds_them() {
             case,
         )
     };
-    all_right(&table, "added", 2_000, check, |_| None);
+    let different = |case: &Value| {
+        if case["after"] == "UndefinedError" {
+            return Some("a member of what is missing is empty, the reference fails");
+        }
+        let is_truth = case["value_type"] == "integer" && case["after"]["new"].is_boolean();
+        is_truth.then_some("truth values are no integers")
+    };
+    all_right(&table, "added", 2_000, check, different);
 }
 
 #[test]
@@ -168,7 +188,13 @@ fn addresses_are_joined_as_the_reference_joins_them() {
         )?;
         is(&json!(found.as_str()), &case["address"])
     };
-    all_right(&table(), "joined", 150, check, |_| None);
+    let different = |case: &Value| {
+        let is_doubled = case["path"] == "a//b"
+            || (case["base"] == "http://x.example/v1//" && case["path"] == "?a=1");
+        is_doubled
+            .then_some("double slashes within a path are kept, those between base and path are one")
+    };
+    all_right(&table(), "joined", 150, check, different);
 }
 
 #[test]
@@ -181,5 +207,10 @@ fn parameters_are_written_as_the_reference_writes_them() {
         add_parameters(&mut url, &parameters);
         is(&json!(url.as_str()), &case["address"])
     };
-    all_right(&table(), "queries", 150, check, |_| None);
+    let different = |case: &Value| {
+        let is_second =
+            case["url"] == "https://x.example/i?x=1&x=2" && case["parameters"] == json!({"x": "2"});
+        is_second.then_some("a parameter that the address has is left out, wherever it stands")
+    };
+    all_right(&table(), "queries", 150, check, different);
 }

@@ -1,9 +1,6 @@
 """Writes expressions.json: what airbyte-cdk makes of the texts below.
 
-    pip install airbyte-cdk==7.39.1
-    python engine/tests/golden/expressions.py
-
-The result is committed, so that the tests need no Python. Each case: the template, whether it is
+`cargo xtask cdk-goldens` runs this. The result is committed, so that the tests need no Python. Each case: the template, whether it is
 evaluated as a condition, and the value as JSON (with its Python type, for what JSON cannot tell).
 """
 import datetime

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use syncline_tests::differential::{Outcome, Scenario, all, cdk, folder, golden, ours, outcome};
+use syncline_tests::program;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -165,4 +166,18 @@ fn each_golden_belongs_to_a_scenario() {
         .map(|entry| entry.unwrap().path())
         .collect();
     assert_eq!(json!(found), json!(expected));
+}
+
+#[test]
+fn each_difference_is_documented() {
+    let docs = fs::read_to_string(program::checkout().join("docs/connector-language.md")).unwrap();
+    for scenario in all() {
+        if let Some(reason) = &scenario.differs {
+            let row = format!("| `{}` | {reason} |", scenario.name);
+            assert!(
+                docs.contains(&row),
+                "missing in docs/connector-language.md: {row}"
+            );
+        }
+    }
 }
