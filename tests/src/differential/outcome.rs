@@ -74,6 +74,7 @@ impl Outcome {
     }
 
     /// The requests that the server saw; each once, unless they are counted.
+    #[must_use]
     pub fn with_requests(mut self, requests: &[Value], counted: bool) -> Self {
         self.requests = requests.iter().map(canonical).collect();
         self.requests.sort_by_cached_key(Value::to_string);
