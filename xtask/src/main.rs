@@ -4,6 +4,7 @@
 //! `syncline-test-postgres` of the crate that the tests use, too.
 #![expect(clippy::print_stdout, reason = "a command-line program")]
 
+mod cdk;
 mod ci;
 mod command;
 mod database;
@@ -59,6 +60,8 @@ enum Chore {
         #[arg(long, conflicts_with = "fresh")]
         stop: bool,
     },
+    /// Writes what airbyte-cdk makes of the tests' cases and scenarios: the goldens that the tests compare with.
+    CdkGoldens,
     /// Measures our queue beside those we are compared with: bench/README.md.
     BenchPeers(peers::BenchPeers),
 }
@@ -75,6 +78,7 @@ fn main() -> anyhow::Result<()> {
             println!("{}", database::development_url(fresh)?);
             Ok(())
         }
+        Chore::CdkGoldens => cdk::write_goldens(),
         Chore::BenchPeers(arguments) => peers::run(&arguments),
     }
 }

@@ -3,12 +3,13 @@
 //! The integration tests run the real program, whose path they find in `SYNCLINE_BIN`. It is built together with the
 //! whole workspace's features, so that its dependencies are compiled once and not a second time for the tests.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 use crate::command::{Run, debug_dir};
-use crate::{database, requirements, tools};
+use crate::{cdk, database, requirements, tools};
 
 #[derive(Clone, Copy)]
 enum Build {
@@ -26,8 +27,11 @@ pub(crate) fn test(nextest: &[String]) -> anyhow::Result<()> {
 
 /// What takes minutes and proves a promise, after the first tier.
 pub(crate) fn proof(nextest: &[String]) -> anyhow::Result<()> {
+    let reference = cdk::environment()?;
     test(&[])?;
-    run_tier(Build::Release, &long_tier("proof"), nextest)
+    let tier = long_tier("proof");
+    let environment = [("SYNCLINE_CDK", reference.as_os_str())];
+    run_with(Build::Release, &tier, nextest, &environment)
 }
 
 /// What takes hours.
@@ -49,13 +53,44 @@ fn long_tier(tier: &str) -> Vec<String> {
         .to_vec()
 }
 
+/// Has the proof of scenarios write what the reference and our engine do, instead of comparing it.
+pub(crate) fn write_scenario_goldens(reference: &Path) -> anyhow::Result<()> {
+    provide()?;
+    let tier = [
+        "--profile",
+        "proof",
+        "--run-ignored",
+        "only",
+        "-E",
+        "test(/^differential::proof_/)",
+    ]
+    .map(str::to_owned);
+    let environment = [
+        ("SYNCLINE_CDK", reference.as_os_str()),
+        ("SYNCLINE_WRITE_GOLDENS", OsStr::new("1")),
+    ];
+    run_with(Build::Debug, &tier, &[], &environment)
+}
+
 fn run_tier(build: Build, tier: &[String], nextest: &[String]) -> anyhow::Result<()> {
+    run_with(build, tier, nextest, &[])
+}
+
+fn run_with(
+    build: Build,
+    tier: &[String],
+    nextest: &[String],
+    environment: &[(&str, &OsStr)],
+) -> anyhow::Result<()> {
     let program = build_program(build)?;
-    let tested = Run::cargo(&["nextest", "run", "--workspace"])
+    let mut run = Run::cargo(&["nextest", "run", "--workspace"])
         .args(tier)
         .args(nextest)
-        .env("SYNCLINE_BIN", program)
-        .run();
+        .env("SYNCLINE_BIN", program);
+    for (name, value) in environment {
+        run = run.env(name, value);
+    }
+    let tested = run.run();
     // A failed stop is worth a line, not the result.
     if let Err(error) = database::stop() {
         println!("the test server was not stopped: {error:#}");

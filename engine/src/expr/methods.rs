@@ -466,7 +466,12 @@ fn split(
 
 fn split_at_space(text: &str, at_most: usize, from_right: bool) -> Vec<&str> {
     let mut pieces = Vec::new();
-    let mut rest = text.trim();
+    // What is left over when the count is used up keeps its space at the far end.
+    let mut rest = if from_right {
+        text.trim_end()
+    } else {
+        text.trim_start()
+    };
     while !rest.is_empty() {
         let boundary = if from_right {
             rest.rfind(char::is_whitespace)

@@ -29,4 +29,7 @@ pub(crate) use tree::{Comparison, Node};
 pub(crate) use value::{Val, json_is_true};
 
 #[cfg(test)]
+pub(crate) use value::json_equals;
+
+#[cfg(test)]
 mod golden;

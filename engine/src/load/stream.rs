@@ -122,7 +122,7 @@ fn load_selector(
             filter.refuse(&[], &[], problems);
             filter.template("condition", Place::RECORD_FILTER, problems)
         })
-        // Without a condition the reference keeps all records.
+        // The reference drops every record then, which nobody means.
         .filter(|condition| condition.constant() != Some(""));
     let transforms_first = match selector.get("transform_before_filtering") {
         None => cursor.is_some_and(|cursor| cursor.is_client_side),

@@ -35,6 +35,8 @@ pub(crate) struct PartitionStates {
     global: Option<Value>,
     lookback: TimeDelta,
     parents: Option<Value>,
+    /// Whether the partitions come from parents, also from those without states.
+    has_parents: bool,
     /// The newest value of this read.
     latest: Option<Moment>,
     /// When the first attempt of this read began.
@@ -58,6 +60,7 @@ impl PartitionStates {
             global: None,
             lookback: TimeDelta::zero(),
             parents: None,
+            has_parents: false,
             latest: None,
             began: input.now,
             now: input.now,
@@ -154,6 +157,7 @@ impl PartitionStates {
 
     /// The parents' states, once their children have been read.
     pub(crate) fn set_parents(&mut self, parents: &Map<String, Value>) {
+        self.has_parents = true;
         if !parents.is_empty() {
             self.parents = Some(Value::Object(parents.clone()));
         }
@@ -182,6 +186,9 @@ impl PartitionStates {
             let took = earlier + self.clock.elapsed();
             let seconds = took.as_secs() + u64::from(took.subsec_nanos() > 0);
             self.lookback = TimeDelta::seconds(i64::try_from(seconds).unwrap_or(i64::MAX / 1_000));
+        }
+        if self.has_parents {
+            self.parents.get_or_insert_with(|| json!({}));
         }
         self.state()
     }

@@ -17,3 +17,5 @@ pub(crate) use transform::{AddedField, KINDS, Transformation, globs};
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod reading_golden;

@@ -293,7 +293,7 @@ impl Requester {
                 Address::Base { .. } => base_url.unwrap_or(&base),
                 Address::Whole { .. } => configured.as_str(),
             };
-            self::url::join(start, token_address).map_err(other)?
+            self::url::follow(start, token_address).map_err(other)?
         };
         // Credentials go with this request: they are for the configured host only.
         if !self::url::same_origin(&next, &configured) {

@@ -35,6 +35,16 @@ pub(crate) fn join(base: &str, path: &str) -> Result<Url, String> {
     parse(&text)
 }
 
+/// The address of the next page: one that begins with a slash replaces the base's whole path.
+pub(crate) fn follow(base: &str, address: &str) -> Result<Url, String> {
+    if !address.starts_with('/') {
+        return join(base, address);
+    }
+    parse(base)?
+        .join(address)
+        .map_err(|error| format!("the address cannot be read: {error}"))
+}
+
 pub(crate) fn parse(text: &str) -> Result<Url, String> {
     // The text may hold a secret: it is not repeated here.
     let url = Url::parse(text).map_err(|error| format!("the address cannot be read: {error}"))?;

@@ -1,7 +1,8 @@
 //! Mappings with expressions in them: parameters, headers, bodies.
 //!
-//! A member whose value is missing, empty or None is left out; that is how manifests make a parameter
-//! optional.
+//! A member whose value is missing or empty is left out; that is how manifests make a parameter optional. So is None, but for
+//! parameters of the query and fields of forms: there only texts and lists are read as Python literals, and everything else stays
+//! the text that it is, `1.10`, `1,2` and `None` too.
 
 use serde_json::{Map, Value};
 

@@ -1,9 +1,6 @@
 """Writes datetimes.json: how airbyte-cdk reads, writes and moves moments, and cuts a cursor's range into slices.
 
-    pip install airbyte-cdk==7.39.1
-    TZ=UTC python engine/tests/golden/datetimes.py
-
-The result is committed, so that the tests need no Python. A moment is [microseconds since 1970, offset in seconds].
+`cargo xtask cdk-goldens` runs this. The result is committed, so that the tests need no Python. A moment is [microseconds since 1970, offset in seconds].
 """
 import datetime as dt
 import itertools

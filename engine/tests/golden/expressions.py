@@ -1,12 +1,10 @@
 """Writes expressions.json: what airbyte-cdk makes of the texts below.
 
-    pip install airbyte-cdk==7.39.1
-    python engine/tests/golden/expressions.py
-
-The result is committed, so that the tests need no Python. Each case: the template, whether it is
+`cargo xtask cdk-goldens` runs this. The result is committed, so that the tests need no Python. Each case: the template, whether it is
 evaluated as a condition, and the value as JSON (with its Python type, for what JSON cannot tell).
 """
 import datetime
+import itertools
 import json
 import pathlib
 import types
@@ -96,6 +94,99 @@ DATES = [
     "{{ min(now_utc(), str_to_datetime('2022-01-14')) }}", "{{ duration('P1D') * 2 }}", "{{ duration('P2W').total_seconds() }}", "{{ now_utc() - now_utc() }}", "x {{ today_utc() }}", "{{ now_utc() ~ '' }}", "{{ sanitize_url('a b/c?d=é') }}", "{{ camel_case_to_snake_case('CamelCaseID') }}",
     "{{ duration('nonsense') }}", "{{ now_utc() + 1 }}", "{{ 'a' if now_utc() else 'b' }}", "{{ now_utc().strftime('%Y') | int + 1 }}", "{{ -duration('P1D') }}", "{{ now_utc() == now_utc() }}", "{{ now_utc().nonsense }}", "{{ (now_utc() + duration('P1D')) - now_utc() }}",
 ]
+# Each of these with each operator, filter and test.
+VALUES = ["1", "2.5", "-7", "'a'", "'12'", "''", "true", "none", "[1, 2]", "{'a': 1}", "config.nothing"]
+OPERATORS = ["+", "-", "*", "/", "//", "%", "~", "==", "!=", "<", "<=", ">", ">=", "in", "not in", "and", "or"]
+FILTERS = [
+    "int", "int(3)", "float", "float(0.5)", "string", "length", "count", "list", "default('d')", "d('d', true)", "first", "last", "join(',')", "lower", "upper", "capitalize", "title",
+    "replace('a', 'b')", "trim", "abs", "tojson", "urlencode", "base64encode", "hash", "hash('md5')", "regex_search('a')",
+]
+TESTS = [
+    "defined", "undefined", "none", "true", "false", "boolean", "integer", "float", "number", "string", "mapping", "sequence", "iterable", "odd", "even", "eq(1)", "in([1, 'a'])", "not none", "not defined",
+]
+STARTS, STOPS, STEPS = ["", "0", "1", "-2", "9"], ["", "0", "3", "-1", "9"], ["", "2", "-1", "-2"]
+METHODS = {
+    "'a,b,,c'": ["split(',')", "split(',', 1)", "split(',', -1)", "rsplit(',', 1)", "split('')", "split(';')", "split('b,')", "count(',')", "count('')", "find('b')", "find('z')", "replace(',', '')", "replace('', '-')", "replace(',', ';', 2)", "upper()", "startswith('a')", "startswith('')", "endswith('c')", "endswith(',c')", "join(['x', 'y'])", "join('xyz')", "join([])", "title()", "strip('ac')", "nonsense()"],
+    "'  Mixed CASE text  '": ["split()", "split(' ')", "split(none, 1)", "rsplit()", "strip()", "lstrip()", "rstrip()", "lower()", "upper()", "capitalize()", "title()", "replace('  ', ' ')", "find('CASE')", "count(' ')", "startswith('  M')", "isdigit()", "zfill(22)"],
+    "'-42'": ["zfill(5)", "zfill(1)", "isdigit()", "strip('-')", "lstrip('-').isdigit()", "split('-')", "replace('-', '')", "startswith('-')"],
+    "'Straße ÄÖ'": ["upper()", "lower()", "title()", "capitalize()", "split('ß')", "find('Ö')", "replace('ß', 'ss')", "count('a')", "startswith('S')", "strip('SÖ')"],
+    "''": ["split()", "split(',')", "strip()", "upper()", "isdigit()", "zfill(3)", "replace('', 'x')", "join(['a', 'b'])", "startswith('')", "find('')", "count('')", "title()"],
+    "{'b': 1, 'a': [2], 'none': none}": ["get('b')", "get('z')", "get('z', 5)", "get('none')", "get('none', 5)", "keys() | list", "values() | list", "keys() | first", "items() | list", "items() | first", "items() | length", "get('a')[0]", "get('z', {}).get('y')", "get('a').get('b')", "keys() | join('/')"],
+}
+TEXTS_WITH = ["1.5", "2", "'3'", "'a'", "none", "true", "[1]", "{'k': 'v'}", "''", "config.nothing"]
+AROUND = ["{{ %s }}{{ %s }}", "x{{ %s }}-{{ %s }}", "[{{ %s }}, {{ %s }}]", "'{{ %s }}{{ %s }}'", "{{ %s }}.{{ %s }}", "{{ %s }} {{ %s }}", "{'k': {{ %s }}, 'l': '{{ %s }}'}", "({{ %s }},{{ %s }})"]
+TERNARIES = ["{{ 'yes' if %s else 'no' }}", "{{ %s if config.t }}", "{{ 1 if %s and config.t else 2 }}", "{{ not %s }}", "{{ %s or 'dflt' }}", "{{ [%s] }}", "{{ {'k': %s} }}", "{{ (%s, 1) }}", "{{ %s }}!"]
+NUMBERS = ["0", "1", "-1", "007", "1.0", "10.50", "1e3", "1E-3", ".5", "5.", "1_0", "0x1f", "0b11", "0o7", "00", "-0", "+5", "1,000", "1.2.3", "1-2", "12 ", " 12", "12a", "9999999999999999999999", "1e999", "-.5", "--1", "1j", "Infinity", "0.1", "1__0", "0x", "1e", "0777", "1 000", "١"]
+WRAPPERS = ["%s", "'%s'", '"%s"', "[%s]", "(%s)", "(%s,)", "{%s}", "{'a': %s}", "[%s, 'x']", "-%s", "%s # x", "%s,", "'a%s", "[[%s]]", "{%s: 1}"]
+MOMENTS = ["now_utc()", "today_utc()", "str_to_datetime('2024-02-29')", "str_to_datetime('2023-12-31T23:59:59.5Z')", "str_to_datetime('2024-06-01T00:00:00+05:30')", "str_to_datetime('2024-01-31 10:20')"]
+SPANS = ["P1D", "P1M", "P1Y", "PT1H", "P2W", "PT0.5S", "P1Y2M3DT4H5M6S", "-P1D", "P0D"]
+PATTERNS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ", "%s", "%d/%m/%y %I:%M %p", "%j", "%B %b %A %a", "%z", "%H%%"]
+INPUTS = ["'2024-02-29'", "'2024-02-29T10:11:12Z'", "'2024-02-29T10:11:12.345678+02:00'", "'2024-02-29 10:11:12'", "1709201472", "'1709201472'", "now_utc()", "'20240229'", "'29.02.2024'", "''"]
+
+
+def systematic():
+    for left, operator, right in itertools.product(VALUES, OPERATORS, VALUES):
+        yield "{{ %s %s %s }}" % (left, operator, right)
+    for value, name in itertools.product(VALUES, FILTERS):
+        yield "{{ %s | %s }}" % (value, name)
+    for value, name in itertools.product(VALUES, TESTS):
+        yield "{{ %s is %s }}" % (value, name)
+    for value, form in itertools.product(VALUES, TERNARIES):
+        yield form % value
+    for value, start, stop, step in itertools.product(["'abcdef'", "[1, 2, 3, 4, 5]"], STARTS, STOPS, STEPS):
+        yield "{{ %s[%s:%s:%s] }}" % (value, start, stop, step)
+    for value, index in itertools.product(["'abc'", "[1, 2]", "(3, 4)", "{'a': 1, 0: 2}", "config.nothing", "none", "5"], ["0", "-1", "5", "'a'", "none"]):
+        yield "{{ %s[%s] }}" % (value, index)
+    for value, calls in METHODS.items():
+        for call in calls:
+            yield "{{ (%s).%s }}" % (value, call) if value.startswith("{") else "{{ %s.%s }}" % (value, call)
+    for form, one, other in itertools.product(AROUND, TEXTS_WITH, TEXTS_WITH[:6]):
+        yield form % (one, other)
+    for wrapper, number in itertools.product(WRAPPERS, NUMBERS):
+        yield wrapper % number
+    for moment in MOMENTS:
+        yield "{{ %s }}" % moment
+        for call in ["isoformat()", "date()", "timestamp()", "weekday()", "isoweekday()", "year", "month", "day", "hour", "minute", "second", "microsecond"]:
+            yield "{{ %s.%s }}" % (moment, call)
+        for pattern in PATTERNS:
+            yield "{{ %s.strftime('%s') }}" % (moment, pattern)
+        for span in SPANS:
+            yield "{{ %s - duration('%s') }}" % (moment, span)
+            yield "{{ (%s + duration('%s')).strftime('%%Y-%%m-%%d') }}" % (moment, span)
+        for other in MOMENTS:
+            yield "{{ %s - %s }}" % (moment, other)
+            yield "{{ %s < %s }}" % (moment, other)
+            yield "{{ %s == %s }}" % (moment, other)
+            yield "{{ max(%s, %s) }}" % (moment, other)
+    for span in SPANS:
+        yield "{{ duration('%s') }}" % span
+        yield "{{ duration('%s').days }}" % span
+        yield "{{ duration('%s') * 3 }}" % span
+        yield "{{ duration('%s') + duration('PT1S') }}" % span
+    for given, pattern in itertools.product(INPUTS, PATTERNS):
+        yield "{{ format_datetime(%s, '%s') }}" % (given, pattern)
+    for given in INPUTS:
+        yield "{{ timestamp(%s) }}" % given
+        yield "{{ str_to_datetime(%s) }}" % given
+    for days, pattern in itertools.product(["0", "1", "-1", "30", "-365", "0.25"], ["", ", '%Y-%m-%d'", ", format='%s'"]):
+        yield "{{ day_delta(%s%s) }}" % (days, pattern)
+    for arguments in ["1, 2", "2, 1.5", "'a', 'b'", "[3, 1]", "[]", "'abc'", "1, 'a'", "(4, 5)", "none, 1", "true, 2", "1"]:
+        yield "{{ max(%s) }}" % arguments
+        yield "{{ min(%s) }}" % arguments
+    for text in ["CamelCase", "already_snake", "HTTPServerID", "a", "", "Mixed Case", "x1Y2", "ABC"]:
+        yield "{{ camel_case_to_snake_case('%s') }}" % text
+        yield "{{ sanitize_url('%s') }}" % text
+    for text in ["https://x.example/a b?c=d&e=ü", "a/b", "100%", "~-_.!*'()".replace("'", ""), ";:@&=+$,#"]:
+        yield "{{ sanitize_url('%s') }}" % text
+        yield "{{ '%s' | urlencode }}" % text
+        yield "{{ '%s' | base64encode }}" % text
+        yield "{{ '%s' | hash('sha256') }}" % text
+        yield "{{ '%s' | tojson }}" % text
+    for pattern in ["(\\\\d+)", "a(b)?c", "^x", "\\\\w+$", "[a-c]+", "(?i)ABC", "z*", "b|c", "(a)(b)", "\\\\s"]:
+        for text in ["abc 12", "ac", "xyz", ""]:
+            yield "{{ '%s' | regex_search('%s') }}" % (text, pattern)
+
+
 CONDITIONS = ["", "False", "false", "no", "0", "0.0", "0.00", "[]", "()", "{}", "None", "x", "{{ config.t }}", "{{ config.no }}", "{{ config.nothing }}", "{{ config.nothing.a }}", "{{ config.e }}", "{{ config.z }}", "{{ 0 }}", "{{ [] }}", "{{ 'no' }}", "{{ not config.e }}", "{{ config.n > 5 }}", "{{ {} }}", "{{ 'false' }}", "{{ ' ' }}", "set()"]
 
 
@@ -110,24 +201,25 @@ def plain(value):
         return value.decode("latin-1")
     if value is ...:
         return "..."
-    return value
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    return str(value)
 
 
 def main():
     cases = []
     jinja = JinjaInterpolation()
-    for text in LITERALS + EXPRESSIONS + SEQUENCES + DATES:
+    for text in dict.fromkeys([*LITERALS, *EXPRESSIONS, *SEQUENCES, *DATES, *systematic()]):
         context = {"stream_slice": {}, "parameters": {"p": "param"}}
         try:
             value = jinja.eval(text, CONFIG, default=None, **context)
             kind = type(value).__name__
         except Exception as error:  # the kind of failure is what matters
             value, kind = None, "error:" + type(error).__name__
-        case = {"template": text, "type": kind, "value": plain(value)}
-        if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
-            case["value"] = None
-        cases.append(case)
-    for text in CONDITIONS:
+        cases.append({"template": text, "type": kind, "value": plain(value)})
+    for text in CONDITIONS + ["{{ %s }}" % value for value in VALUES] + NUMBERS:
         value = InterpolatedBoolean(condition=text, parameters={"p": "param"}).eval(CONFIG)
         cases.append({"template": text, "type": "condition", "value": value})
     target = pathlib.Path(__file__).with_name("expressions.json")

@@ -2,16 +2,16 @@
 
 Rate limits are the subject of other tests; here it counts that a request is repeated, not when.
 """
+import select
 import sys
 import time
-
-_sleep = time.sleep
 
 
 def sleep(seconds):
     if seconds >= 0.2:
         print(f"slept {seconds:g} s", file=sys.stderr)
-    _sleep(min(seconds, 0.01))
+    # The real one fails where the clock stands still.
+    select.select([], [], [], min(seconds, 0.01))
 
 
 time.sleep = sleep

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 pub struct Outcome {
     /// The records of each stream, in the order of their texts.
     pub records: BTreeMap<String, Vec<Value>>,
-    /// The last state of each stream.
+    /// The last state of each stream, as it was printed.
     pub states: BTreeMap<String, Value>,
     /// Whether each stream was read to its end: `COMPLETE` or `INCOMPLETE`.
     pub ends: BTreeMap<String, String>,
@@ -53,7 +53,7 @@ impl Outcome {
             Some("STATE") => {
                 let stream = &message["state"]["stream"];
                 self.states
-                    .insert(name(stream), canonical(&stream["stream_state"]));
+                    .insert(name(stream), stream["stream_state"].clone());
             }
             Some("TRACE") => {
                 let status = &message["trace"]["stream_status"];
@@ -74,6 +74,7 @@ impl Outcome {
     }
 
     /// The requests that the server saw; each once, unless they are counted.
+    #[must_use]
     pub fn with_requests(mut self, requests: &[Value], counted: bool) -> Self {
         self.requests = requests.iter().map(canonical).collect();
         self.requests.sort_by_cached_key(Value::to_string);
@@ -87,7 +88,7 @@ impl Outcome {
     pub fn to_json(&self) -> Value {
         let mut members = Map::new();
         members.insert("records".to_owned(), json!(self.records));
-        members.insert("states".to_owned(), json!(self.states));
+        members.insert("states".to_owned(), canonical(&json!(self.states)));
         members.insert("ends".to_owned(), json!(self.ends));
         if let Some(config) = &self.config {
             members.insert("config".to_owned(), config.clone());
