@@ -257,9 +257,9 @@ mod tests {
 
     fn manifests() -> Vec<String> {
         let mut seeds = [files("connectors"), files("fuzz/seeds/manifest")].concat();
-        seeds
-            .iter_mut()
-            .for_each(|seed| *seed = format!("{seed}\0{CONFIG}\0{ANSWER}"));
+        for seed in &mut seeds {
+            *seed = format!("{seed}\0{CONFIG}\0{ANSWER}");
+        }
         seeds.extend(files("fuzz/regressions/manifest"));
         seeds
     }
@@ -360,9 +360,9 @@ mod tests {
 
     fn replay(target: Target, seeds: &[String], changes: usize) {
         assert!(!seeds.is_empty());
-        seeds
-            .iter()
-            .for_each(|seed| survives(target, seed.as_bytes()));
+        for seed in seeds {
+            survives(target, seed.as_bytes());
+        }
         let mut numbers = Numbers(0x5eed_5eed_5eed_5eed);
         for _ in 0..changes {
             survives(target, &changed(seeds, &mut numbers));

@@ -146,8 +146,8 @@ fn load_selector(
         extractor,
         filter,
         transforms_first,
-        normalizes,
         null_words,
+        normalizes,
     })
 }
 

@@ -17,7 +17,6 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) target: String,
-    #[allow(dead_code, reason = "not all tests look at it")]
     pub(crate) head: String,
 }
 

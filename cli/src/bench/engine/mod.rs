@@ -113,13 +113,12 @@ impl EngineBench {
     }
 
     async fn ours(&self, case: &Case) -> anyhow::Result<Usage> {
-        let usage = match &self.reader {
-            Some(reader) => child::measure(reader, &case.arguments(&[])).await?,
-            None => {
-                let program = std::env::current_exe()?;
-                let verb = ["connector", "read", "--json", "--allow-hosts", "127.0.0.1"];
-                child::measure(&program, &case.arguments(&verb)).await?
-            }
+        let usage = if let Some(reader) = &self.reader {
+            child::measure(reader, &case.arguments(&[])).await?
+        } else {
+            let program = std::env::current_exe()?;
+            let verb = ["connector", "read", "--json", "--allow-hosts", "127.0.0.1"];
+            child::measure(&program, &case.arguments(&verb)).await?
         };
         ensure!(
             usage.records == case.expected,
