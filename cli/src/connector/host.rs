@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use syncline_engine::{
-    BudgetPolicy, BudgetWindow, Host, Outcome, Permit, PermitRequest, Refused, Reported,
+    BudgetPolicy, BudgetWindow, Host, Outcome, Permit, PermitRequest, Refreshed, Refused, Reported,
     ResponseSignals,
 };
 use tokio::sync::Notify;
@@ -14,7 +15,7 @@ use tokio::time::Instant;
 
 use super::ledger::{Ledger, Wait};
 use super::message::Level;
-use super::output::Output;
+use super::output::{Form, Output};
 
 /// Waits that nobody need hear of.
 const UNMENTIONED: Duration = Duration::from_secs(1);
@@ -27,6 +28,8 @@ pub(super) struct LocalHost {
     answered: Notify,
     /// The longest wait for one permit.
     max_wait: Duration,
+    /// With the tokens that refreshes have given so far.
+    config: Mutex<Value>,
     output: Arc<Output>,
 }
 
@@ -36,6 +39,7 @@ struct Charged(Vec<((String, String), u64)>);
 impl LocalHost {
     pub(super) fn new(
         budgets: &[BudgetPolicy],
+        config: Value,
         max_wait: Duration,
         output: Arc<Output>,
     ) -> LocalHost {
@@ -47,6 +51,7 @@ impl LocalHost {
             ledgers: Mutex::default(),
             answered: Notify::new(),
             max_wait,
+            config: Mutex::new(config),
             output,
         }
     }
@@ -138,5 +143,29 @@ impl Host for LocalHost {
         }
         self.answered.notify_waiters();
         Reported::Noted
+    }
+    fn random_bits(&self) -> Option<u128> {
+        Some(rand::random())
+    }
+
+    async fn begin_refresh(&self) -> Result<Option<Value>, Refused> {
+        if self.output.form() == Form::Protocol {
+            return Ok(None);
+        }
+        Err(Refused::Stop {
+            reason: "each refresh replaces this connection's refresh token, and the new one would be lost; with --json it is printed \
+                     in a CONTROL message, to be stored by whoever reads it"
+                .to_owned(),
+        })
+    }
+
+    async fn end_refresh(&self, refreshed: Option<&Refreshed>) -> Result<(), String> {
+        let Some(refreshed) = refreshed else {
+            return Ok(());
+        };
+        let mut config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        refreshed.apply(&mut config)?;
+        self.output.config(&config);
+        Ok(())
     }
 }

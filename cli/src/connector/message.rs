@@ -33,6 +33,25 @@ pub(super) enum Message<'a> {
     Spec {
         spec: Value,
     },
+    Control {
+        control: Control<'a>,
+    },
+}
+
+/// What whoever keeps the config must store.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum Control<'a> {
+    ConnectorConfig {
+        emitted_at: i64,
+        #[serde(rename = "connectorConfig")]
+        connector_config: ConnectorConfig<'a>,
+    },
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ConnectorConfig<'a> {
+    pub(super) config: &'a Value,
 }
 
 /// What a check came to.

@@ -14,8 +14,8 @@ use syncline_engine::Record;
 use syncline_shared::clock::Clock;
 
 use super::message::{
-    Descriptor, Fault, Level, LogMessage, Message, Reason, RecordMessage, StateMessage, Status,
-    StreamStatus, Trace,
+    ConnectorConfig, Control, Descriptor, Fault, Level, LogMessage, Message, Reason, RecordMessage,
+    StateMessage, Status, StreamStatus, Trace,
 };
 
 /// Where a command's messages go.
@@ -84,6 +84,16 @@ impl Output {
             self.message(&Message::State { state });
             self.flush();
         }
+    }
+
+    /// The config that is to be stored in place of the one that was given: the only message that holds secrets.
+    pub(super) fn config(&self, config: &Value) {
+        let control = Control::ConnectorConfig {
+            emitted_at: self.millis(),
+            connector_config: ConnectorConfig { config },
+        };
+        self.message(&Message::Control { control });
+        self.flush();
     }
 
     pub(super) fn status(&self, stream: &str, status: Status) {

@@ -75,7 +75,12 @@ impl<'a> Platform<'a> {
             });
         }
         let wait = Duration::from_secs(limits.wait);
-        let host = LocalHost::new(inputs.connector.budgets(), wait, Arc::clone(&output));
+        let host = LocalHost::new(
+            inputs.connector.budgets(),
+            inputs.config.clone(),
+            wait,
+            Arc::clone(&output),
+        );
         Platform {
             inputs,
             limits,

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value, json};
 
 /// What a read came to, in a form in which equal things are equal.
@@ -67,7 +68,7 @@ impl Outcome {
                 if let Some(members) = config.as_object_mut() {
                     members.remove("__injected_declarative_manifest");
                 }
-                self.config = Some(config);
+                self.config = Some(in_whole_seconds(config));
             }
             _ => {}
         }
@@ -121,6 +122,21 @@ fn canonical(value: &Value) -> Value {
             number.as_f64().map_or(Value::Null, Value::from)
         }
         other => other.clone(),
+    }
+}
+
+/// A config whose moments have whole seconds: ours counts the time that the read has taken, which stands still for the reference.
+fn in_whole_seconds(value: Value) -> Value {
+    match value {
+        Value::String(text) => match DateTime::parse_from_rfc3339(&text) {
+            Ok(moment) => Value::String(moment.to_rfc3339_opts(SecondsFormat::Secs, false)),
+            Err(_) => Value::String(text),
+        },
+        Value::Object(members) => members
+            .into_iter()
+            .map(|(name, member)| (name, in_whole_seconds(member)))
+            .collect(),
+        other => other,
     }
 }
 

@@ -149,7 +149,7 @@ async fn keys_ports_and_manifests_are_checked_before_a_process_serves() {
     let folder = cluster.folder().join("connectors");
     fs::create_dir(&folder).unwrap();
     let manifest = fs::read_to_string(program::connectors().join("g2a.yaml")).unwrap();
-    let unsupported = manifest.replace("type: SimpleRetriever", "type: AsyncRetriever");
+    let unsupported = manifest.replace("type: SimpleRetriever", "type: CustomRetriever");
     fs::write(folder.join("broken.yaml"), unsupported).unwrap();
     for role in ["worker", "api"] {
         let mut command = cluster.command();
@@ -162,7 +162,7 @@ async fn keys_ports_and_manifests_are_checked_before_a_process_serves() {
             &[
                 "broken.yaml",
                 "/streams/0/retriever",
-                "AsyncRetriever",
+                "CustomRetriever",
                 "SimpleRetriever",
             ],
         );
@@ -176,7 +176,7 @@ async fn keys_ports_and_manifests_are_checked_before_a_process_serves() {
     .unwrap();
     let told = String::from_utf8_lossy(&lint.stdout).into_owned();
     assert!(
-        lint.status.code() == Some(1) && told.contains("AsyncRetriever"),
+        lint.status.code() == Some(1) && told.contains("CustomRetriever"),
         "{told}"
     );
 }
