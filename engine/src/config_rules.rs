@@ -153,15 +153,7 @@ impl Rule {
                 let mut path = Vec::new();
                 match component.get("field_path") {
                     Some(Value::Array(steps)) if !steps.is_empty() => {
-                        for (index, step) in steps.iter().enumerate() {
-                            let place = format!("{place}/{index}");
-                            path.extend(component.template_of(
-                                step,
-                                &place,
-                                Place::CONFIG,
-                                problems,
-                            ));
-                        }
+                        path = component.steps_of(steps, &place, problems);
                     }
                     _ => problems.add(place, "a list of names is needed here"),
                 }

@@ -227,6 +227,20 @@ impl<'v> Component<'v> {
         self.template_of(self.get(name)?, &path, place, problems)
     }
 
+    /// The steps of a path, each a template over the config.
+    pub(crate) fn steps_of(
+        &self,
+        steps: &[Value],
+        path: &str,
+        problems: &mut Problems,
+    ) -> Vec<Template> {
+        let steps = steps.iter().enumerate();
+        let compiled = steps.filter_map(|(index, step)| {
+            self.template_of(step, &format!("{path}/{index}"), Place::CONFIG, problems)
+        });
+        compiled.collect()
+    }
+
     pub(crate) fn template_of(
         &self,
         value: &Value,

@@ -310,17 +310,7 @@ impl Parent {
                         problems.add(place, "a path, which is a list of names, is needed here");
                         continue;
                     };
-                    let mut templates = Vec::with_capacity(steps.len());
-                    for (index, step) in steps.iter().enumerate() {
-                        let place = format!("{place}/{index}");
-                        templates.extend(component.template_of(
-                            step,
-                            &place,
-                            Place::CONFIG,
-                            problems,
-                        ));
-                    }
-                    extra_fields.push(templates);
+                    extra_fields.push(component.steps_of(steps, &place, problems));
                 }
             }
             Some(_) => problems.add(place, "a list of paths is needed here"),

@@ -6,7 +6,7 @@
 
 use serde_json::Value;
 
-use crate::expr::{Place, Scope, Template, json_is_true};
+use crate::expr::{Scope, Template, json_is_true};
 use crate::load::component::{Component, Problems};
 use crate::page::Record;
 use crate::request::value::{FieldError, at};
@@ -27,11 +27,7 @@ impl Extractor {
         let place = component.path_of("field_path");
         match component.get("field_path") {
             Some(Value::Array(steps)) => {
-                let mut path = Vec::with_capacity(steps.len());
-                for (index, step) in steps.iter().enumerate() {
-                    let place = format!("{place}/{index}");
-                    path.extend(component.template_of(step, &place, Place::CONFIG, problems));
-                }
+                let path = component.steps_of(steps, &place, problems);
                 Some(Extractor { path, scalar_field })
             }
             Some(_) => {

@@ -17,6 +17,15 @@ fn is_as_expected(case: &Value, found: &Result<Value, String>) -> bool {
     }
 }
 
+fn all_right(wrong: &[String]) {
+    assert!(
+        wrong.is_empty(),
+        "{} wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}
+
 #[test]
 fn values_become_what_the_reference_makes_of_them() {
     let table = table();
@@ -39,12 +48,7 @@ fn values_become_what_the_reference_makes_of_them() {
             wrong.push(format!("{case}: {found}"));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} wrong:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    all_right(&wrong);
 }
 
 #[test]
@@ -82,12 +86,7 @@ fn transformations_give_the_records_of_the_reference() {
             wrong.push(format!("{case}: {found:?}"));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} wrong:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    all_right(&wrong);
 }
 
 #[test]

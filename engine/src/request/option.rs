@@ -61,12 +61,7 @@ impl RequestOption {
             None => Vec::new(),
             Some(Value::Array(steps)) => {
                 let place = component.path_of("field_path");
-                let mut path = Vec::with_capacity(steps.len());
-                for (index, step) in steps.iter().enumerate() {
-                    let place = format!("{place}/{index}");
-                    path.extend(component.template_of(step, &place, Place::CONFIG, problems));
-                }
-                path
+                component.steps_of(steps, &place, problems)
             }
             Some(_) => {
                 problems.add(

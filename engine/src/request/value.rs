@@ -105,14 +105,7 @@ pub(crate) fn mapping(
     members: &[(Template, Field)],
     scope: &Scope<'_>,
 ) -> Result<Map<String, Value>, FieldError> {
-    let mut values = Map::new();
-    for (key, field) in members {
-        let key = key.text(scope).map_err(|error| at(key, error))?;
-        if let Some(value) = field.value(scope)? {
-            values.insert(key, value);
-        }
-    }
-    Ok(values)
+    mapping_of(members, scope, Field::value)
 }
 
 /// What goes into the query or a form: only texts and lists are read from a rendered text, everything else stays as it is rendered
@@ -121,27 +114,19 @@ pub(crate) fn parameters(
     members: &[(Template, Field)],
     scope: &Scope<'_>,
 ) -> Result<Map<String, Value>, FieldError> {
-    let mut values = Map::new();
-    for (key, field) in members {
-        let key = key.text(scope).map_err(|error| at(key, error))?;
-        let value = match field {
-            Field::Template(template) => {
-                let failed = |error| at(template, error);
-                match template.value(scope).map_err(failed)? {
-                    None => None,
-                    Some(Val::Json(value)) if value.is_string() || value.is_array() => {
-                        Some(value.into_owned())
-                    }
-                    Some(_) => Some(Value::String(template.render(scope).map_err(failed)?)),
-                }
-            }
-            other => other.value(scope)?,
+    mapping_of(members, scope, |field, scope| {
+        let Field::Template(template) = field else {
+            return field.value(scope);
         };
-        if let Some(value) = value {
-            values.insert(key, value);
-        }
-    }
-    Ok(values)
+        let failed = |error| at(template, error);
+        Ok(match template.value(scope).map_err(failed)? {
+            None => None,
+            Some(Val::Json(value)) if value.is_string() || value.is_array() => {
+                Some(value.into_owned())
+            }
+            Some(_) => Some(Value::String(template.render(scope).map_err(failed)?)),
+        })
+    })
 }
 
 /// Values of headers, as Python writes them. What is missing, empty or None is left out.
@@ -149,18 +134,26 @@ pub(crate) fn headers(
     members: &[(Template, Field)],
     scope: &Scope<'_>,
 ) -> Result<Map<String, Value>, FieldError> {
+    mapping_of(members, scope, |field, scope| {
+        let Field::Template(template) = field else {
+            return field.value(scope);
+        };
+        let value = template.value(scope).map_err(|error| at(template, error))?;
+        let value = value.filter(|value| value.as_json() != Some(&Value::Null));
+        Ok(value.map(|value| Value::String(value.to_text().into_owned())))
+    })
+}
+
+/// The members of a mapping that have a value.
+fn mapping_of(
+    members: &[(Template, Field)],
+    scope: &Scope<'_>,
+    value_of: impl Fn(&Field, &Scope<'_>) -> Result<Option<Value>, FieldError>,
+) -> Result<Map<String, Value>, FieldError> {
     let mut values = Map::new();
     for (key, field) in members {
         let key = key.text(scope).map_err(|error| at(key, error))?;
-        let value = match field {
-            Field::Template(template) => template
-                .value(scope)
-                .map_err(|error| at(template, error))?
-                .filter(|value| value.as_json() != Some(&Value::Null))
-                .map(|value| Value::String(value.to_text().into_owned())),
-            other => other.value(scope)?,
-        };
-        if let Some(value) = value {
+        if let Some(value) = value_of(field, scope)? {
             values.insert(key, value);
         }
     }
