@@ -105,6 +105,8 @@ pub(crate) struct Leave {
     number: u64,
     /// The request leaves after this.
     since: Instant,
+    /// When it was last looked whether it may.
+    looked: Instant,
 }
 
 impl Leave {
@@ -122,10 +124,10 @@ impl Leave {
         }
     }
 
-    /// True if the request may still leave.
-    pub(crate) fn is_valid(&self) -> bool {
-        self.lease
-            .is_none_or(|lease| lease.is_valid(Instant::now()))
+    /// Looks whether the request may still leave; if so, it leaves now.
+    pub(crate) fn look(&mut self) -> bool {
+        self.looked = Instant::now();
+        self.lease.is_none_or(|lease| lease.is_valid(self.looked))
     }
 
     /// The earliest moment at which its request can have left, by the database's clock.
@@ -242,12 +244,14 @@ impl Permits {
         if let Some(lease) = lease {
             self.0.settlements.begin(number, draw, lease);
         }
+        let now = Instant::now();
         Leave {
             draw: draw.clone(),
             turn,
             lease,
             number,
-            since: Instant::now(),
+            since: now,
+            looked: now,
         }
     }
 
@@ -407,10 +411,15 @@ impl Permits {
         }
     }
 
-    /// Takes note that a request has left and was answered, at this moment. `cost`: what the platform says that it cost, by policy.
-    pub(crate) fn sent(&self, leave: &Leave, cost: impl Fn(&str) -> Option<i64>) {
+    /// Takes note that a request has left and was answered, at this moment. `at_once`: it left right after the last look. `cost`: what the
+    /// platform says that it cost, by policy.
+    pub(crate) fn sent(&self, leave: &Leave, at_once: bool, cost: impl Fn(&str) -> Option<i64>) {
         let Some(held) = leave.lease else { return };
-        let at = held.left_by_ms(Instant::now());
+        let mut left_by = Instant::now();
+        if at_once {
+            left_by = left_by.min(leave.looked + leave.draw.stride());
+        }
+        let at = held.left_by_ms(left_by);
         let settled = |points, policy: &str| Settled::Sent {
             at,
             cost: cost(policy).unwrap_or(points),
