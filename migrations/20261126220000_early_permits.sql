@@ -95,7 +95,7 @@ begin
             from (
                 select sum(o.points) as points, max(o.expires_at) as expires_at,
                        -- Who was told to come later gets what is free then: what is free before would only lie idle.
-                       bool_or(o.expires_at - case when o.waiter = o.business_id then 3000 else 250 end <= at + 50) as is_due,
+                       bool_or(o.expires_at - case when o.waiter = o.business_id then 3000 else 250 end <= at + 20) as is_due,
                        max(case when o.business_id <> business then (place.start_at - o.start_at) * o.share / 1000 else 0 end) as behind
                 from syncline.budget_waiter o
                 where o.key = keys[number] and o.waiter not in (asker, business) and o.expires_at > at
