@@ -282,3 +282,6 @@ fn load_spec(component: &Component<'_>, problems: &mut Problems) -> (Value, Conf
     };
     (schema, rules)
 }
+
+#[cfg(test)]
+mod golden;
