@@ -8,6 +8,7 @@ mod refs;
 mod retriever;
 pub(crate) mod stream;
 mod unified;
+mod yaml;
 
 use std::sync::Arc;
 
@@ -71,7 +72,7 @@ pub(crate) fn resolved(yaml: &str, problems: &mut Problems) -> Option<Value> {
         );
         return None;
     }
-    let root: Value = match serde_saphyr::from_str(yaml) {
+    let root = match yaml::read(yaml) {
         Ok(root) => root,
         Err(error) => {
             problems.add("", format!("the manifest is no readable YAML: {error}"));

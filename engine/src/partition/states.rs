@@ -222,3 +222,66 @@ impl PartitionStates {
         Value::Object(position)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::component::{Component, Problems};
+
+    fn cursor() -> DatetimeCursor {
+        let stream = json!({"type": "DeclarativeStream", "incremental_sync": {
+            "type": "DatetimeBasedCursor", "cursor_field": "at", "datetime_format": "%Y-%m-%d", "start_datetime": "2024-01-01",
+        }});
+        let mut problems = Problems::default();
+        let component =
+            Component::read(&stream, "", &["DeclarativeStream"], &mut problems).unwrap();
+        let cursor = DatetimeCursor::load(&component, &mut problems);
+        assert!(problems.0.is_empty(), "{:?}", problems.0);
+        cursor.unwrap()
+    }
+
+    fn states(cursor: &DatetimeCursor, state: Option<&Value>) -> PartitionStates {
+        let input = StateInput {
+            state,
+            position: None,
+            now: DateTime::UNIX_EPOCH,
+        };
+        PartitionStates::new(cursor, "at".to_owned(), input).unwrap()
+    }
+
+    fn close(states: &mut PartitionStates, cursor: &DatetimeCursor, number: usize, at: &str) {
+        let mut fields = Map::new();
+        fields.insert("id".to_owned(), json!(number));
+        let latest = cursor.moment_of(&json!(at)).unwrap();
+        let key = super::super::Partition::key(&fields);
+        states.close(&key, &fields, Some(json!({ "at": at })), latest);
+    }
+
+    #[test]
+    fn so_many_partitions_have_states_of_their_own_and_with_one_more_all_have_one() {
+        let cursor = cursor();
+        let mut states = states(&cursor, None);
+        for number in 0..MOST_PARTITIONS {
+            close(&mut states, &cursor, number, "2024-01-10");
+        }
+        let state = states.closing(&cursor);
+        assert_eq!(state["use_global_cursor"], json!(false));
+        assert_eq!(state["states"].as_array().unwrap().len(), MOST_PARTITIONS);
+        // One of them again is not one more.
+        close(&mut states, &cursor, 5, "2024-01-12");
+        assert_eq!(states.closing(&cursor)["use_global_cursor"], json!(false));
+
+        close(&mut states, &cursor, MOST_PARTITIONS, "2024-01-11");
+        let state = states.closing(&cursor);
+        assert_eq!(state["use_global_cursor"], json!(true));
+        assert_eq!(state.get("states"), None);
+        assert_eq!(state["state"], json!({"at": "2024-01-12"}));
+        // From then on each partition starts from the common state, minus what the read took.
+        let mut next = self::states(&cursor, Some(&state));
+        assert!(next.of_partition("{\"id\":3}", &cursor).is_some());
+        close(&mut next, &cursor, 1, "2024-01-15");
+        let state = next.closing(&cursor);
+        assert_eq!(state["use_global_cursor"], json!(true));
+        assert_eq!(state["state"], json!({"at": "2024-01-15"}));
+    }
+}

@@ -35,6 +35,7 @@ use crate::load::model::{Source, Stream};
 use crate::page::{Page, Position};
 use crate::paginate::{Paginator, Token};
 use crate::partition::{Partition, PartitionStates, StateInput, Walk};
+use crate::record::RecordPath;
 use crate::redact::Redactor;
 use crate::request::send::Sender;
 use crate::request::stream::Streamed;
@@ -53,7 +54,7 @@ pub struct StreamReader {
     /// Takes the secrets of the config out; the sender's takes those of the open partition out, too.
     redactor: Redactor,
     /// The path of the records, rendered for this config.
-    steps: Vec<String>,
+    path: RecordPath,
     /// The way through the partitions of a partitioned stream.
     walk: Option<Walk>,
     /// The partition that is being read, or was read last.
@@ -123,9 +124,9 @@ impl StreamReader {
             return Err(ReadError::Permanent { failure });
         }
         let scope = Scope::of_read(&settings.config, settings.now);
-        let steps = stream
+        let path = stream
             .extractor
-            .steps(&scope)
+            .path(&scope)
             .map_err(|error| BuildError::Field(error).into_read_error(&redactor))?;
         let sender = Sender {
             source: Arc::clone(&source),
@@ -143,7 +144,7 @@ impl StreamReader {
             settings,
             sender,
             redactor,
-            steps,
+            path,
             walk: None,
             partition: None,
             states: None,
@@ -292,7 +293,8 @@ impl StreamReader {
                 "the stream did not end within {} pages, which is the limit of one read",
                 self.settings.limits.max_pages
             );
-            let failure = failure_of(message);
+            let mut failure = failure_of(message);
+            failure.limit = Some("max_pages");
             return Err(ReadError::Permanent { failure });
         }
         if let Some(page) = self.page_of_lane().await? {

@@ -13,7 +13,6 @@ use crate::load::model::Stream;
 use crate::page::{Page, PageSlice, Position, Record, RejectedRecord};
 use crate::paginate::{PageFacts, Token};
 use crate::partition::{PartitionStates, Walk};
-use crate::record::take_records;
 use crate::request::BuildError;
 use crate::request::send::Received;
 
@@ -255,7 +254,10 @@ impl StreamReader {
         } else {
             Value::Null
         };
-        let found = take_records(received.body, &self.steps);
+        let found = self
+            .path
+            .take(received.body)
+            .map_err(|message| self.permanent(&message))?;
         let extracted = found.len() as u64;
         let mut records = Vec::with_capacity(found.len());
         let mut rejected = Vec::new();

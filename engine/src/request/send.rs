@@ -153,9 +153,10 @@ impl Sender {
                     }
                     request = self.redirected(&request, status, &location)?;
                 }
-                Try::Limited { hint, failure } => {
+                Try::Limited { hint, mut failure } => {
                     refusals += 1;
                     if refusals > MOST_REFUSALS {
+                        failure.max_retries = Some(max_retries);
                         return Err(end(ErrorKind::RateLimited, hint, failure));
                     }
                     redirects = 0;
@@ -166,8 +167,9 @@ impl Sender {
                     retry,
                     wait,
                     hint,
-                    failure,
+                    mut failure,
                 } => {
+                    failure.max_retries = Some(max_retries);
                     if !retry {
                         return Err(end(kind, hint, failure));
                     }
@@ -457,6 +459,7 @@ impl Sender {
             platform_code: platform_code(&body).map(|code| self.redactor.text(&code)),
             body_excerpt: Some(self.redactor.excerpt(&answer.body)),
             url: Some(self.redactor.url(&request.url)),
+            ..Failure::default()
         };
         if usable {
             let is_too_large = matches!(undecoded, Some(Undecoded::TooLarge(_)));
