@@ -88,15 +88,18 @@ impl StreamReader {
         let tokens = Arc::clone(&self.tokens);
         let mut tokens = tokens.lock().await;
         let is_new = |token: &str| refused != Some(token);
-        let known = tokens.get(&key).filter(|token| {
-            token.expires.is_none_or(|at| at > Instant::now()) && is_new(&token.text)
-        });
-        if let Some(token) = known.cloned() {
+        let known = tokens.get(&key).cloned();
+        if let Some(token) = &known {
             // It may be another reader of this read that refreshed it.
-            self.accept(&token)?;
-            return Ok(token.text);
+            self.accept(token)?;
+            let is_alive = token.expires.is_none_or(|at| at > Instant::now());
+            if is_alive && is_new(&token.text) {
+                return Ok(token.text.clone());
+            }
         }
-        if let Some(token) = self.token_of_config(rotation, &is_new) {
+        // The config that a reader began with may be older than what the read has had since.
+        let of_config = self.token_of_config(rotation, &is_new);
+        if let Some(token) = of_config.filter(|_| known.is_none()) {
             tokens.insert(key, token.clone());
             return Ok(token.text);
         }
