@@ -501,7 +501,6 @@ fn open_cursor(
     CursorRead::new(cursor, scope, settings.now, start, is_page).map(Some)
 }
 
-#[expect(clippy::unnecessary_box_returns, reason = "errors hold it boxed")]
 fn failure_of(message: String) -> Box<Failure> {
     Box::new(Failure {
         message,

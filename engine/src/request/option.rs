@@ -96,11 +96,8 @@ impl RequestOption {
 
     /// Whether both lead to the same place, or one to a place within the other's.
     pub(crate) fn meets(&self, other: &RequestOption) -> bool {
-        let steps = self.path.iter().zip(&other.path);
-        self.target == other.target
-            && steps
-                .map(|(one, other)| one.source() == other.source())
-                .all(|is_same| is_same)
+        let mut steps = self.path.iter().zip(&other.path);
+        self.target == other.target && steps.all(|(one, other)| one.source() == other.source())
     }
 
     pub(crate) fn inject(

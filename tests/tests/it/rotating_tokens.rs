@@ -118,11 +118,11 @@ async fn items(
         gate.wait_for(|is_open| *is_open).await.unwrap();
     }
     let since = query["since"].clone();
-    let found: Vec<Value> = if query.get("page").is_none() {
+    let found: Vec<Value> = if query.contains_key("page") {
+        Vec::new()
+    } else {
         let item = |n: u32| json!({"id": format!("{name}-{since}-{n}"), "day": since});
         vec![item(1), item(2)]
-    } else {
-        Vec::new()
     };
     axum::Json(json!({ "items": found })).into_response()
 }
