@@ -207,6 +207,9 @@ pub struct ResponseSignals {
     pub status: Option<u16>,
     /// How the request ended.
     pub outcome: Outcome,
+    /// True: an open connection took the request right after its permit was there. False: it waited for one, and left at any time before
+    /// its answer.
+    pub left_at_once: bool,
     /// The wait that the platform asked for, read by the manifest's rules or from `Retry-After`.
     pub retry_after: Option<Duration>,
     /// Headers about limits, names in lower case: `date`, `retry-after`, every name that holds

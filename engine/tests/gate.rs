@@ -77,6 +77,7 @@ struct Doorkeeper {
     /// How long it takes to answer.
     thinks: Duration,
     outcomes: Mutex<Vec<Outcome>>,
+    left_at_once: Mutex<Vec<bool>>,
 }
 
 #[async_trait]
@@ -102,6 +103,7 @@ impl Host for Doorkeeper {
 
     async fn report(&self, _: Permit, signals: &ResponseSignals) -> Reported {
         self.outcomes.lock().unwrap().push(signals.outcome);
+        self.left_at_once.lock().unwrap().push(signals.left_at_once);
         Reported::Noted
     }
 }
@@ -125,6 +127,7 @@ async fn reader_by(
         refusal,
         thinks,
         outcomes: Mutex::default(),
+        left_at_once: Mutex::default(),
     });
     let yaml = "
 type: DeclarativeSource
@@ -179,6 +182,7 @@ async fn a_new_connection_is_asked_for_once_and_a_kept_one_not_again() {
         ["permit", "confirm", "request", "permit", "request"]
     );
     assert_eq!(*host.outcomes.lock().unwrap(), [Outcome::Ok, Outcome::Ok]);
+    assert_eq!(*host.left_at_once.lock().unwrap(), [false, true]);
 }
 
 #[tokio::test]

@@ -45,13 +45,14 @@ pub(crate) async fn take(app: &App, budget: BudgetDefinition, permits: u32) {
         },
         want: permits,
         lease: Duration::from_secs(10),
+        early: Duration::ZERO,
         hold: Duration::from_mins(1),
         patience: Duration::from_secs(2),
         settled: &[],
     };
     let grant = take_permits(&mut db, &ask).await.unwrap();
     assert!(
-        matches!(grant, Grant::Granted(granted, _) if granted == permits),
+        matches!(&grant, Grant::Granted(granted) if granted[0].permits == permits),
         "{grant:?}"
     );
 }

@@ -8,6 +8,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,14 +23,35 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Asks whether the request may still leave.
 #[derive(Clone)]
-pub(crate) struct Check(Arc<dyn Fn() -> BoxFuture<Result<(), Refused>> + Send + Sync>);
+pub(crate) struct Check {
+    ask: Arc<dyn Fn() -> BoxFuture<Result<(), Refused>> + Send + Sync>,
+    waited: Waited,
+}
+
+/// Whether the request found no open connection, and had to wait for one.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Waited(Arc<AtomicBool>);
+
+impl Waited {
+    pub(crate) fn for_a_connection(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 impl Check {
     pub(crate) fn new<F>(ask: impl Fn() -> F + Send + Sync + 'static) -> Check
     where
         F: Future<Output = Result<(), Refused>> + Send + 'static,
     {
-        Check(Arc::new(move || Box::pin(ask())))
+        Check {
+            ask: Arc::new(move || Box::pin(ask())),
+            waited: Waited::default(),
+        }
+    }
+
+    /// Tells once the request has been sent.
+    pub(crate) fn waited(&self) -> Waited {
+        self.waited.clone()
     }
 
     /// Sends something under this check.
@@ -98,13 +120,15 @@ where
     }
 
     fn call(&mut self, target: R) -> Self::Future {
+        // Without this the pool had an open connection, which took the request at once.
+        let _ = CHECK.try_with(|check| check.waited.0.store(true, Ordering::Relaxed));
         let opening = self.inner.call(target);
         let longest = self.connect_timeout;
         Box::pin(async move {
             let connection = tokio::time::timeout(longest, opening)
                 .await
                 .map_err(|_| NotOpened(longest))??;
-            let asking = CHECK.try_with(|check| (check.0)());
+            let asking = CHECK.try_with(|check| (check.ask)());
             if let Ok(asking) = asking {
                 asking.await.map_err(Unsent)?;
             }

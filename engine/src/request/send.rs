@@ -239,6 +239,7 @@ impl Sender {
                 async move { host.confirm(&permit).await }
             })
         };
+        let waited = check.waited();
         let trial = Trial {
             request,
             handler,
@@ -268,6 +269,7 @@ impl Sender {
         let mut signals = ResponseSignals {
             status: None,
             outcome: Outcome::Cancelled,
+            left_at_once: !waited.for_a_connection(),
             retry_after: None,
             headers: Vec::new(),
             duration: started.elapsed(),

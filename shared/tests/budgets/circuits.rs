@@ -60,6 +60,7 @@ impl<'a> Host<'a> {
             asker: asker(who, 1),
             want: 8,
             lease: Duration::from_millis(50),
+            early: Duration::ZERO,
             hold: Duration::from_millis(ANSWER_MS.unsigned_abs()),
             patience: Duration::from_secs(2),
             settled: &[],
@@ -103,8 +104,10 @@ async fn one_request_of_all_askers_looks_whether_it_answers_again() {
         world.advance(10_000).await;
         let mut granted = 0;
         for who in 1..=20 {
-            match host.ask(who, HOST).await.0 {
-                Grant::Granted(count, _) => granted += count,
+            let given = host.ask(who, HOST).await;
+            granted += given.granted();
+            match given.0 {
+                Grant::Granted(_) => {}
                 Grant::Wait { wait, .. } => {
                     assert_eq!(wait, Duration::from_millis(50 + ANSWER_MS.unsigned_abs()));
                 }
@@ -150,8 +153,8 @@ async fn a_request_that_had_left_before_is_not_taken_for_the_look() {
     let [host, _] = Host::both(&world).await;
     host.fails(5).await;
     world.advance(10_000).await;
-    let Grant::Granted(1, charge) = host.ask(1, HOST).await.0 else {
-        panic!("nobody was sent to look")
+    let (1, charge) = host.ask(1, HOST).await.charge().unwrap() else {
+        panic!("nobody was sent to look alone")
     };
     let looked_at = charge.at - 50;
     world.advance(5).await;

@@ -10,12 +10,13 @@ use crate::world::{ANSWER_MS, World, asker};
 
 const PROCESSES: usize = 3;
 
-/// Permits that a process may use until `last`, in true time.
+/// Permits that a process may use from `first` until `last`, in true time.
 #[derive(Debug, Clone)]
 struct Lease {
     charge: Charge,
     points: i64,
     left: u32,
+    first: i64,
     last: i64,
     /// By how much the process dates its requests too late: it counts from before it asked.
     late: i64,
@@ -105,12 +106,17 @@ impl<'a> Fleet<'a> {
                 .min_by_key(|process| wakes_at[*process])
                 .unwrap();
             self.pass((wakes_at[process] - self.now).max(0)).await;
-            let lease = self.ask_for(process, 3, self.shortest_ms() / 20, 1).await;
+            let early = self.shortest_ms() / 20;
+            let lease = self
+                .ask_for(process, 3, self.shortest_ms() / 20, early, 1)
+                .await;
             self.asks += 1;
             if let Some(wait) = lease {
-                wakes_at[process] = self.now + wait;
+                let ahead = if wait > early { early / 2 } else { 0 };
+                wakes_at[process] = self.now + wait - ahead;
                 continue;
             }
+            self.pass_until_begun(process).await;
             while self.processes[process]
                 .leases
                 .iter()
@@ -126,9 +132,9 @@ impl<'a> Fleet<'a> {
     pub(crate) async fn press(&mut self, times: usize) {
         for _ in 0..times {
             let process = self.random.random_range(0..PROCESSES);
-            let wait = self
-                .ask_for(process, 1_000, self.shortest_ms() / 10, 1)
-                .await;
+            let lease = self.shortest_ms() / 10;
+            let early = self.random.random_range(0..=lease / 2);
+            let wait = self.ask_for(process, 1_000, lease, early, 1).await;
             if let Some(wait) = wait {
                 // Some come when they are told, some later.
                 let times = self.random.random_range(1..8);
@@ -142,6 +148,8 @@ impl<'a> Fleet<'a> {
                 .max();
             if self.random.random_bool(0.5) {
                 self.pass((last.unwrap_or(0) - self.now).max(0)).await;
+            } else {
+                self.pass_until_begun(process).await;
             }
             while self.send(process) {}
             match self.random.random_range(0..10) {
@@ -169,8 +177,16 @@ impl<'a> Fleet<'a> {
     async fn ask(&mut self, process: usize) {
         let want = self.random.random_range(1..=6);
         let lease = self.random.random_range(0..=self.shortest_ms() / 10);
+        let early = self.random.random_range(0..=self.shortest_ms() / 20);
         let weight = self.random.random_range(1..=3);
-        self.ask_for(process, want, lease, weight).await;
+        self.ask_for(process, want, lease, early, weight).await;
+    }
+
+    /// Lets the time pass until all permits of a process have begun.
+    async fn pass_until_begun(&mut self, process: usize) {
+        let leases = &self.processes[process].leases;
+        let first = leases.iter().map(|lease| lease.first).max();
+        self.pass((first.unwrap_or(0) - self.now).max(0)).await;
     }
 
     /// Answers the wait, if there is one.
@@ -179,6 +195,7 @@ impl<'a> Fleet<'a> {
         process: usize,
         want: u32,
         lease_ms: i64,
+        early_ms: i64,
         weight: u32,
     ) -> Option<i64> {
         let settled = std::mem::take(&mut self.processes[process].settled);
@@ -186,11 +203,12 @@ impl<'a> Fleet<'a> {
         let number = u128::try_from(process).unwrap();
         let given = self
             .world
-            .ask_as(
+            .ask_early(
                 asker(number, 1 + i32::try_from(process).unwrap()),
                 &budgets,
                 want,
                 lease_ms.unsigned_abs(),
+                early_ms.unsigned_abs(),
                 &settled,
             )
             .await;
@@ -198,19 +216,23 @@ impl<'a> Fleet<'a> {
         if self.loses_answers && self.random.random_bool(0.05) {
             return None;
         }
-        let Some((count, charge)) = given.charge() else {
+        if given.begins().is_empty() {
             return Some(given.wait_ms());
-        };
+        }
         // The process looked at its own clock a little before the statement began.
         let late = self.random.random_range(0..=5.min(lease_ms));
-        self.processes[process].leases.push(Lease {
-            charge,
-            points: i64::from(weight.min(self.budget.dearest())),
-            left: count,
-            last: self.now - late + lease_ms,
-            late,
-            clock: charge.at - lease_ms - self.now,
-        });
+        for granted in given.begins() {
+            let begins_in = i64::try_from(granted.begins_in.as_millis()).unwrap();
+            self.processes[process].leases.push(Lease {
+                charge: granted.charge,
+                points: i64::from(weight.min(self.budget.dearest())),
+                left: granted.permits,
+                first: self.now + begins_in,
+                last: self.now - late + begins_in + lease_ms,
+                late,
+                clock: granted.charge.at - lease_ms - begins_in - self.now,
+            });
+        }
         None
     }
 
@@ -219,7 +241,7 @@ impl<'a> Fleet<'a> {
         let Some(lease) = self.processes[process]
             .leases
             .iter_mut()
-            .find(|lease| lease.left > 0 && now <= lease.last)
+            .find(|lease| lease.left > 0 && (lease.first..=lease.last).contains(&now))
         else {
             return false;
         };

@@ -7,6 +7,7 @@ mod calendars;
 mod circuits;
 mod corrections;
 mod definitions;
+mod early;
 mod fleet;
 mod learning;
 mod parking;

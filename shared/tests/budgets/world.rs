@@ -8,8 +8,8 @@ use syncline_shared::budget::{BudgetDefinition, BudgetWindow, BudgetWindowKind};
 use syncline_shared::config::DatabaseConfig;
 use syncline_shared::db::Database;
 use syncline_shared::db::budget::{
-    Ask, Asker, Charge, Correction, Cost, Drawn, Grant, Settled, correct_budget, define_budget,
-    take_permits,
+    Ask, Asker, Charge, Correction, Cost, Drawn, Grant, Granted, Settled, correct_budget,
+    define_budget, take_permits,
 };
 use syncline_shared::ids::BusinessId;
 use uuid::Uuid;
@@ -157,6 +157,20 @@ impl World {
         lease_ms: u64,
         settled: &[Cost],
     ) -> Given {
+        self.ask_early(asker, budgets, want, lease_ms, 0, settled)
+            .await
+    }
+
+    /// Permits that begin within a time are welcome, too.
+    pub(crate) async fn ask_early(
+        &self,
+        asker: Asker,
+        budgets: &[(BudgetDefinition, u32)],
+        want: u32,
+        lease_ms: u64,
+        early_ms: u64,
+        settled: &[Cost],
+    ) -> Given {
         let drawn: Vec<_> = budgets
             .iter()
             .map(|(budget, points)| Drawn {
@@ -172,6 +186,7 @@ impl World {
             asker,
             want,
             lease: Duration::from_millis(lease_ms),
+            early: Duration::from_millis(early_ms),
             hold: Duration::from_millis(ANSWER_MS.unsigned_abs()),
             patience: Duration::from_secs(2),
             settled,
@@ -240,9 +255,18 @@ impl Given {
     }
 
     pub(crate) fn charge(&self) -> Option<(u32, Charge)> {
-        match self.0 {
-            Grant::Granted(count, charge) => Some((count, charge)),
-            _ => None,
+        match self.begins()[..] {
+            [] => None,
+            [granted] => Some((granted.permits, granted.charge)),
+            ref more => panic!("not all begin at once: {more:?}"),
+        }
+    }
+
+    /// What was granted, by when it begins.
+    pub(crate) fn begins(&self) -> Vec<Granted> {
+        match &self.0 {
+            Grant::Granted(granted) => granted.clone(),
+            _ => Vec::new(),
         }
     }
 

@@ -67,10 +67,10 @@ impl AttemptHost {
                 return Err(stop("the attempt was asked to end"));
             }
             match self.permits.take(draw, self.turn).await {
-                Answer::Granted(leave) => {
+                Answer::Granted(mut leave) => {
                     // Last, since the answer may have taken its time: without a trusted lease nothing is sent.
                     let is_trusted = self.held.clone().trusted().await;
-                    if is_trusted && leave.is_valid() {
+                    if is_trusted && leave.look() {
                         return Ok(leave);
                     }
                     self.permits.unused(&leave);
@@ -119,8 +119,8 @@ impl Host for AttemptHost {
             return Ok(());
         };
         let draw = {
-            let leave = lock(leave);
-            if leave.is_valid() {
+            let mut leave = lock(leave);
+            if leave.look() {
                 return Ok(());
             }
             leave.draw().clone()
@@ -147,12 +147,11 @@ impl Host for AttemptHost {
             self.meter.did_not_send(leave.draw().points());
             return Reported::Noted;
         }
-        // It left before this moment, and before the end of its lease.
         let cost = |policy: &str| {
             let mut told = signals.told.iter().filter(|told| told.policy == policy);
             told.find_map(|told| told.cost).map(i64::from)
         };
-        self.permits.sent(&leave, cost);
+        self.permits.sent(&leave, signals.left_at_once, cost);
         self.permits
             .hear_of_host(&leave, self.connector.platform(), signals)
             .await;

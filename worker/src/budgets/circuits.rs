@@ -119,6 +119,7 @@ mod tests {
             health(&ResponseSignals {
                 status,
                 outcome,
+                left_at_once: true,
                 retry_after: None,
                 headers: Vec::new(),
                 duration: Duration::ZERO,

@@ -13,6 +13,16 @@ const LEASE: u32 = 10;
 /// settled, a permit counts from the end of its lease.
 const ANSWERS: u32 = 3;
 const SHORTEST_LEASE: Duration = Duration::from_millis(10);
+/// Permits that begin later are asked for so many times as long before as answers and a timer take; ...
+const EARLY: u32 = 2;
+const TIMER: Duration = Duration::from_millis(5);
+/// ... at most this part of the shortest window, and this time before.
+const EARLY_PART: u32 = 20;
+const EARLIEST: Duration = Duration::from_millis(100);
+/// For the steps between the last look and the system's call: a part of the shortest window, one in so many.
+const STRIDE: u32 = 100;
+const SHORTEST_STRIDE: Duration = Duration::from_millis(2);
+const LONGEST_STRIDE: Duration = Duration::from_secs(1);
 /// So many permits may be kept in hand of small budgets, too: whoever asks for each request alone asks twice, once to learn when to come.
 const FEW: f64 = 2.0;
 /// The longest lease: what a process that dies had in hand counts for no longer.
@@ -136,6 +146,19 @@ impl Draw {
         (SHORTEST_LEASE + answer * ANSWERS)
             .saturating_add(used_within)
             .min(self.lease())
+    }
+
+    /// How long before there is room permits are asked for, if the database takes so long to answer: they are then given in time.
+    pub(super) fn early(&self, answer: Duration) -> Duration {
+        let part = self.shortest().unwrap_or(Duration::ZERO) / EARLY_PART;
+        ((TIMER + answer * 2) * EARLY).min(part).min(EARLIEST)
+    }
+
+    /// Within this time after the last look a request has left that does not have to wait for a connection.
+    pub(super) fn stride(&self) -> Duration {
+        self.shortest()
+            .map_or(LONGEST_STRIDE, |shortest| shortest / STRIDE)
+            .clamp(SHORTEST_STRIDE, LONGEST_STRIDE)
     }
 
     /// For how long permits are taken that are kept in hand.
@@ -262,6 +285,9 @@ mod tests {
             ["50 rolling 1000ms", "1000 rolling 3600000ms"]
         );
         assert_eq!(draw.lease(), SECOND / 10);
+        let ms = Duration::from_millis;
+        assert_eq!((draw.early(ms(3)), draw.early(ms(50))), (ms(22), ms(50)));
+        assert_eq!(draw.stride(), ms(10));
         assert!(draw.concerns("g2a/export/abc") && draw.concerns("g2a/api.g2a.com:443"));
         assert_eq!(draw.drawn()[0].manual_reserve, 20);
     }

@@ -69,6 +69,8 @@ struct State {
     stock: Stock,
     /// Attempts that wait for an answer, or for the end of a refusal.
     waiting: u32,
+    /// Attempts that wait for the beginning of permits in hand.
+    expecting: u32,
     is_asking: bool,
     refusal: Option<Refusal>,
     /// When permits were last refused.
@@ -103,6 +105,8 @@ pub(crate) struct Leave {
     number: u64,
     /// The request leaves after this.
     since: Instant,
+    /// When it was last looked whether it may.
+    looked: Instant,
 }
 
 impl Leave {
@@ -120,10 +124,10 @@ impl Leave {
         }
     }
 
-    /// True if the request may still leave.
-    pub(crate) fn is_valid(&self) -> bool {
-        self.lease
-            .is_none_or(|lease| lease.is_valid(Instant::now()))
+    /// Looks whether the request may still leave; if so, it leaves now.
+    pub(crate) fn look(&mut self) -> bool {
+        self.looked = Instant::now();
+        self.lease.is_none_or(|lease| lease.is_valid(self.looked))
     }
 
     /// The earliest moment at which its request can have left, by the database's clock.
@@ -176,38 +180,58 @@ impl Permits {
         lock(&hand.state).stock.wanted(Instant::now());
         loop {
             let changed = hand.changed.notified();
-            let waits = {
-                let mut state = lock(&hand.state);
-                let now = Instant::now();
-                state.used_at = Some(now);
-                if let Some(lease) = state.stock.take(now) {
-                    return Answer::Granted(self.leave(draw, turn, Some(lease)));
-                }
-                state.refusal.take_if(|refusal| refusal.until <= now);
-                if let Some(refusal) = &state.refusal {
-                    return Answer::Wait {
-                        wait: refusal.until - now,
-                        key: refusal.key.clone(),
-                        reason: refusal.reason.clone(),
-                    };
-                }
-                if !state.is_asking {
-                    state.is_asking = true;
-                    // In a task of its own: whoever is cancelled must not leave a connection in the middle of an answer.
-                    tokio::spawn(self.clone().ask(draw.clone(), hand.clone()));
-                }
-                Waits::begin(&hand, &mut state)
+            let (waits, until) = match self.look(draw, turn, &hand) {
+                Ok(found) => found,
+                Err(answer) => return answer,
             };
-            changed.await;
+            match until {
+                None => changed.await,
+                Some(begins) => {
+                    let _ = tokio::time::timeout_at(begins, changed).await;
+                }
+            }
             drop(waits);
         }
+    }
+
+    /// Looks for a permit in hand. If there is none, nor a refusal: waits for the beginning of one in hand, or for the database's answer.
+    fn look(
+        &self,
+        draw: &Draw,
+        turn: Turn,
+        hand: &Arc<Hand>,
+    ) -> Result<(Waits, Option<Instant>), Answer> {
+        let mut state = lock(&hand.state);
+        let now = Instant::now();
+        state.used_at = Some(now);
+        if let Some(lease) = state.stock.take(now) {
+            return Err(Answer::Granted(self.leave(draw, turn, Some(lease))));
+        }
+        if let Some(begins) = state.stock.next_begins(now, state.expecting) {
+            let waits = Waits::begin(hand, &mut state, For::Beginning);
+            return Ok((waits, Some(begins)));
+        }
+        state.refusal.take_if(|refusal| refusal.until <= now);
+        if let Some(refusal) = &state.refusal {
+            return Err(Answer::Wait {
+                wait: refusal.until - now,
+                key: refusal.key.clone(),
+                reason: refusal.reason.clone(),
+            });
+        }
+        if !state.is_asking {
+            state.is_asking = true;
+            // In a task of its own: whoever is cancelled must not leave a connection in the middle of an answer.
+            tokio::spawn(self.clone().ask(draw.clone(), hand.clone()));
+        }
+        Ok((Waits::begin(hand, &mut state, For::Answer), None))
     }
 
     /// Rests for the time of a refusal, or until something has changed.
     pub(crate) async fn rest(&self, draw: &Draw, turn: Turn, wait: Duration) {
         let hand = self.hand(draw, turn);
         let changed = hand.changed.notified();
-        let waits = Waits::begin(&hand, &mut lock(&hand.state));
+        let waits = Waits::begin(&hand, &mut lock(&hand.state), For::Answer);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = changed => {}
@@ -220,12 +244,14 @@ impl Permits {
         if let Some(lease) = lease {
             self.0.settlements.begin(number, draw, lease);
         }
+        let now = Instant::now();
         Leave {
             draw: draw.clone(),
             turn,
             lease,
             number,
-            since: Instant::now(),
+            since: now,
+            looked: now,
         }
     }
 
@@ -252,24 +278,10 @@ impl Permits {
     /// Asks until there is an answer.
     async fn ask(self, draw: Draw, hand: Arc<Hand>) {
         loop {
-            let (want, lease) = {
-                let mut state = lock(&hand.state);
-                self.give_back(&draw, state.stock.remove(Instant::now(), false));
-                let demand = Demand {
-                    waiting: state.waiting,
-                    most: draw.most(),
-                    lease: draw.lease(),
-                    others_wait: state.others_wait(&draw),
-                };
-                let wish = state.stock.wish(demand);
-                let lease = wish.used_within.map_or(draw.lease(), |within| {
-                    let answer_us = self.0.answer_us.load(Ordering::Relaxed);
-                    draw.short_lease(Duration::from_micros(answer_us), within)
-                });
-                (wish.permits, lease)
-            };
+            let terms = self.terms(&draw, &hand);
             let began = Instant::now();
-            let error = match answered(self.ask_once(&draw, hand.asker, want, lease)).await {
+            let asked = self.ask_once(&draw, hand.asker, terms);
+            let error = match answered(asked).await {
                 Ok(outcome) => {
                     self.note_answer_time(began.elapsed());
                     self.hear(&draw, &hand, outcome);
@@ -279,6 +291,30 @@ impl Permits {
             };
             tracing::warn!(%error, "permits could not be had, trying again: {error}");
             tokio::time::sleep(RETRY_AFTER).await;
+        }
+    }
+
+    fn terms(&self, draw: &Draw, hand: &Hand) -> Terms {
+        let answer = Duration::from_micros(self.0.answer_us.load(Ordering::Relaxed));
+        let mut state = lock(&hand.state);
+        self.give_back(draw, state.stock.remove(Instant::now(), false));
+        let demand = Demand {
+            waiting: state.waiting,
+            most: draw.most(),
+            lease: draw.lease(),
+            others_wait: state.others_wait(draw),
+        };
+        let wish = state.stock.wish(demand);
+        let early = draw.early(answer);
+        // Those that are used one after the other need not begin at once.
+        let in_a_row = wish.used_within.unwrap_or(Duration::ZERO) / 2;
+        Terms {
+            want: wish.permits,
+            lease: wish
+                .used_within
+                .map_or(draw.lease(), |within| draw.short_lease(answer, within)),
+            early: (early + in_a_row).min(draw.lease()),
+            ahead: early / 2,
         }
     }
 
@@ -293,7 +329,11 @@ impl Permits {
     fn hear(&self, draw: &Draw, hand: &Hand, outcome: Outcome) {
         let mut state = lock(&hand.state);
         match outcome {
-            Outcome::Given(lease, count) => state.stock.put(lease, count),
+            Outcome::Given(leases) => {
+                for (lease, count) in leases {
+                    state.stock.put(lease, count);
+                }
+            }
             Outcome::Refused(wait, key, reason) => {
                 if wait > self.0.patience && draw.circuit() != key {
                     self.park(key.clone(), wait, reason.clone());
@@ -310,13 +350,7 @@ impl Permits {
         hand.changed.notify_waiters();
     }
 
-    async fn ask_once(
-        &self,
-        draw: &Draw,
-        asker: Asker,
-        want: u32,
-        lease: Duration,
-    ) -> DbResult<Outcome> {
+    async fn ask_once(&self, draw: &Draw, asker: Asker, terms: Terms) -> DbResult<Outcome> {
         let mut db = self.0.database.session().await?;
         let mut settled = self.0.settlements.take();
         loop {
@@ -324,27 +358,38 @@ impl Permits {
                 drawn: draw.drawn(),
                 circuit: draw.circuit(),
                 asker,
-                want,
-                lease,
+                want: terms.want,
+                lease: terms.lease,
+                early: terms.early,
                 hold: HOLD,
                 patience: self.0.patience,
                 settled: &settled,
             };
             let began = Instant::now();
             match budget::take_permits(&mut db, &ask).await? {
-                Grant::Granted(count, charge) => {
-                    let (answered, length) = (Instant::now(), ask.lease);
+                Grant::Granted(granted) => {
+                    let answered = Instant::now();
                     db.end().await?;
-                    let lease = Lease {
-                        charge,
-                        asked: began,
-                        answered,
-                        length,
-                    };
-                    return Ok(Outcome::Given(lease, count));
+                    let leases = granted.into_iter().map(|granted| {
+                        let lease = Lease {
+                            charge: granted.charge,
+                            asked: began,
+                            answered,
+                            begins: answered + granted.begins_in,
+                            length: granted.begins_in + ask.lease,
+                        };
+                        (lease, granted.permits)
+                    });
+                    return Ok(Outcome::Given(leases.collect()));
                 }
                 Grant::Wait { wait, key, because } => {
                     db.end().await?;
+                    let is_for_room = because.is_none() && wait <= self.0.patience;
+                    let wait = if is_for_room && wait > terms.early {
+                        wait - terms.ahead
+                    } else {
+                        wait
+                    };
                     let reason = match because {
                         Some(because) if key == draw.circuit() => {
                             format!("host {key}, which failed repeatedly ({because}),")
@@ -366,10 +411,15 @@ impl Permits {
         }
     }
 
-    /// Takes note that a request has left and was answered, at this moment. `cost`: what the platform says that it cost, by policy.
-    pub(crate) fn sent(&self, leave: &Leave, cost: impl Fn(&str) -> Option<i64>) {
+    /// Takes note that a request has left and was answered, at this moment. `at_once`: it left right after the last look. `cost`: what the
+    /// platform says that it cost, by policy.
+    pub(crate) fn sent(&self, leave: &Leave, at_once: bool, cost: impl Fn(&str) -> Option<i64>) {
         let Some(held) = leave.lease else { return };
-        let at = held.left_by_ms(Instant::now());
+        let mut left_by = Instant::now();
+        if at_once {
+            left_by = left_by.min(leave.looked + leave.draw.stride());
+        }
+        let at = held.left_by_ms(left_by);
         let settled = |points, policy: &str| Settled::Sent {
             at,
             cost: cost(policy).unwrap_or(points),
@@ -484,25 +534,55 @@ impl Permits {
     }
 }
 
+/// What is asked for.
+#[derive(Clone, Copy)]
+struct Terms {
+    want: u32,
+    lease: Duration,
+    /// Permits that begin within this time are welcome.
+    early: Duration,
+    /// So long before there is room to come again.
+    ahead: Duration,
+}
+
 /// What came of a question.
 enum Outcome {
-    Given(Lease, u32),
+    Given(Vec<(Lease, u32)>),
     Refused(Duration, String, String),
 }
 
 /// An attempt that waits, until it is dropped.
-struct Waits(Arc<Hand>);
+struct Waits(Arc<Hand>, For);
+
+/// What an attempt waits for.
+#[derive(Clone, Copy)]
+enum For {
+    /// An answer of the database, or the end of a refusal.
+    Answer,
+    /// The beginning of a permit in hand.
+    Beginning,
+}
 
 impl Waits {
-    fn begin(hand: &Arc<Hand>, state: &mut State) -> Self {
-        state.waiting += 1;
-        Self(hand.clone())
+    fn begin(hand: &Arc<Hand>, state: &mut State, what: For) -> Self {
+        *what.count(state) += 1;
+        Self(hand.clone(), what)
     }
 }
 
 impl Drop for Waits {
     fn drop(&mut self) {
         let mut state = lock(&self.0.state);
-        state.waiting = state.waiting.saturating_sub(1);
+        let count = self.1.count(&mut state);
+        *count = count.saturating_sub(1);
+    }
+}
+
+impl For {
+    fn count(self, state: &mut State) -> &mut u32 {
+        match self {
+            Self::Answer => &mut state.waiting,
+            Self::Beginning => &mut state.expecting,
+        }
     }
 }

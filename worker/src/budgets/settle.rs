@@ -176,6 +176,7 @@ mod tests {
             },
             asked,
             answered: asked,
+            begins: asked,
             length: Duration::from_millis(100),
         };
         let settlements = Settlements::default();

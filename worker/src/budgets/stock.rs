@@ -18,11 +18,14 @@ pub(super) struct Lease {
     pub(super) asked: Instant,
     /// When it had answered.
     pub(super) answered: Instant,
+    /// No request leaves before.
+    pub(super) begins: Instant,
+    /// For so long they are charged, from when the database counted, the time until they begin included.
     pub(super) length: Duration,
 }
 
 impl Lease {
-    /// True if a request may still leave.
+    /// True if a request may still leave, or may leave later.
     pub(super) fn is_valid(&self, now: Instant) -> bool {
         now.saturating_duration_since(self.asked) < self.length
     }
@@ -92,11 +95,24 @@ impl Stock {
         let (lease, left) = self
             .leases
             .iter_mut()
-            .find(|(lease, left)| *left > 0 && lease.is_valid(now))?;
+            .find(|(lease, left)| *left > 0 && lease.begins <= now && lease.is_valid(now))?;
         *left -= 1;
         self.used += 1;
         self.taken_at = Some(now);
         Some(*lease)
+    }
+
+    /// When the next permits begin that nobody looks forward to yet: so many do already.
+    pub(super) fn next_begins(&self, now: Instant, expecting: u32) -> Option<Instant> {
+        let mut expecting = expecting;
+        let to_come = self.leases.iter().filter(|(lease, _)| lease.begins > now);
+        to_come
+            .filter_map(|(lease, left)| {
+                let free = left.saturating_sub(expecting);
+                expecting = expecting.saturating_sub(*left);
+                (free > 0).then(|| lease.begins)
+            })
+            .min()
     }
 
     /// Puts in what the database gave.
@@ -186,6 +202,7 @@ mod tests {
             },
             asked,
             answered: asked + Duration::from_millis(30),
+            begins: asked,
             length: Duration::from_millis(100),
         }
     }
@@ -200,6 +217,24 @@ mod tests {
         let removed = stock.remove(began + Duration::from_millis(100), false);
         assert_eq!(removed, [(lease(began), 2)]);
         assert!(stock.is_empty());
+    }
+
+    #[test]
+    fn permits_that_begin_later_are_looked_forward_to_and_used_then() {
+        let began = Instant::now();
+        let ms = |ms| began + Duration::from_millis(ms);
+        let mut stock = Stock::default();
+        let early = Lease {
+            begins: ms(50),
+            ..lease(began)
+        };
+        stock.put(early, 2);
+        assert_eq!(stock.take(ms(49)), None);
+        assert_eq!(stock.next_begins(ms(49), 1), Some(ms(50)));
+        assert_eq!(stock.next_begins(ms(49), 2), None);
+        assert_eq!(stock.next_begins(ms(50), 0), None);
+        assert_eq!(stock.take(ms(50)), Some(early));
+        assert_eq!(stock.remove(ms(50), true), [(early, 1)]);
     }
 
     fn demand(waiting: u32, most: Option<u32>, others_wait: bool) -> Demand {

@@ -68,19 +68,24 @@ async fn take(load: Load, at_a_time: u32) -> anyhow::Result<f64> {
             asker,
             want: at_a_time,
             lease: Duration::from_secs(1),
+            early: Duration::ZERO,
             hold: Duration::from_secs(15),
             patience: Duration::from_secs(2),
             settled: &settled,
         };
-        let Grant::Granted(count, charge) = take_permits(&mut db, &ask).await? else {
+        let Grant::Granted(granted) = take_permits(&mut db, &ask).await? else {
             bail!("a permit was refused although no limit binds");
         };
+        let [given] = granted[..] else {
+            bail!("permits begin later although no limit binds");
+        };
+        let (permits, charge) = (given.permits, given.charge);
         ensure!(
-            count == at_a_time,
-            "{count} permits in place of {at_a_time}"
+            permits == at_a_time,
+            "{permits} permits in place of {at_a_time}"
         );
-        taken += f64::from(count);
-        let points = i64::from(count);
+        taken += f64::from(permits);
+        let points = i64::from(permits);
         settled = vec![Cost {
             key: drawn.iter().map(|drawn| drawn.budget.key()).collect(),
             charge,

@@ -22,4 +22,6 @@ pub use define::define_budget;
 pub use list::{BudgetState, BudgetTotals, WindowState, list_budgets, total_budgets};
 pub use park::{note_draws, park_runs};
 pub use resume::resume_budget;
-pub use take::{Ask, Asker, Charge, Cost, Drawn, Grant, Settled, settle_permits, take_permits};
+pub use take::{
+    Ask, Asker, Charge, Cost, Drawn, Grant, Granted, Settled, settle_permits, take_permits,
+};

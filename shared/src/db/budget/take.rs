@@ -84,8 +84,10 @@ pub struct Ask<'a> {
     pub asker: Asker,
     /// At most so many permits.
     pub want: u32,
-    /// They are used within this time, counted from before the asking.
+    /// They are used within this time, counted from before the asking; or from their beginning, where that is later.
     pub lease: Duration,
+    /// Permits that begin within this time are welcome, too.
+    pub early: Duration,
     /// Requests are under way no longer, unless it is told anew.
     pub hold: Duration,
     /// Waits up to this are waited out; longer ones without a process.
@@ -94,11 +96,22 @@ pub struct Ask<'a> {
     pub settled: &'a [Cost],
 }
 
+/// Permits that begin together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Granted {
+    /// How many; at least one.
+    pub permits: u32,
+    /// No request leaves before this time has passed since the answer came: until then there is no room for it.
+    pub begins_in: Duration,
+    /// Where they are charged.
+    pub charge: Charge,
+}
+
 /// The answer to a request for permits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Grant {
-    /// So many requests may be sent within the lease; at least one.
-    Granted(u32, Charge),
+    /// Requests may be sent within the lease, in the order in which their permits begin; at least one.
+    Granted(Vec<Granted>),
     /// None now.
     Wait {
         /// Until there may be one.
@@ -138,8 +151,8 @@ pub async fn take_permits(db: &mut DbConnection, ask: &Ask<'_>) -> DbResult<Gran
     }
     let settled = Columns::of(ask.settled);
     let answer = sqlx::query!(
-        r#"select granted as "granted!", charged_at, charged_until, wait_ms, refused_by, because, undefined
-           from syncline.take_permits($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22)"#,
+        r#"select granted as "granted!", begins_ms as "begins_ms!", beginning as "beginning!", charged_at, charged_until, wait_ms, refused_by, because, undefined
+           from syncline.take_permits($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)"#,
         &keys,
         &weights,
         &reserves,
@@ -162,18 +175,25 @@ pub async fn take_permits(db: &mut DbConnection, ask: &Ask<'_>) -> DbResult<Gran
         &settled.sent as &[Option<i64>],
         &settled.held as &[Option<i64>],
         &settled.costs,
+        ms(ask.early),
     )
     .fetch_one(db)
     .await?;
     if let Some(undefined) = answer.undefined {
         return Ok(Grant::Undefined(undefined));
     }
-    if let (Ok(granted @ 1..), Some(at), Some(until)) = (
-        u32::try_from(answer.granted),
-        answer.charged_at,
-        answer.charged_until,
-    ) {
-        return Ok(Grant::Granted(granted, Charge { at, until }));
+    if let (1.., Some(at), Some(until)) = (answer.granted, answer.charged_at, answer.charged_until)
+    {
+        let begins = answer.begins_ms.into_iter().zip(answer.beginning);
+        let granted = begins.map(|(begins_ms, permits)| Granted {
+            permits: u32::try_from(permits).unwrap_or(0),
+            begins_in: Duration::from_millis(u64::try_from(begins_ms).unwrap_or(0)),
+            charge: Charge {
+                at: at + begins_ms,
+                until: until + begins_ms,
+            },
+        });
+        return Ok(Grant::Granted(granted.collect()));
     }
     Ok(match answer.refused_by {
         None => Grant::Settled,
@@ -202,6 +222,7 @@ pub async fn settle_permits(db: &mut DbConnection, settled: &[Cost]) -> DbResult
         },
         want: 0,
         lease: Duration::ZERO,
+        early: Duration::ZERO,
         hold: Duration::ZERO,
         patience: Duration::ZERO,
         settled,
