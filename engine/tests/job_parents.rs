@@ -88,7 +88,7 @@ async fn in_turns(
         loop {
             match reader.next_page().await {
                 Ok(Some(page)) => {
-                    from = page.next.clone();
+                    from.clone_from(&page.next);
                     pages.push(page);
                 }
                 Ok(None) => return (pages, waits),
@@ -157,8 +157,8 @@ async fn a_parents_job_is_kept_while_it_is_waited_for_and_while_its_children_are
 
 #[test]
 fn parents_with_jobs_stand_alone() {
-    let list = "{type: ListPartitionRouter, cursor_field: kind, values: [x]}";
     type Wrap<'a> = &'a dyn Fn(String) -> String;
+    let list = "{type: ListPartitionRouter, cursor_field: kind, values: [x]}";
     let product: Wrap<'_> = &|router| format!("[{list}, {router}]");
     let group: Wrap<'_> = &|router| {
         format!(

@@ -34,9 +34,9 @@ impl Finished {
             return Ok(None);
         }
         let stored = state.get("slices").cloned().unwrap_or_default();
-        MEMBERS.iter().for_each(|name| {
+        for name in MEMBERS {
             state.remove(*name);
-        });
+        }
         let mut slices = Vec::new();
         for slice in stored.as_array().into_iter().flatten() {
             let moment = |name: &str| match slice.get(name) {
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::time::Format;
 
-    fn taken(state: Value, granularity: Option<&str>) -> (Option<Finished>, Value) {
+    fn taken(state: &Value, granularity: Option<&str>) -> (Option<Finished>, Value) {
         let format = Format::compile("%Y-%m-%d").unwrap();
         let mut state = state.as_object().cloned().unwrap();
         let unit = granularity.and_then(Span::parse);
@@ -105,7 +105,7 @@ mod tests {
         let state =
             |slices: Vec<Value>| json!({"state_type": "date-range", "slices": slices, "mine": 1});
         let found = |slices, granularity| {
-            let (finished, rest) = taken(state(slices), granularity);
+            let (finished, rest) = taken(&state(slices), granularity);
             assert_eq!(rest, json!({"mine": 1}));
             let finished = finished.unwrap();
             (
@@ -135,7 +135,7 @@ mod tests {
             json!({"slices": []}),
             json!({"state_type": "x"}),
         ] {
-            assert_eq!(taken(other.clone(), None), (None, other));
+            assert_eq!(taken(&other, None), (None, other));
         }
         let mut wrong = json!({"state_type": "date-range", "slices": [{"start": "x", "end": "y"}]});
         let wrong = wrong.as_object_mut().unwrap();

@@ -152,29 +152,8 @@ impl CursorRead {
                     Some(clamp) => clamp.last_before(until, cursor.granularity),
                     None => until,
                 };
-                // A state that cannot be read would silently become a read from the start.
-                let wrong = |value: &dyn std::fmt::Display| {
-                    let message = format!("the stored state {value} is no datetime of this stream");
-                    at(&cursor.field, EvalError::Value(message))
-                };
-                let mut state = std::mem::take(&mut read.stored);
-                let unit = cursor.granularity;
-                let finished = Finished::take(&mut state, |value| read.moment_of(value), unit)
-                    .map_err(|value| wrong(&value))?
-                    // What is missing before them is read, and what follows with it.
-                    .filter(|finished| finished.start <= start);
-                let stored = match state.get(&read.field) {
-                    None | Some(Value::Null) => finished.map(|finished| finished.reached),
-                    Some(value) => Some(read.moment_of(value).ok_or_else(|| wrong(value))?),
-                };
-                read.stored = state;
-                let within_gaps = finished.is_some_and(|finished| !finished.is_all);
-                let lookback = span(&cursor.lookback)?.filter(|_| !within_gaps);
-                let lookback = lookback.unwrap_or_default();
-                read.start_at_state(start, stored, lookback, until, cursor.compare_strictly);
-                if let Some(finished) = finished {
-                    read.latest = finished.newest.max(start);
-                }
+                let lookback = span(&cursor.lookback)?.unwrap_or_default();
+                read.take_state(cursor, start, lookback, until)?;
             }
             Start::Position(position, state) => {
                 read.stored = state
@@ -188,6 +167,43 @@ impl CursorRead {
             }
         }
         Ok(read)
+    }
+
+    /// Begins from the state as it was handed in. One that cannot be read would silently become a read from the start.
+    fn take_state(
+        &mut self,
+        cursor: &DatetimeCursor,
+        start: Moment,
+        lookback: Span,
+        until: Moment,
+    ) -> Result<(), FieldError> {
+        let wrong = |value: &dyn std::fmt::Display| {
+            let message = format!("the stored state {value} is no datetime of this stream");
+            at(&cursor.field, EvalError::Value(message))
+        };
+        let mut state = std::mem::take(&mut self.stored);
+        let unit = cursor.granularity;
+        let finished = Finished::take(&mut state, |value| self.moment_of(value), unit)
+            .map_err(|value| wrong(&value))?
+            // What is missing before them is read, and what follows with it.
+            .filter(|finished| finished.start <= start);
+        let stored = match state.get(&self.field) {
+            None | Some(Value::Null) => finished.map(|finished| finished.reached),
+            Some(value) => Some(self.moment_of(value).ok_or_else(|| wrong(value))?),
+        };
+        self.stored = state;
+        // The look-back belongs to what follows the last slice.
+        let within_gaps = finished.is_some_and(|finished| !finished.is_all);
+        let lookback = if within_gaps {
+            Span::default()
+        } else {
+            lookback
+        };
+        self.start_at_state(start, stored, lookback, until, cursor.compare_strictly);
+        if let Some(finished) = finished {
+            self.latest = finished.newest.max(start);
+        }
+        Ok(())
     }
 
     /// The tests come in the reference's order: two of them before the look-back is clipped to the start.

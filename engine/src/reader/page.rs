@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
+use super::reset::begin_anew;
 use super::route::Route;
 use super::{StreamReader, failure_of};
 use crate::error::ReadError;
@@ -144,7 +145,7 @@ impl StreamReader {
                 closing: false,
                 resets,
             };
-            self.begin_anew(stream, &mut place, None)?;
+            begin_anew(stream, &mut place, None)?;
             (next, cursor, resets) = (place.token, place.cursor, place.resets);
         }
         if next.is_none() && jobs.as_mut().is_some_and(JobRead::advance_target) {

@@ -19,7 +19,7 @@ impl StreamReader {
             closing: false,
             resets: self.resets,
         };
-        self.begin_anew(stream, &mut place, Some(failure))?;
+        begin_anew(stream, &mut place, Some(failure))?;
         self.token = place.token;
         self.cursor = place.cursor;
         self.resets = place.resets;
@@ -27,35 +27,34 @@ impl StreamReader {
         self.resumed = false;
         Ok(())
     }
+}
 
-    /// Goes back to the first page, of what is left of the slice if it is split.
-    pub(super) fn begin_anew(
-        &self,
-        stream: &Stream,
-        place: &mut Place,
-        failure: Option<Box<Failure>>,
-    ) -> Result<(), ReadError> {
-        let splits = stream.reset.as_ref().is_some_and(|plan| plan.splits);
-        let resets = match place.cursor.as_mut().filter(|_| splits) {
-            Some(cursor) => cursor.shorten().then(|| place.resets.after_split()),
-            None => place.resets.again(),
+/// Goes back to the first page, of what is left of the slice if it is split.
+pub(super) fn begin_anew(
+    stream: &Stream,
+    place: &mut Place,
+    failure: Option<Box<Failure>>,
+) -> Result<(), ReadError> {
+    let splits = stream.reset.as_ref().is_some_and(|plan| plan.splits);
+    let resets = match place.cursor.as_mut().filter(|_| splits) {
+        Some(cursor) => cursor.shorten().then(|| place.resets.after_split()),
+        None => place.resets.again(),
+    };
+    let Some(resets) = resets else {
+        let mut failure = failure.unwrap_or_else(|| failure_of(String::new()));
+        let why = if splits {
+            "no record of it was newer than its beginning"
+        } else {
+            "it was begun anew before"
         };
-        let Some(resets) = resets else {
-            let mut failure = failure.unwrap_or_else(|| failure_of(String::new()));
-            let why = if splits {
-                "no record of it was newer than its beginning"
-            } else {
-                "it was begun anew before"
-            };
-            let stop = format!("the pages of this slice cannot be begun anew: {why}");
-            failure.message = match failure.message.as_str() {
-                "" => stop,
-                message => format!("{message}; {stop}"),
-            };
-            return Err(ReadError::Permanent { failure });
+        let stop = format!("the pages of this slice cannot be begun anew: {why}");
+        failure.message = match failure.message.as_str() {
+            "" => stop,
+            message => format!("{message}; {stop}"),
         };
-        place.resets = resets;
-        place.token = Some(stream.paginator.first());
-        Ok(())
-    }
+        return Err(ReadError::Permanent { failure });
+    };
+    place.resets = resets;
+    place.token = Some(stream.paginator.first());
+    Ok(())
 }
