@@ -2,6 +2,7 @@
 
 mod budget;
 pub(crate) mod component;
+pub(crate) mod concurrency;
 pub(crate) mod model;
 mod parameters;
 mod refs;
@@ -19,6 +20,7 @@ use crate::error::{LoadErrors, LoadProblem};
 use crate::expr::{Place, Template};
 use crate::job::MOST_AT_A_TIME;
 use component::{Component, Problems};
+use concurrency::Concurrency;
 use model::Source;
 
 /// The largest public manifest has 1.25 MB.
@@ -159,9 +161,7 @@ fn load_source(
         }
     }
     let check_streams = load_check(component, &components, problems);
-    if let Some(level) = component.child("concurrency_level", &["ConcurrencyLevel"], problems) {
-        level.refuse(&[], &[], problems);
-    }
+    let concurrency = Concurrency::load(component, problems);
     let policies = match component.child("api_budget", &["HTTPAPIBudget"], problems) {
         Some(budget) => budget::load(&budget, problems),
         None => Vec::new(),
@@ -185,6 +185,7 @@ fn load_source(
         documentation_url: documentation_url(component),
         config_validator,
         config_rules,
+        concurrency,
         budgets: Vec::with_capacity(policies.len()),
         policies: Vec::with_capacity(policies.len()),
         budget_scopes: Vec::with_capacity(policies.len()),

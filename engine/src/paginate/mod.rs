@@ -1,6 +1,10 @@
 //! Paginators: what the next request carries, when the stream ends, and what a position holds.
 
+mod reset;
+
 use serde_json::{Map, Value, json};
+
+pub(crate) use reset::{ResetPlan, Resets};
 
 use crate::expr::{EvalError, Place, Scope, Template, Val, Var};
 use crate::load::component::{Component, Problems};

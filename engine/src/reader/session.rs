@@ -65,7 +65,8 @@ impl StreamReader {
         }
         let received = sender
             .send(&built, login.handler(), &Decoder::Json, settings)
-            .await?;
+            .await?
+            .of_no_page()?;
         let token = login
             .read(&received.body, &scope)
             .map_err(|error| error.into_read_error(redactor))?;
@@ -156,7 +157,8 @@ impl StreamReader {
         let received = self
             .sender
             .send(&built, login.handler(), &Decoder::Json, &settings)
-            .await?;
+            .await?
+            .of_no_page()?;
         let scope = Scope {
             asked_at: Some(self.sender.now(&settings)),
             ..scope

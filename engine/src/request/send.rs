@@ -81,6 +81,31 @@ pub(crate) struct Received {
     pub(crate) ignored: bool,
     /// The body is still to come.
     pub(crate) streamed: Option<Streamed>,
+    /// The manifest says to begin the pages of the slice anew, for this reason.
+    pub(crate) reset: Option<Box<Failure>>,
+}
+
+impl Received {
+    /// What is known without a request.
+    pub(crate) fn known(body: Value) -> Received {
+        Received {
+            body,
+            headers: Value::Object(Map::new()),
+            bytes: 0,
+            requests: 0,
+            ignored: false,
+            streamed: None,
+            reset: None,
+        }
+    }
+
+    /// The answer to a request that is none for a page: there are no pages to be begun anew.
+    pub(crate) fn of_no_page(self) -> Result<Received, ReadError> {
+        match self.reset {
+            Some(failure) => Err(ReadError::Permanent { failure }),
+            None => Ok(self),
+        }
+    }
 }
 
 /// What has come of an answer.
@@ -297,6 +322,7 @@ impl Sender {
                     requests: 0,
                     ignored: false,
                     streamed: Some(streamed),
+                    reset: None,
                 })));
             }
         };
@@ -452,6 +478,7 @@ impl Sender {
                 requests: 0,
                 ignored,
                 streamed: None,
+                reset: None,
             };
             return Ok(Try::Good(Box::new(received)));
         }
@@ -483,6 +510,23 @@ impl Sender {
         let text = verdict.message.clone();
         let text = text.unwrap_or_else(|| error_message(&body, &answer.body));
         failure.message = self.failure_message(&text, status);
+        if action == Action::ResetPagination {
+            let is_good = status.as_u16() < 400;
+            signals.outcome = if is_good {
+                Outcome::Ok
+            } else {
+                Outcome::Refused
+            };
+            return Ok(Try::Good(Box::new(Received {
+                body: Value::Null,
+                headers,
+                bytes,
+                requests: 0,
+                ignored: false,
+                streamed: None,
+                reset: Some(Box::new(failure)),
+            })));
+        }
         self.failed(answer, trial, verdict, failure, signals)
     }
 
