@@ -60,6 +60,8 @@ pub struct CursorInfo {
     pub field: String,
     /// The smallest difference of two of its values, if the manifest says so and it is of fixed length.
     pub granularity: Option<Duration>,
+    /// Whether its values are moments, so that a range of the data can be asked for. Others are whole numbers.
+    pub is_time: bool,
 }
 
 impl Connector {

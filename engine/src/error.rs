@@ -88,6 +88,10 @@ pub struct Failure {
     pub body_excerpt: Option<String>,
     /// The address without its query.
     pub url: Option<String>,
+    /// The member of [`ReadLimits`](crate::ReadLimits) that ended the read.
+    pub limit: Option<&'static str>,
+    /// How often the manifest has the request sent again, if it came to a request.
+    pub max_retries: Option<u64>,
 }
 
 impl fmt::Display for Failure {

@@ -19,7 +19,7 @@ pub struct Position(pub Value);
 
 /// What a position holds of the place within its slice.
 const WITHIN_SLICE: &[&str] = &[
-    "page", "offset", "cursor", "job", "ahead", "closing", "part",
+    "page", "offset", "cursor", "job", "ahead", "closing", "part", "counted", "resets",
 ];
 
 impl Position {
@@ -28,8 +28,28 @@ impl Position {
     pub fn slice_start(&self) -> Option<Position> {
         let mut members = self.0.as_object()?.clone();
         members.retain(|name, _| !WITHIN_SLICE.contains(&name.as_str()));
-        let is_sliced = members.contains_key("slice") || members.contains_key("partition");
+        if let Some(parent) = members.get_mut("parent") {
+            forget_jobs(parent);
+        }
+        let is_sliced = ["slice", "partition", "parent"]
+            .iter()
+            .any(|name| members.contains_key(*name));
         is_sliced.then(|| Position(Value::Object(members)))
+    }
+}
+
+/// Has a parent begin the slice anew in which it has a job: that may be what the platform no longer knows.
+fn forget_jobs(parent: &mut Value) {
+    let Some(from) = parent.get_mut("from") else {
+        return;
+    };
+    if let Some(grandparent) = from.get_mut("parent") {
+        forget_jobs(grandparent);
+    }
+    let has_job = from.get("job").is_some() || from.get("ahead").is_some();
+    if has_job {
+        let start = Position(from.clone()).slice_start();
+        *from = start.map_or(Value::Null, |Position(start)| start);
     }
 }
 

@@ -2,19 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+#[expect(dead_code, reason = "its log of requests is for others")]
+#[path = "support/shuffled.rs"]
+mod server;
 #[expect(dead_code, reason = "its server answers one request after the other")]
 mod support;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use serde_json::{Value, json};
+use server::{Shuffled, number, shuffled};
 use support::settings;
 use syncline_engine::{Connector, Page, Position, ReadError, ReadSettings};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
 
 const DAYS: u64 = 12;
 
@@ -40,66 +41,26 @@ fn records(day: u64, page: u64) -> Value {
     (0..count).map(record).collect()
 }
 
-/// A server that keeps connections open and answers each request after a delay of its own, so that answers come in any order.
-struct Server {
-    address: String,
-    /// The most requests that were under way at once.
-    most: Arc<AtomicUsize>,
-}
-
-async fn serve(shuffle: u64, failing: Option<&'static str>) -> Server {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let most = Arc::new(AtomicUsize::new(0));
-    let seen = Arc::clone(&most);
-    let now = Arc::new(AtomicUsize::new(0));
-    let failed = Arc::new(AtomicUsize::new(0));
-    tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            let (seen, now, failed) = (Arc::clone(&seen), Arc::clone(&now), Arc::clone(&failed));
-            tokio::spawn(async move {
-                let mut buffer = vec![0; 8192];
-                loop {
-                    let Ok(read @ 1..) = socket.read(&mut buffer).await else {
-                        return;
-                    };
-                    let head = String::from_utf8_lossy(&buffer[..read]).into_owned();
-                    let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
-                    seen.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-                    let number = |name: &str| -> u64 {
-                        let value = target
-                            .split(['?', '&'])
-                            .find_map(|part| part.strip_prefix(name));
-                        value
-                            .and_then(|value| value.rsplit('-').next()?.parse().ok())
-                            .unwrap_or(0)
-                    };
-                    let (day, page) = (number("since="), number("page="));
-                    let delay = (day * 7 + page * 5 + shuffle) * (shuffle + 3) % 11;
-                    tokio::time::sleep(Duration::from_millis(delay)).await;
-                    now.fetch_sub(1, Ordering::SeqCst);
-                    let fails = failing.is_some_and(|failing| target.contains(failing))
-                        && failed.fetch_add(1, Ordering::SeqCst) == 0;
-                    let (status, body) = if fails {
-                        ("503 X", "{}".to_owned())
-                    } else {
-                        ("200 OK", records(day, page).to_string())
-                    };
-                    let answer = format!(
-                        "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}",
-                        body.len()
-                    );
-                    if socket.write_all(answer.as_bytes()).await.is_err() {
-                        return;
-                    }
-                }
-            });
+async fn serve(shuffle: u64, failing: Option<&'static str>) -> Shuffled {
+    let failed = AtomicUsize::new(0);
+    let place = |target: &str| (number(target, "since="), number(target, "page="));
+    let delay = move |target: &str| {
+        let (day, page) = place(target);
+        (day * 7 + page * 5 + shuffle) * (shuffle + 3) % 11
+    };
+    let answer = move |target: &str| {
+        let fails = failing.is_some_and(|failing| target.contains(failing))
+            && failed.fetch_add(1, Ordering::SeqCst) == 0;
+        if fails {
+            return (503, "{}".to_owned());
         }
-    });
-    Server { address, most }
+        let (day, page) = place(target);
+        (200, records(day, page).to_string())
+    };
+    shuffled(delay, answer).await
 }
 
-fn read(server: &Server, lanes: usize, from: Option<Position>) -> ReadSettings {
+fn read(server: &Shuffled, lanes: usize, from: Option<Position>) -> ReadSettings {
     let mut settings = settings(json!({}), &server.address, Arc::default());
     settings.limits.max_lanes = lanes;
     settings.from = from;

@@ -85,10 +85,20 @@ fn main() -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod unit_tests {
-    use clap::CommandFactory;
+    use clap::{CommandFactory, Parser as _};
 
     #[test]
     fn the_command_line_is_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn goldens_are_written_all_or_not_at_all() {
+        let parse = |words: &[&str]| super::Cli::try_parse_from([&["cargo xtask"], words].concat());
+        assert!(parse(&["cdk-goldens"]).is_ok());
+        for wrong in ["options.py", "--table=options", "--", "--check"] {
+            let words = ["cdk-goldens", wrong, "x"];
+            assert!(parse(&words).is_err(), "{words:?}");
+        }
     }
 }

@@ -162,7 +162,7 @@ fn runs_between(from: DateTime<Utc>, to: DateTime<Utc>, step_seconds: i64) -> i6
 
 /// True if a stream can be read by data range.
 fn has_cursor(stream: &StreamInfo) -> bool {
-    stream.cursor.is_some()
+    stream.cursor.as_ref().is_some_and(|cursor| cursor.is_time)
 }
 
 /// What was asked for, read but not yet held against its connection.

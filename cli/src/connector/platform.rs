@@ -13,8 +13,10 @@ use super::host::LocalHost;
 use super::message::{Descriptor, FailureType, Fault, Level};
 use super::output::Output;
 
-/// How often a request that the platform refused for its limit is sent again: the language's default.
-const MOST_REFUSALS: u32 = 5;
+/// How often a request that the platform refused for its limit is sent again, where the manifest does not say: the language's default.
+const MOST_REFUSALS: u64 = 5;
+/// The longest wait for a limit that the platform does not tell, in powers of two of a second.
+const LONGEST_UNTOLD: u64 = 10;
 
 /// How far a read may go: bounds against manifests and platforms that know none.
 #[derive(Debug, Args)]
@@ -128,7 +130,7 @@ impl<'a> Platform<'a> {
         reader: &mut StreamReader,
         stream: &str,
     ) -> Result<Option<Page>, Failure> {
-        let mut refusals = 0;
+        let mut refusals: u64 = 0;
         loop {
             let error = match reader.next_page().await {
                 Ok(page) => return Ok(page),
@@ -147,12 +149,17 @@ impl<'a> Platform<'a> {
                 self.pause(*until_hint).await;
                 continue;
             }
-            let ReadError::RateLimited { retry_after, .. } = &error else {
+            let ReadError::RateLimited {
+                retry_after,
+                failure,
+            } = &error
+            else {
                 return Err(Failure::Read(error));
             };
-            let doubled = Duration::from_secs(1 << refusals);
+            let doubled = Duration::from_secs(1 << refusals.min(LONGEST_UNTOLD));
             let wait = retry_after.unwrap_or(doubled);
-            if refusals >= MOST_REFUSALS || wait > Duration::from_secs(self.limits.wait) {
+            let most = failure.max_retries.unwrap_or(MOST_REFUSALS);
+            if refusals >= most || wait > Duration::from_secs(self.limits.wait) {
                 return Err(Failure::Read(error));
             }
             refusals += 1;
@@ -176,7 +183,14 @@ impl<'a> Platform<'a> {
 impl Failure {
     pub(super) fn fault<'a>(&self, stream: &'a str) -> Fault<'a> {
         let message = match self {
-            Failure::Read(error) => return Fault::of_read(stream, error),
+            Failure::Read(error) => {
+                let mut fault = Fault::of_read(stream, error);
+                let limit = error.failure().and_then(|failure| failure.limit);
+                if limit == Some("max_pages") {
+                    fault.message.push_str(" (--max-pages)");
+                }
+                return fault;
+            }
             Failure::TooManyRecords(limit) => {
                 format!(
                     "the stream has more than {limit} records, which is the limit (--max-records)"

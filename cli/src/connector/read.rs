@@ -144,14 +144,7 @@ impl Reading<'_> {
     fn state_of(&self, chosen: &Chosen) -> Option<Value> {
         let state = self.states.get(&chosen.name)?;
         match chosen.mode {
-            SyncMode::Incremental => {
-                let stream = self.platform.inputs.connector.stream(&chosen.name)?;
-                let state = state.clone();
-                Some(match &stream.cursor {
-                    Some(cursor) => state::without_slices(state, &cursor.field),
-                    None => state,
-                })
-            }
+            SyncMode::Incremental => Some(state.clone()),
             SyncMode::FullRefresh => {
                 let name = &chosen.name;
                 let message =

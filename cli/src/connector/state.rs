@@ -18,19 +18,6 @@ pub(super) fn read(path: &Path) -> anyhow::Result<HashMap<String, Value>> {
     parse(&text).with_context(|| format!("the state {} cannot be used", path.display()))
 }
 
-/// A state with slices (`{"state_type": "date-range", "slices": [...]}`), as some connectors in Python keep it, in the form that
-/// manifests have: what is read without a gap from the start, by the cursor's field. Every other state is left as it is.
-pub(super) fn without_slices(state: Value, cursor_field: &str) -> Value {
-    let Some(Value::Array(slices)) = state.get("slices") else {
-        return state;
-    };
-    let mut plain = serde_json::Map::new();
-    if let Some(end) = slices.first().and_then(|first| first.get("end")) {
-        plain.insert(cursor_field.to_owned(), end.clone());
-    }
-    Value::Object(plain)
-}
-
 fn parse(text: &str) -> anyhow::Result<HashMap<String, Value>> {
     let mut states = HashMap::new();
     let documents: Result<Vec<Value>, _> = serde_json::Deserializer::from_str(text)
@@ -143,17 +130,6 @@ mod tests {
         };
         let text = format!("{}\n{}", line("2024"), line("2025"));
         assert_eq!(state_of(&text), Some(json!({"at": "2025"})));
-    }
-
-    #[test]
-    fn slices_become_the_end_of_the_first() {
-        let sliced = json!({"state_type": "date-range", "slices": [
-            {"start": "2024-01-01", "end": "2024-01-12", "most_recent_cursor_value": "2024-01-11"},
-            {"start": "2024-01-18", "end": "2024-01-19"},
-        ]});
-        assert_eq!(without_slices(sliced, "at"), json!({"at": "2024-01-12"}));
-        let plain = json!({"at": "2024-01-12"});
-        assert_eq!(without_slices(plain.clone(), "at"), plain);
     }
 
     #[test]

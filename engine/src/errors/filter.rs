@@ -18,6 +18,8 @@ pub(crate) enum Action {
     Retry,
     Fail,
     RateLimited,
+    /// The pages of the slice are begun anew.
+    ResetPagination,
 }
 
 /// What happens next after a failure.
@@ -95,12 +97,13 @@ impl ResponseFilter {
             Some("RETRY") => Some(Action::Retry),
             Some("FAIL") => Some(Action::Fail),
             Some("RATE_LIMITED") => Some(Action::RateLimited),
+            Some("RESET_PAGINATION") => Some(Action::ResetPagination),
             Some(other) => {
                 problems.add(
                     component.path_of("action"),
                     format!(
                         "the action \"{other}\" is not supported; supported: SUCCESS, IGNORE, RETRY, \
-                         FAIL, RATE_LIMITED, REFRESH_TOKEN_THEN_RETRY"
+                         FAIL, RATE_LIMITED, RESET_PAGINATION, REFRESH_TOKEN_THEN_RETRY"
                     ),
                 );
                 return None;
@@ -159,6 +162,11 @@ impl ResponseFilter {
                 .or(renews_token.then_some(ErrorKind::NeedsToken))
                 .or(failure_type),
         })
+    }
+
+    /// Whether it has the pages of a slice begun anew.
+    pub(super) fn resets_pages(&self) -> bool {
+        self.action == Some(Action::ResetPagination)
     }
 
     pub(crate) fn matches(

@@ -123,6 +123,12 @@ impl ErrorHandler {
         Some(())
     }
 
+    /// Whether some answer has the pages of a slice begun anew.
+    pub(crate) fn resets_pages(&self) -> bool {
+        let mut filters = self.children.iter().flatten();
+        filters.any(ResponseFilter::resets_pages)
+    }
+
     pub(crate) fn max_retries(&self, config: &Value) -> Result<u64, FieldError> {
         match &self.max_retries {
             MaxRetries::Fixed(number) => Ok(*number),
@@ -159,7 +165,7 @@ impl ErrorHandler {
             }
             if matches!(
                 verdict.action,
-                Action::Success | Action::Ignore | Action::Retry
+                Action::Success | Action::Ignore | Action::Retry | Action::ResetPagination
             ) {
                 break;
             }

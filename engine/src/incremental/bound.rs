@@ -56,6 +56,27 @@ impl Bound {
         }
     }
 
+    /// `start_value` of a cursor that counts; 0 if it has none.
+    pub(crate) fn count(cursor: &Component<'_>, problems: &mut Problems) -> Option<Bound> {
+        let zero = Value::from(0);
+        let value = cursor.get("start_value").unwrap_or(&zero);
+        let path = cursor.path_of("start_value");
+        let value = cursor.template_of(value, &path, Place::CONFIG, problems)?;
+        let format = Format::count();
+        if value
+            .constant()
+            .is_some_and(|text| format.read_text(text).is_none())
+        {
+            problems.add(path, "a whole number is needed here");
+        }
+        Some(Bound {
+            value,
+            least: None,
+            most: None,
+            format,
+        })
+    }
+
     /// The moment, for this config.
     pub(crate) fn moment(&self, scope: &Scope<'_>) -> Result<Moment, FieldError> {
         let read = |template: &Template| -> Result<Option<Moment>, FieldError> {
@@ -66,7 +87,10 @@ impl Bound {
             let moment = self.format.read_text(&text);
             let mismatch = || {
                 let format = self.format.source();
-                let message = format!("\"{text}\" is no datetime of the format \"{format}\"");
+                let message = match format {
+                    "" => format!("\"{text}\" is no whole number"),
+                    _ => format!("\"{text}\" is no datetime of the format \"{format}\""),
+                };
                 at(template, EvalError::Value(message))
             };
             moment.map(Some).ok_or_else(mismatch)

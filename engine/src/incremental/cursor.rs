@@ -41,12 +41,23 @@ pub(crate) struct DatetimeCursor {
     pub(super) compare_strictly: bool,
     /// `global_substream_cursor`: one value for all partitions.
     pub(crate) uses_global_state: bool,
+    /// `IncrementingCountCursor`: its values are whole numbers.
+    pub(crate) counts: bool,
 }
 
 impl DatetimeCursor {
+    /// Whether it may cut what is read into several slices.
+    pub(crate) fn makes_slices(&self) -> bool {
+        self.step.is_some() || self.granularity.is_some()
+    }
+
     /// The field `incremental_sync` of a stream, if there is one.
     pub(crate) fn load(stream: &Component<'_>, problems: &mut Problems) -> Option<DatetimeCursor> {
-        let component = stream.child("incremental_sync", &["DatetimeBasedCursor"], problems)?;
+        let kinds = &["DatetimeBasedCursor", "IncrementingCountCursor"];
+        let component = stream.child("incremental_sync", kinds, problems)?;
+        if component.kind == "IncrementingCountCursor" {
+            return DatetimeCursor::load_count(&component, problems);
+        }
         // That a catalog may name another field (allow_catalog_defined_cursor_field) changes nothing: none does here.
         component.refuse(&[], &[], problems);
         for name in ["cursor_field", "datetime_format", "start_datetime"] {
@@ -111,6 +122,45 @@ impl DatetimeCursor {
             is_client_side: component.boolean("is_client_side_incremental", problems),
             compare_strictly: component.boolean("is_compare_strictly", problems),
             uses_global_state: component.boolean("global_substream_cursor", problems),
+            counts: false,
+        })
+    }
+
+    /// `IncrementingCountCursor`: one slice, from the state or the start to whatever there is.
+    fn load_count(component: &Component<'_>, problems: &mut Problems) -> Option<DatetimeCursor> {
+        component.refuse(&[], &[], problems);
+        if component.get("cursor_field").is_none() {
+            component.missing("cursor_field", problems);
+        }
+        let field = component.template("cursor_field", Place::CONFIG, problems);
+        let start = Bound::count(component, problems);
+        let option = component
+            .child("start_value_option", &["RequestOption"], problems)
+            .and_then(|option| RequestOption::load(&option, problems));
+        let mut key = |name: &str| {
+            let value = Value::String(name.to_owned());
+            component.template_of(&value, &component.path, Place::CONFIG, problems)
+        };
+        let (start_key, end_key) = (key("start"), key("end"));
+        Some(DatetimeCursor {
+            field: field?,
+            format: Format::count(),
+            read_formats: vec![Format::count()].into(),
+            start: start?,
+            end: None,
+            step: None,
+            granularity: None,
+            lookback: None,
+            clamping: None,
+            start_key: start_key?,
+            end_key: end_key?,
+            start_option: option,
+            end_option: None,
+            is_data_feed: false,
+            is_client_side: false,
+            compare_strictly: false,
+            uses_global_state: false,
+            counts: true,
         })
     }
 
@@ -130,7 +180,7 @@ impl DatetimeCursor {
 
     /// A moment as the cursor writes it.
     pub(crate) fn written(&self, moment: Moment) -> Value {
-        Value::String(self.format.write(moment))
+        self.format.written(moment)
     }
 
     /// What callers may know of it.
@@ -138,6 +188,7 @@ impl DatetimeCursor {
         CursorInfo {
             field: self.field.source().to_owned(),
             granularity: self.granularity.and_then(Span::fixed_length),
+            is_time: !self.counts,
         }
     }
 

@@ -3,10 +3,11 @@
 mod bound;
 mod clamp;
 mod cursor;
+mod finished;
 #[cfg(test)]
 mod golden;
 mod read;
 mod slices;
 
 pub(crate) use cursor::DatetimeCursor;
-pub(crate) use read::{CursorRead, Start};
+pub(crate) use read::{CursorRead, Start, Stretch};

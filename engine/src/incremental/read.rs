@@ -9,6 +9,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Map, Value, json};
 
 use super::cursor::DatetimeCursor;
+use super::finished::Finished;
 use super::slices::{Range, Slice};
 use crate::expr::{EvalError, Scope, Template};
 use crate::page::{Position, Record};
@@ -24,6 +25,14 @@ pub(crate) enum Start<'a> {
     Range(DateTime<Utc>, DateTime<Utc>),
     /// Where an earlier read stopped.
     Position(&'a Value, Option<&'a Value>),
+}
+
+/// A slice within what is read: two that are equal are read alike.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Stretch {
+    pub(crate) since: Moment,
+    from: Moment,
+    until: Moment,
 }
 
 /// A cursor, evaluated for one read.
@@ -44,6 +53,17 @@ pub(crate) struct CursorRead {
     /// The end of a data range, which does not belong to it. Such a read keeps no state.
     range_end: Option<Moment>,
     filter: Filter,
+    /// Values are whole numbers.
+    counts: bool,
+    /// Of a slice that may be begun anew in part.
+    newest: Option<Newest>,
+}
+
+/// The newest value of the open slice, and the place in it from which its pages were begun last.
+#[derive(Debug, Clone, Copy, Default)]
+struct Newest {
+    seen: Option<Moment>,
+    from: Option<Moment>,
 }
 
 /// Which records are kept.
@@ -112,6 +132,8 @@ impl CursorRead {
             stored: Map::new(),
             range_end: None,
             filter,
+            counts: cursor.counts,
+            newest: None,
         };
         match start {
             Start::Range(from, to) => read.start_at_range(in_utc(from), in_utc(to)),
@@ -123,23 +145,15 @@ impl CursorRead {
                 let start = cursor.start.moment(scope)?;
                 let until = match &cursor.end {
                     Some(end) => end.moment(scope)?,
+                    None if cursor.counts => Format::last_count(),
                     None => in_utc(now),
                 };
                 let until = match read.range.clamp {
                     Some(clamp) => clamp.last_before(until, cursor.granularity),
                     None => until,
                 };
-                // A state that cannot be read would silently become a read from the start.
-                let stored = match read.stored.get(&read.field) {
-                    None | Some(Value::Null) => None,
-                    Some(value) => Some(read.moment_of(value).ok_or_else(|| {
-                        let message =
-                            format!("the stored state {value} is no datetime of this stream");
-                        at(&cursor.field, EvalError::Value(message))
-                    })?),
-                };
                 let lookback = span(&cursor.lookback)?.unwrap_or_default();
-                read.start_at_state(start, stored, lookback, until, cursor.compare_strictly);
+                read.take_state(cursor, start, lookback, until)?;
             }
             Start::Position(position, state) => {
                 read.stored = state
@@ -153,6 +167,43 @@ impl CursorRead {
             }
         }
         Ok(read)
+    }
+
+    /// Begins from the state as it was handed in. One that cannot be read would silently become a read from the start.
+    fn take_state(
+        &mut self,
+        cursor: &DatetimeCursor,
+        start: Moment,
+        lookback: Span,
+        until: Moment,
+    ) -> Result<(), FieldError> {
+        let wrong = |value: &dyn std::fmt::Display| {
+            let message = format!("the stored state {value} is no datetime of this stream");
+            at(&cursor.field, EvalError::Value(message))
+        };
+        let mut state = std::mem::take(&mut self.stored);
+        let unit = cursor.granularity;
+        let finished = Finished::take(&mut state, |value| self.moment_of(value), unit)
+            .map_err(|value| wrong(&value))?
+            // What is missing before them is read, and what follows with it.
+            .filter(|finished| finished.start <= start);
+        let stored = match state.get(&self.field) {
+            None | Some(Value::Null) => finished.map(|finished| finished.reached),
+            Some(value) => Some(self.moment_of(value).ok_or_else(|| wrong(value))?),
+        };
+        self.stored = state;
+        // The look-back belongs to what follows the last slice.
+        let within_gaps = finished.is_some_and(|finished| !finished.is_all);
+        let lookback = if within_gaps {
+            Span::default()
+        } else {
+            lookback
+        };
+        self.start_at_state(start, stored, lookback, until, cursor.compare_strictly);
+        if let Some(finished) = finished {
+            self.latest = finished.newest.max(start);
+        }
+        Ok(())
     }
 
     /// The tests come in the reference's order: two of them before the look-back is clipped to the start.
@@ -198,6 +249,9 @@ impl CursorRead {
     pub(crate) fn observe(&mut self, record: &Record) {
         if let Some(moment) = self.value_of(record) {
             self.latest = self.latest.max(moment);
+            if let Some(newest) = &mut self.newest {
+                newest.seen = newest.seen.max(Some(moment));
+            }
         }
     }
 
@@ -242,44 +296,86 @@ impl CursorRead {
     pub(crate) fn slice(&self) -> Option<Value> {
         let slice = self.open?;
         let mut members = Map::new();
-        members.insert(self.start_key.clone(), self.written(slice.since));
+        let shortened = self.newest.and_then(|newest| newest.from);
+        let since = self.written(shortened.unwrap_or(slice.since));
+        members.insert(self.start_key.clone(), since);
         members.insert(self.end_key.clone(), self.written(slice.end));
         Some(Value::Object(members))
     }
 
-    /// Both ends of the open slice.
+    /// Both ends of the open slice, if they are moments.
     pub(crate) fn ends(&self) -> Option<(DateTime<Utc>, DateTime<Utc>)> {
         self.open
+            .filter(|_| !self.counts)
             .map(|slice| (slice.since.to_utc(), slice.end.to_utc()))
     }
 
     fn written(&self, moment: Moment) -> Value {
-        Value::String(self.format.write(moment))
+        self.format.written(moment)
     }
 
     /// Closes the open slice and opens the next one, if there is one.
     pub(crate) fn close(&mut self) {
         let next = self.open.and_then(|slice| slice.next);
         self.open = next.and_then(|since| self.range.starting(since));
+        self.newest = self.newest.map(|_| Newest::default());
     }
 
-    /// Where the open slice begins.
-    pub(crate) fn since(&self) -> Option<Moment> {
-        self.open.map(|slice| slice.since)
+    /// Remembers the newest value of the open slice, as a position of it has it.
+    pub(crate) fn keep_newest(&mut self, position: Option<&Value>) {
+        let moment = |name: &str| {
+            let text = position?.get(name)?.as_str()?;
+            Moment::parse_from_rfc3339(text).ok()
+        };
+        self.newest = Some(Newest {
+            seen: moment("newest"),
+            from: moment("begun"),
+        });
     }
 
-    /// The slices behind the open one, at most so many: where each begins, and the position of that place.
-    pub(crate) fn positions_ahead(&self, most: usize) -> Vec<(Moment, Position)> {
-        let mut ahead = Vec::with_capacity(most);
-        let mut cursor = self.clone();
-        while ahead.len() < most {
+    /// Leaves of the open slice what begins with its newest value; false if that is all of it.
+    pub(crate) fn shorten(&mut self) -> bool {
+        let Some((open, newest)) = self.open.zip(self.newest) else {
+            return false;
+        };
+        let before = newest.from.unwrap_or(open.since);
+        let seen = newest.seen.filter(|seen| *seen > before);
+        let Some(from) = seen.filter(|seen| self.written(*seen) != self.written(before)) else {
+            return false;
+        };
+        self.newest = Some(Newest {
+            from: Some(from),
+            ..newest
+        });
+        true
+    }
+
+    /// The open slice, and what it is a part of.
+    pub(crate) fn stretch(&self) -> Option<Stretch> {
+        self.open.map(|slice| Stretch {
+            since: slice.since,
+            from: self.range.from,
+            until: self.range.until,
+        })
+    }
+
+    /// The slices that may be read beside the open one, which lie behind it, each with the position of its beginning. A feed has none:
+    /// only its records tell where it ends.
+    pub(crate) fn ahead(&self) -> impl Iterator<Item = (Stretch, Position)> {
+        self.and_ahead().skip(1)
+    }
+
+    /// The open slice, and those that may be read beside it.
+    pub(crate) fn and_ahead(&self) -> impl Iterator<Item = (Stretch, Position)> {
+        let behind = |cursor: &CursorRead| {
+            let mut cursor = cursor.clone();
             cursor.close();
-            let Some((since, slice)) = cursor.since().zip(cursor.position()) else {
-                break;
-            };
-            ahead.push((since, Position(json!({ "slice": slice }))));
-        }
-        ahead
+            (!cursor.is_feed()).then_some(cursor)
+        };
+        std::iter::successors(Some(self.clone()), behind).map_while(|cursor| {
+            let (stretch, slice) = cursor.stretch().zip(cursor.position())?;
+            Some((stretch, Position(json!({ "slice": slice }))))
+        })
     }
 
     /// Whether a slice is open.
@@ -305,13 +401,26 @@ impl CursorRead {
     /// What a position has to hold of the open slice.
     pub(crate) fn position(&self) -> Option<Value> {
         let slice = self.open?;
-        let text = |moment: Moment| moment.to_rfc3339_opts(SecondsFormat::Micros, true);
+        // Counts stand for nanoseconds.
+        let digits = if self.counts {
+            SecondsFormat::Nanos
+        } else {
+            SecondsFormat::Micros
+        };
+        let text = |moment: Moment| moment.to_rfc3339_opts(digits, true);
         let mut position = json!({
             "since": text(slice.since),
             "from": text(self.range.from),
             "until": text(self.range.until),
             "latest": text(self.latest),
         });
+        if let Some(newest) = self.newest {
+            for (name, moment) in [("newest", newest.seen), ("begun", newest.from)] {
+                if let Some(moment) = moment {
+                    position[name] = Value::String(text(moment));
+                }
+            }
+        }
         if let Some(end) = self.range_end {
             position["to"] = Value::String(text(end));
         }

@@ -18,6 +18,7 @@ mod component;
 mod conditions;
 mod cursors;
 mod errors;
+mod jobs;
 mod literals;
 mod pages;
 mod records;
@@ -84,6 +85,7 @@ const THEMES: &[Look] = &[
     literals::look,
     errors::look,
     pages::look,
+    jobs::look,
     conditions::look,
 ];
 

@@ -2,12 +2,14 @@
 
 mod budget;
 pub(crate) mod component;
+pub(crate) mod concurrency;
 pub(crate) mod model;
 mod parameters;
 mod refs;
 mod retriever;
 pub(crate) mod stream;
 mod unified;
+mod yaml;
 
 use std::sync::Arc;
 
@@ -18,6 +20,7 @@ use crate::error::{LoadErrors, LoadProblem};
 use crate::expr::{Place, Template};
 use crate::job::MOST_AT_A_TIME;
 use component::{Component, Problems};
+use concurrency::Concurrency;
 use model::Source;
 
 /// The largest public manifest has 1.25 MB.
@@ -71,7 +74,7 @@ pub(crate) fn resolved(yaml: &str, problems: &mut Problems) -> Option<Value> {
         );
         return None;
     }
-    let root: Value = match serde_saphyr::from_str(yaml) {
+    let root = match yaml::read(yaml) {
         Ok(root) => root,
         Err(error) => {
             problems.add("", format!("the manifest is no readable YAML: {error}"));
@@ -158,9 +161,7 @@ fn load_source(
         }
     }
     let check_streams = load_check(component, &components, problems);
-    if let Some(level) = component.child("concurrency_level", &["ConcurrencyLevel"], problems) {
-        level.refuse(&[], &[], problems);
-    }
+    let concurrency = Concurrency::load(component, problems);
     let policies = match component.child("api_budget", &["HTTPAPIBudget"], problems) {
         Some(budget) => budget::load(&budget, problems),
         None => Vec::new(),
@@ -184,6 +185,7 @@ fn load_source(
         documentation_url: documentation_url(component),
         config_validator,
         config_rules,
+        concurrency,
         budgets: Vec::with_capacity(policies.len()),
         policies: Vec::with_capacity(policies.len()),
         budget_scopes: Vec::with_capacity(policies.len()),
@@ -282,3 +284,6 @@ fn load_spec(component: &Component<'_>, problems: &mut Problems) -> (Value, Conf
     };
     (schema, rules)
 }
+
+#[cfg(test)]
+mod golden;

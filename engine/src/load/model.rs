@@ -13,8 +13,9 @@ use crate::decode::Decoder;
 use crate::expr::{Scope, Template};
 use crate::incremental::DatetimeCursor;
 use crate::job::JobPlan;
+use crate::load::concurrency::Concurrency;
 use crate::page::Record;
-use crate::paginate::Paginator;
+use crate::paginate::{Paginator, ResetPlan};
 use crate::partition::{LegacyState, Routers};
 use crate::record::{Extractor, Normalizer, Transformation, clear_null_words};
 use crate::request::Requester;
@@ -31,6 +32,7 @@ pub(crate) struct Source {
     pub(crate) documentation_url: Option<String>,
     pub(crate) config_validator: Validator,
     pub(crate) config_rules: ConfigRules,
+    pub(crate) concurrency: Option<Concurrency>,
     pub(crate) budgets: Vec<BudgetPolicy>,
     /// In the order of `budgets`.
     pub(crate) policies: Vec<CompiledPolicy>,
@@ -57,6 +59,8 @@ pub(crate) struct Stream {
     pub(crate) job: Option<Box<JobPlan>>,
     /// `x_teardown`: what is sent after the last page.
     pub(crate) teardown: Option<Requester>,
+    /// `pagination_reset`; also where only a filter of the error handler says so.
+    pub(crate) reset: Option<ResetPlan>,
     /// `x_null_words`: texts that mean null.
     pub(crate) null_words: Vec<String>,
     pub(crate) legacy_state: Option<LegacyState>,
@@ -73,6 +77,11 @@ impl Stream {
     /// Whether a single page can be asked for.
     pub(crate) fn supports_page(&self) -> bool {
         self.paginator.supports_page() && self.routers.is_none() && self.job.is_none()
+    }
+
+    /// Whether it, or a parent of it, has jobs that are waited for.
+    pub(crate) fn waits_for_jobs(&self) -> bool {
+        self.job.is_some() || self.routers.as_ref().is_some_and(Routers::wait_for_jobs)
     }
 
     /// Filters and transforms the records of a page.

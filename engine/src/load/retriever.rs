@@ -4,7 +4,7 @@ use super::component::{Component, Problems};
 use crate::decode::Decoder;
 use crate::expr::Place;
 use crate::job::{JobPlan, load_extractor};
-use crate::paginate::Paginator;
+use crate::paginate::{Paginator, ResetPlan};
 use crate::record::Extractor;
 use crate::request::{Methods, Requester};
 
@@ -17,11 +17,11 @@ pub(super) struct Parts {
     pub(super) extractor: Option<Extractor>,
     pub(super) job: Option<Box<JobPlan>>,
     pub(super) teardown: Option<Requester>,
+    pub(super) reset: Option<ResetPlan>,
 }
 
 pub(super) fn load(retriever: &Component<'_>, problems: &mut Problems) -> Option<Parts> {
     let refused = &[
-        "pagination_reset",
         "page_size_reduction",
         "request_window_splitting",
         "additional_query_properties",
@@ -48,6 +48,10 @@ pub(super) fn load(retriever: &Component<'_>, problems: &mut Problems) -> Option
             let message = "XmlDecoder and ZipfileDecoder need the answer as a whole; all other decoders can be streamed";
             problems.add(retriever.path_of("x_streamed"), message);
         }
+        if parts.reset.is_some() {
+            let message = "the pages of a streamed answer cannot be begun anew: leave pagination_reset and RESET_PAGINATION out";
+            problems.add(retriever.path_of("x_streamed"), message);
+        }
         parts.decoder = Decoder::Streamed(Box::new(parts.decoder));
     }
     Some(Parts {
@@ -67,8 +71,11 @@ fn load_simple(retriever: &Component<'_>, problems: &mut Problems) -> Option<Par
         paginator.as_ref(),
         problems,
     );
+    let reset = ResetPlan::load(retriever, problems);
+    let requester = requester?;
     Some(Parts {
-        requester: requester?,
+        reset: reset.or_else(|| resets_of(&requester)),
+        requester,
         decoder: decoder?,
         paginator: paginator?,
         extractor: None,
@@ -100,14 +107,22 @@ fn load_async(retriever: &Component<'_>, problems: &mut Problems) -> Option<Part
         None => Some(Extractor::whole()),
         Some(_) => load_extractor(retriever, "download_extractor", problems),
     };
+    let requester = requester?;
     Some(Parts {
-        requester: requester?,
+        reset: resets_of(&requester),
+        requester,
         decoder: decoder?,
         paginator: paginator?,
         extractor: Some(extractor?),
         job: Some(Box::new(job?)),
         teardown: None,
     })
+}
+
+/// What holds where only the error handler speaks of resets.
+fn resets_of(requester: &Requester) -> Option<ResetPlan> {
+    let resets = requester.error_handler.resets_pages();
+    resets.then(ResetPlan::default)
 }
 
 /// A paginator that reads answers needs answers that can be read as a whole.

@@ -6,6 +6,7 @@ use super::component::{Component, Problems};
 use super::model::Stream;
 use super::{retriever, unified};
 use crate::connector::StreamInfo;
+use crate::decode::Decoder;
 use crate::expr::{Place, Template};
 use crate::incremental::DatetimeCursor;
 use crate::partition::{LegacyState, Routers};
@@ -44,6 +45,13 @@ pub(crate) fn load(
     if let Some(cursor) = &mut cursor {
         cursor.uses_global_state |= routers.as_ref().is_some_and(Routers::makes_groups);
     }
+    if routers.as_ref().is_some_and(Routers::have_first_pages) {
+        check_first_pages(component, cursor.as_ref(), parts.as_ref(), problems);
+    }
+    if routers.is_some() && cursor.as_ref().is_some_and(|cursor| cursor.counts) {
+        let message = "an IncrementingCountCursor and partitions do not go together: states of partitions are by time";
+        problems.add(component.path_of("incremental_sync"), message);
+    }
     let legacy_state = LegacyState::load(component, routers.as_ref(), problems);
     let selector = load_selector(&retriever, cursor.as_ref(), problems);
     let (name, parts) = (name?, parts?);
@@ -75,6 +83,7 @@ pub(crate) fn load(
         routers,
         job: parts.job,
         teardown: parts.teardown,
+        reset: parts.reset,
         null_words: selector.null_words,
         legacy_state,
         filter: selector.filter,
@@ -86,6 +95,27 @@ pub(crate) fn load(
         ),
     };
     Some((info, stream))
+}
+
+/// What a stream must be like whose first pages are in its parents' records.
+fn check_first_pages(
+    stream: &Component<'_>,
+    cursor: Option<&DatetimeCursor>,
+    parts: Option<&retriever::Parts>,
+    problems: &mut Problems,
+) {
+    if cursor.is_some_and(DatetimeCursor::makes_slices) {
+        let message = "with a lazy_read_pointer there is one slice for each partition: leave step and cursor_granularity out";
+        problems.add(stream.path_of("incremental_sync"), message);
+    }
+    let fits = |parts: &retriever::Parts| {
+        parts.job.is_none() && parts.reset.is_none() && matches!(parts.decoder, Decoder::Json)
+    };
+    if parts.is_some_and(|parts| !fits(parts)) {
+        let message = "with a lazy_read_pointer a SimpleRetriever with a JsonDecoder, and without pagination_reset or \
+                       RESET_PAGINATION, is needed here";
+        problems.add(stream.path_of("retriever"), message);
+    }
 }
 
 /// The language takes a decoder in some places where only that of the retriever counts.
@@ -180,15 +210,16 @@ fn load_primary_key(
     key
 }
 
+/// As in the reference, whose default are files beside the manifest, a stream without a schema has an open one.
 fn load_schema(component: &Component<'_>, problems: &mut Problems) -> Option<Value> {
+    let open = json!({ "type": "object", "properties": {} });
     if component.get("schema_loader").is_none() {
-        component.missing("schema_loader", problems);
-        return None;
+        return Some(open);
     }
     let loader = component.child("schema_loader", &["InlineSchemaLoader"], problems)?;
     loader.refuse(&[], &[], problems);
     match loader.get("schema") {
-        None => Some(json!({ "type": "object", "properties": {} })),
+        None => Some(open),
         Some(schema @ Value::Object(_)) => Some(schema.clone()),
         Some(_) => {
             problems.add(loader.path_of("schema"), "a JSON schema is needed here");

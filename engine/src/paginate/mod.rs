@@ -1,6 +1,10 @@
 //! Paginators: what the next request carries, when the stream ends, and what a position holds.
 
+mod reset;
+
 use serde_json::{Map, Value, json};
+
+pub(crate) use reset::{ResetPlan, Resets};
 
 use crate::expr::{EvalError, Place, Scope, Template, Val, Var};
 use crate::load::component::{Component, Problems};
@@ -119,6 +123,12 @@ impl Paginator {
                 "RequestPath" => Some(TokenPlace::Path),
                 _ => RequestOption::load(&place, problems).map(TokenPlace::Option),
             });
+        if let (Some(size), Some(TokenPlace::Option(token))) = (&size_option, &token_place)
+            && size.meets(token)
+        {
+            let message = "page_size_option and page_token_option lead to the same place: give them different names";
+            problems.add(component.path_of("page_size_option"), message);
+        }
         let strategy_component = strategy_component?;
         strategy_component.refuse(&[], &[], problems);
         check_decoder(&strategy_component, problems);
@@ -293,19 +303,20 @@ impl Paginator {
         let Paginator::Default(paginator) = self else {
             return Ok(None);
         };
+        let address = match (token, &paginator.token_place) {
+            (Some(token), Some(TokenPlace::Option(option))) => {
+                option.inject(token.clone(), scope, into)?;
+                None
+            }
+            (Some(token), Some(TokenPlace::Path)) => Some(crate::request::url::text_of(token)),
+            _ => None,
+        };
         if let Some(option) = &paginator.size_option
             && let Some(size) = paginator.page_size(scope)?
         {
             option.inject(Value::from(size), scope, into)?;
         }
-        match (token, &paginator.token_place) {
-            (Some(token), Some(TokenPlace::Option(option))) => {
-                option.inject(token.clone(), scope, into)?;
-                Ok(None)
-            }
-            (Some(token), Some(TokenPlace::Path)) => Ok(Some(crate::request::url::text_of(token))),
-            _ => Ok(None),
-        }
+        Ok(address)
     }
 
     /// The token after a page; `None` when the stream is complete.

@@ -75,5 +75,6 @@ fn group(partitions: &[Partition]) -> Partition {
     Partition {
         fields: lists(&|partition| partition.fields.clone()),
         extra: lists(&|partition| partition.extra.clone()),
+        first_page: None,
     }
 }

@@ -1,7 +1,9 @@
 //! `LegacyToPerPartitionStateMigration`: a state of older connectors, by the parent's id, becomes one of the language.
 //!
-//! As in the reference the entries have no `parent_slice`, so no partition starts from them: what the parents lead to is read from the
-//! cursor's start once more, and the entries stay in the state.
+//! The entries are those of parents that have no partitions themselves, so each partition goes on from where the older connector stopped.
+//! In the reference they lack the `parent_slice`, so no partition starts from them: all is read from the start once more. The older state
+//! knows ids as texts; a partition whose id is a number finds its entry all the same
+//! ([`PartitionStates`](super::PartitionStates)).
 
 use serde_json::{Map, Value, json};
 
@@ -54,7 +56,7 @@ impl LegacyState {
         }
         let field = &self.partition_field;
         let field = field.text(scope).map_err(|error| at(field, error))?;
-        let entry = |(id, cursor): (&String, &Value)| json!({ "partition": { field.as_str(): id }, "cursor": cursor });
+        let entry = |(id, cursor): (&String, &Value)| json!({ "partition": { field.as_str(): id, "parent_slice": {} }, "cursor": cursor });
         let states: Vec<Value> = state.iter().map(entry).collect();
         Ok(Some(json!({ "states": states })))
     }
@@ -83,8 +85,8 @@ mod tests {
         assert_eq!(
             migrated(json!({"7": {"at": "2024"}, "8": {"at": "2025"}})),
             Some(json!({"states": [
-                {"partition": {"id": "7"}, "cursor": {"at": "2024"}},
-                {"partition": {"id": "8"}, "cursor": {"at": "2025"}},
+                {"partition": {"id": "7", "parent_slice": {}}, "cursor": {"at": "2024"}},
+                {"partition": {"id": "8", "parent_slice": {}}, "cursor": {"at": "2025"}},
             ]}))
         );
         for other in [

@@ -6,12 +6,14 @@ mod router;
 mod states;
 mod walk;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 pub(crate) use migration::LegacyState;
 pub(crate) use router::Routers;
 pub(crate) use states::{PartitionStates, StateInput};
-pub(crate) use walk::Walk;
+pub(crate) use walk::{Found, Walk};
 
 /// One partition of a stream.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -20,6 +22,8 @@ pub(crate) struct Partition {
     pub(crate) fields: Map<String, Value>,
     /// Further fields of the parent's record, for expressions only: they may hold secrets.
     pub(crate) extra: Map<String, Value>,
+    /// What the parent's record holds of the partition's first page (`lazy_read_pointer`), which is not asked for then.
+    pub(crate) first_page: Option<Arc<Value>>,
 }
 
 impl Partition {

@@ -76,6 +76,8 @@ pub(crate) struct Parent {
     field: Template,
     option: Option<RequestOption>,
     extra_fields: Vec<Vec<Template>>,
+    /// `lazy_read_pointer`: where a record holds the first page of its partition.
+    first_page: Option<Vec<Template>>,
     /// The parent is read from its state, which moves when its children are read.
     pub(crate) incremental: bool,
 }
@@ -89,7 +91,18 @@ impl Routers {
         }
         let mut loaded = Vec::with_capacity(routers.len());
         for router in &routers {
-            loaded.extend(Router::load(router, problems));
+            let router_loaded = Router::load(router, problems);
+            let is_alone = routers.len() == 1;
+            let waits = |router: &Router| {
+                let is_walked = is_alone && matches!(router, Router::Substream(_));
+                !is_walked && router.waits_for_jobs()
+            };
+            if router_loaded.as_ref().is_some_and(waits) {
+                let message = "a parent with an AsyncRetriever must be a stream's only router, without groups: the place where its \
+                               jobs are waited for could not be kept";
+                problems.add(&router.path, message);
+            }
+            loaded.extend(router_loaded);
         }
         Some(Routers(loaded))
     }
@@ -117,6 +130,22 @@ impl Routers {
     pub(crate) fn makes_groups(&self) -> bool {
         let is_grouping = |router: &Router| matches!(router, Router::Grouping(_));
         self.0.iter().any(is_grouping)
+    }
+
+    /// Whether some parent, or a parent's parent, has jobs.
+    pub(crate) fn wait_for_jobs(&self) -> bool {
+        self.0.iter().any(Router::waits_for_jobs)
+    }
+
+    /// Whether the parents' records may hold the first pages of their partitions. As in the reference that counts only where there is
+    /// no product.
+    pub(crate) fn have_first_pages(&self) -> bool {
+        match self.single() {
+            Some(Router::Substream(parents)) => {
+                parents.iter().any(|parent| parent.first_page.is_some())
+            }
+            _ => false,
+        }
     }
 
     pub(crate) fn all(&self) -> &[Router] {
@@ -164,6 +193,16 @@ impl Router {
             "SubstreamPartitionRouter" => load_parents(component, problems).map(Router::Substream),
             _ => Grouping::load(component, problems)
                 .map(|grouping| Router::Grouping(Box::new(grouping))),
+        }
+    }
+
+    fn waits_for_jobs(&self) -> bool {
+        match self {
+            Router::List(_) => false,
+            Router::Substream(parents) => {
+                parents.iter().any(|parent| parent.stream.waits_for_jobs())
+            }
+            Router::Grouping(grouping) => grouping.underlying.waits_for_jobs(),
         }
     }
 
@@ -254,7 +293,7 @@ impl List {
             fields.insert(field.clone(), value);
             Partition {
                 fields,
-                extra: Map::new(),
+                ..Partition::default()
             }
         };
         Ok(values.into_iter().map(partition).collect())
@@ -275,21 +314,13 @@ fn load_parents(router: &Component<'_>, problems: &mut Problems) -> Option<Arc<[
 
 impl Parent {
     fn load(component: &Component<'_>, problems: &mut Problems) -> Option<Parent> {
-        component.refuse(&["lazy_read_pointer"], &[], problems);
+        component.refuse(&[], &[], problems);
         if component.get("stream").is_none() {
             component.missing("stream", problems);
         }
         let stream = component
             .child("stream", &["DeclarativeStream"], problems)
             .and_then(|stream| crate::load::stream::load(&stream, problems));
-        if stream
-            .as_ref()
-            .is_some_and(|(_, stream)| stream.job.is_some())
-        {
-            let message = "a stream with an AsyncRetriever cannot be a parent: its job would be lost when a run is handed back; \
-                           a SimpleRetriever is needed here";
-            problems.add(component.path_of("stream"), message);
-        }
         if stream
             .as_ref()
             .is_some_and(|(_, stream)| stream.teardown.is_some())
@@ -315,6 +346,7 @@ impl Parent {
             }
             Some(_) => problems.add(place, "a list of paths is needed here"),
         }
+        let first_page = load_pointer(component, problems);
         // With its references resolved and its parameters handed down.
         let text = component.get("stream").map(Value::to_string);
         Some(Parent {
@@ -324,6 +356,7 @@ impl Parent {
             field: field?,
             option: option(component, problems),
             extra_fields,
+            first_page,
             incremental: component.boolean("incremental_dependency", problems),
         })
     }
@@ -352,7 +385,40 @@ impl Parent {
             let value = look_up(record, &names).cloned().unwrap_or(Value::Null);
             extra.insert(steps.join("."), value);
         }
-        Ok(Some(Partition { fields, extra }))
+        let first_page = match &self.first_page {
+            None => None,
+            Some(pointer) => {
+                let steps: Vec<String> = pointer.iter().map(text).collect::<Result<_, _>>()?;
+                let names: Vec<&str> = steps.iter().map(String::as_str).collect();
+                let found = look_up(record, &names).cloned();
+                Some(Arc::new(found.unwrap_or_else(|| Value::Array(Vec::new()))))
+            }
+        };
+        Ok(Some(Partition {
+            fields,
+            extra,
+            first_page,
+        }))
+    }
+}
+
+/// The field `lazy_read_pointer` of a parent, if it leads anywhere.
+fn load_pointer(component: &Component<'_>, problems: &mut Problems) -> Option<Vec<Template>> {
+    let place = component.path_of("lazy_read_pointer");
+    match component.get("lazy_read_pointer")? {
+        Value::Array(steps) if steps.is_empty() => None,
+        Value::Array(steps) => {
+            let wild = |step: &Value| step.as_str().is_some_and(|step| step.contains('*'));
+            if steps.iter().any(wild) {
+                problems.add(place, "the way to the records has no \"*\" here");
+                return None;
+            }
+            Some(component.steps_of(steps, &place, problems))
+        }
+        _ => {
+            problems.add(place, "a path, which is a list of names, is needed here");
+            None
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct StateInput<'a> {
     pub(crate) state: Option<&'a Value>,
     /// What an earlier attempt has noted down in its position.
     pub(crate) position: Option<&'a Value>,
+    /// The stream may have had a state of an older kind, which knows ids as texts.
+    pub(crate) ids_were_texts: bool,
     pub(crate) now: DateTime<Utc>,
 }
 
@@ -44,6 +46,7 @@ pub(crate) struct PartitionStates {
     now: DateTime<Utc>,
     clock: Instant,
     closed_since: usize,
+    ids_were_texts: bool,
 }
 
 impl PartitionStates {
@@ -66,6 +69,7 @@ impl PartitionStates {
             now: input.now,
             clock: Instant::now(),
             closed_since: 0,
+            ids_were_texts: input.ids_were_texts,
         };
         let stored = input.state.and_then(Value::as_object);
         if let Some(stored) = stored.filter(|stored| !stored.is_empty()) {
@@ -121,8 +125,15 @@ impl PartitionStates {
     }
 
     /// The state from which a partition starts; `None`: from the cursor's start.
-    pub(crate) fn of_partition(&self, key: &str, cursor: &DatetimeCursor) -> Option<Value> {
-        let own = self.states.get(key).and_then(|entry| entry.get("cursor"));
+    pub(crate) fn of_partition(
+        &self,
+        key: &str,
+        fields: &Map<String, Value>,
+        cursor: &DatetimeCursor,
+    ) -> Option<Value> {
+        let older = || self.states.get(&self.older_key(fields)?);
+        let own = self.states.get(key).or_else(older);
+        let own = own.and_then(|entry| entry.get("cursor"));
         if let Some(own) = own.filter(|_| !self.use_global) {
             return Some(own.clone());
         }
@@ -130,6 +141,18 @@ impl PartitionStates {
         let moment = cursor.moment_of(global.get(&self.field)?)?;
         let start = moment.checked_sub_signed(self.lookback).unwrap_or(moment);
         Some(json!({ self.field.as_str(): cursor.written(start) }))
+    }
+
+    /// The key that a partition has in a state of an older kind, if it is another one.
+    fn older_key(&self, fields: &Map<String, Value>) -> Option<String> {
+        let parent = fields.get("parent_slice")?.as_object()?;
+        if !self.ids_were_texts || fields.len() != 2 || !parent.is_empty() {
+            return None;
+        }
+        let mut older = fields.clone();
+        let number = older.values_mut().find(|value| value.is_number())?;
+        *number = Value::String(number.to_string());
+        Some(super::Partition::key(&older))
     }
 
     /// Takes note of a partition that is closed.
@@ -142,6 +165,9 @@ impl PartitionStates {
     ) {
         self.latest = self.latest.max(Some(latest));
         let Some(state) = state else { return };
+        if let Some(older) = self.older_key(fields) {
+            self.states.shift_remove(&older);
+        }
         let known = self.states.contains_key(key);
         if !known && self.states.len() >= MOST_PARTITIONS {
             self.use_global = true;
@@ -156,10 +182,10 @@ impl PartitionStates {
     }
 
     /// The parents' states, once their children have been read.
-    pub(crate) fn set_parents(&mut self, parents: &Map<String, Value>) {
+    pub(crate) fn set_parents(&mut self, parents: Map<String, Value>) {
         self.has_parents = true;
         if !parents.is_empty() {
-            self.parents = Some(Value::Object(parents.clone()));
+            self.parents = Some(Value::Object(parents));
         }
     }
 
@@ -220,5 +246,72 @@ impl PartitionStates {
             position.insert("latest".to_owned(), Value::String(latest.to_rfc3339()));
         }
         Value::Object(position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::component::{Component, Problems};
+
+    fn cursor() -> DatetimeCursor {
+        let stream = json!({"type": "DeclarativeStream", "incremental_sync": {
+            "type": "DatetimeBasedCursor", "cursor_field": "at", "datetime_format": "%Y-%m-%d", "start_datetime": "2024-01-01",
+        }});
+        let mut problems = Problems::default();
+        let component =
+            Component::read(&stream, "", &["DeclarativeStream"], &mut problems).unwrap();
+        let cursor = DatetimeCursor::load(&component, &mut problems);
+        assert!(problems.0.is_empty(), "{:?}", problems.0);
+        cursor.unwrap()
+    }
+
+    fn states(cursor: &DatetimeCursor, state: Option<&Value>) -> PartitionStates {
+        let input = StateInput {
+            state,
+            position: None,
+            ids_were_texts: false,
+            now: DateTime::UNIX_EPOCH,
+        };
+        PartitionStates::new(cursor, "at".to_owned(), input).unwrap()
+    }
+
+    fn close(states: &mut PartitionStates, cursor: &DatetimeCursor, number: usize, at: &str) {
+        let mut fields = Map::new();
+        fields.insert("id".to_owned(), json!(number));
+        let latest = cursor.moment_of(&json!(at)).unwrap();
+        let key = super::super::Partition::key(&fields);
+        states.close(&key, &fields, Some(json!({ "at": at })), latest);
+    }
+
+    #[test]
+    fn so_many_partitions_have_states_of_their_own_and_with_one_more_all_have_one() {
+        let cursor = cursor();
+        let mut states = states(&cursor, None);
+        for number in 0..MOST_PARTITIONS {
+            close(&mut states, &cursor, number, "2024-01-10");
+        }
+        let state = states.closing(&cursor);
+        assert_eq!(state["use_global_cursor"], json!(false));
+        assert_eq!(state["states"].as_array().unwrap().len(), MOST_PARTITIONS);
+        // One of them again is not one more.
+        close(&mut states, &cursor, 5, "2024-01-12");
+        assert_eq!(states.closing(&cursor)["use_global_cursor"], json!(false));
+
+        close(&mut states, &cursor, MOST_PARTITIONS, "2024-01-11");
+        let state = states.closing(&cursor);
+        assert_eq!(state["use_global_cursor"], json!(true));
+        assert_eq!(state.get("states"), None);
+        assert_eq!(state["state"], json!({"at": "2024-01-12"}));
+        // From then on each partition starts from the common state, minus what the read took.
+        let mut next = self::states(&cursor, Some(&state));
+        assert!(
+            next.of_partition("{\"id\":3}", &Map::new(), &cursor)
+                .is_some()
+        );
+        close(&mut next, &cursor, 1, "2024-01-15");
+        let state = next.closing(&cursor);
+        assert_eq!(state["use_global_cursor"], json!(true));
+        assert_eq!(state["state"], json!({"at": "2024-01-15"}));
     }
 }

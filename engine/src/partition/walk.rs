@@ -55,6 +55,17 @@ struct ParentsWalk {
     states: Map<String, Value>,
     /// A parent's new state, which holds once the partitions at hand are read.
     coming: Option<(String, Value)>,
+    /// Nobody has asked for the states since they moved.
+    moved: bool,
+}
+
+/// What a walk comes to.
+#[derive(Debug)]
+pub(crate) enum Found {
+    Partition(Partition),
+    /// A place where a parent stands that has created a job: it is to be kept, or the job would be lost.
+    Place,
+    End,
 }
 
 /// Where a parent's pages come from.
@@ -71,6 +82,8 @@ struct ParentPage {
     of_parent: Map<String, Value>,
     /// The parent's position before it.
     start: Option<Position>,
+    /// The parent's position after it.
+    end: Option<Position>,
     state: Option<Value>,
     requests: u32,
 }
@@ -86,6 +99,7 @@ impl ParentsWalk {
             at_hand: VecDeque::new(),
             states,
             coming: None,
+            moved: true,
         }
     }
 }
@@ -161,10 +175,10 @@ impl Walk {
         Some(Value::Object(position))
     }
 
-    /// The states of those parents whose children have been read.
-    pub(crate) fn parent_states(&self) -> Option<&Map<String, Value>> {
-        match &self.way {
-            Way::Parents(walk) => Some(&walk.states),
+    /// The states of those parents whose children have been read, if they have moved since this was last asked.
+    pub(crate) fn moved_states(&mut self) -> Option<Map<String, Value>> {
+        match &mut self.way {
+            Way::Parents(walk) => std::mem::take(&mut walk.moved).then(|| walk.states.clone()),
             _ => None,
         }
     }
@@ -174,7 +188,7 @@ impl Walk {
     }
 
     /// The next partition; the one before must have been read. After an error it can be asked again.
-    pub(crate) async fn next(&mut self) -> Result<Option<Partition>, ReadError> {
+    pub(crate) async fn next(&mut self) -> Result<Found, ReadError> {
         if let Way::Unmade(routers) = &self.way {
             let routers = routers.clone();
             let mut listed = self.product(&routers).await?;
@@ -195,26 +209,36 @@ impl Walk {
             self.way = Way::Listed(listed);
         }
         match &mut self.way {
-            Way::Unmade(_) => Ok(None),
-            Way::Listed(listed) => Ok(listed.pop_front()),
+            Way::Unmade(_) => Ok(Found::End),
+            Way::Listed(listed) => Ok(listed.pop_front().map_or(Found::End, Found::Partition)),
             Way::Parents(_) => self.next_of_parents().await,
         }
     }
 
-    fn next_of_parents(&mut self) -> Boxed<'_, Option<Partition>> {
+    /// The next partition, if nothing has to be asked for it.
+    pub(crate) fn at_hand(&mut self) -> Option<Partition> {
+        match &mut self.way {
+            Way::Unmade(_) => None,
+            Way::Listed(listed) => listed.pop_front(),
+            Way::Parents(walk) => walk.at_hand.pop_front(),
+        }
+    }
+
+    fn next_of_parents(&mut self) -> Boxed<'_, Found> {
         Box::pin(async move {
             let Way::Parents(walk) = &mut self.way else {
-                return Ok(None);
+                return Ok(Found::End);
             };
             loop {
                 if let Some(partition) = walk.at_hand.pop_front() {
-                    return Ok(Some(partition));
+                    return Ok(Found::Partition(partition));
                 }
                 if let Some((parent, state)) = walk.coming.take() {
                     walk.states.insert(parent, state);
+                    walk.moved = true;
                 }
                 let Some(parent) = walk.parents.get(walk.index) else {
-                    return Ok(None);
+                    return Ok(Found::End);
                 };
                 let pages = match &mut walk.open {
                     Some(pages) => pages,
@@ -241,9 +265,13 @@ impl Walk {
                 };
                 self.requests = self.requests.saturating_add(page.requests);
                 let mut partitions = partitions_of(parent, &page, &self.settings, &self.redactor)?;
-                walk.page_start = page.start;
+                let stands = page.records.is_empty() && parent.stream.waits_for_jobs();
+                walk.page_start = if stands { page.end } else { page.start };
                 if let Some(state) = page.state.filter(|_| parent.incremental) {
                     walk.coming = Some((parent.stream.name.clone(), state));
+                }
+                if stands && walk.page_start.is_some() {
+                    return Ok(Found::Place);
                 }
                 // Should the parent's page have changed meanwhile, all of it is read again.
                 if let Some(seek) = self.seek.take()
@@ -290,8 +318,12 @@ impl Walk {
                         requests: 0,
                     };
                     let mut found = Vec::new();
-                    while let Some(partition) = walk.next_of_parents().await? {
-                        found.push(partition);
+                    loop {
+                        match walk.next_of_parents().await? {
+                            Found::Partition(partition) => found.push(partition),
+                            Found::Place => {}
+                            Found::End => break,
+                        }
                     }
                     self.requests = self.requests.saturating_add(walk.requests);
                     Ok(found)
@@ -361,6 +393,7 @@ impl Pages {
                     records: page.records(),
                     of_parent: page.of_parent.clone(),
                     start: page.start.clone(),
+                    end: None,
                     state: None,
                     requests: 0,
                 }))
@@ -378,6 +411,7 @@ impl Pages {
                     records: page.records,
                     of_parent,
                     start,
+                    end: page.next,
                     state: page.state,
                     requests: page.requests,
                 }))
@@ -388,7 +422,10 @@ impl Pages {
 
 impl Partition {
     fn with(&self, other: &Partition) -> Partition {
-        let mut joined = self.clone();
+        let mut joined = Partition {
+            first_page: None,
+            ..self.clone()
+        };
         for (name, value) in &other.fields {
             joined
                 .fields

@@ -24,6 +24,11 @@ pub(super) fn contradiction(stream: &Stream, settings: &ReadSettings) -> Option<
              be asked for by time"
         ));
     }
+    if stream.cursor.as_ref().is_some_and(|cursor| cursor.counts) {
+        return Some(format!(
+            "the stream \"{name}\" cannot be read by a data range: its cursor counts, so its records cannot be asked for by time"
+        ));
+    }
     (range.from >= range.to).then(|| {
         format!(
             "a data range must end after it begins; this one is from {} to {}",

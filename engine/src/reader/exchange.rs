@@ -23,6 +23,8 @@ pub(super) struct Question<'a> {
     pub(super) cursor: Option<&'a DatetimeCursor>,
     pub(super) routers: Option<&'a Routers>,
     pub(super) slice: Option<&'a Value>,
+    /// The answer is a page of records.
+    pub(super) is_page: bool,
 }
 
 impl<'a> Question<'a> {
@@ -40,6 +42,7 @@ impl<'a> Question<'a> {
             cursor: None,
             routers: None,
             slice,
+            is_page: false,
         }
     }
 }
@@ -78,6 +81,7 @@ impl StreamReader {
                 Err(error) if session.is_some() && refused.is_none() && wants_new_token(&error) => {
                     refused = session;
                 }
+                Ok(received) if !question.is_page => return received.of_no_page(),
                 result => return result,
             }
         }

@@ -18,7 +18,6 @@ use crate::incremental::CursorRead;
 use crate::job::{Created, JobPlan, JobState, MOST_JOBS, Status, with_headers};
 use crate::load::model::Stream;
 use crate::page::{Page, PageSlice};
-use crate::record::take_records;
 use crate::request::BuildError;
 use crate::request::send::Received;
 use crate::request::value::FieldError;
@@ -128,11 +127,13 @@ impl StreamReader {
             .map_err(|error| self.position_refused(error, false))?;
         self.extra_requests = self.extra_requests.saturating_add(received.requests);
         let scope = Scope::of_read(&self.settings.config, self.settings.now);
-        let steps = plan
+        let path = plan
             .status
-            .steps(&scope)
+            .path(&scope)
             .map_err(|error| self.field(error))?;
-        let found = take_records(received.body.clone(), &steps);
+        let found = path
+            .take(received.body.clone())
+            .map_err(|message| self.permanent(&message))?;
         let status = plan
             .status_of(found.first())
             .map_err(|message| self.permanent(&message))?;
@@ -233,8 +234,10 @@ impl StreamReader {
             }
         };
         let scope = Scope::of_read(&self.settings.config, self.settings.now);
-        let steps = extractor.steps(&scope).map_err(|error| self.field(error))?;
-        let targets = take_records(answer, &steps);
+        let path = extractor.path(&scope).map_err(|error| self.field(error))?;
+        let targets = path
+            .take(answer)
+            .map_err(|message| self.permanent(&message))?;
         let first = self.jobs.as_ref().map_or(0, |jobs| jobs.target);
         if targets.is_empty() && first == 0 {
             return self.end_slice(stream).map(Some);
@@ -355,7 +358,7 @@ impl StreamReader {
         self.sender.now(&self.settings)
     }
 
-    fn permanent(&self, message: &str) -> ReadError {
+    pub(super) fn permanent(&self, message: &str) -> ReadError {
         ReadError::Permanent {
             failure: failure_of(self.sender.redactor.text(message)),
         }

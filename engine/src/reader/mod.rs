@@ -9,6 +9,8 @@ mod job;
 mod lanes;
 mod page;
 mod place;
+mod reset;
+mod route;
 mod session;
 mod settings;
 mod shared;
@@ -25,6 +27,7 @@ pub(crate) use shared::{Identity, KeptPage, Recording};
 use self::check::contradiction;
 use self::exchange::Question;
 use self::lanes::Lanes;
+use self::route::Route;
 use self::shared::KeptParents;
 use crate::auth::Tokens;
 use crate::error::{Failure, ReadError};
@@ -33,10 +36,11 @@ use crate::incremental::{CursorRead, Start};
 use crate::job::JobRead;
 use crate::load::model::{Source, Stream};
 use crate::page::{Page, Position};
-use crate::paginate::{Paginator, Token};
-use crate::partition::{Partition, PartitionStates, StateInput, Walk};
+use crate::paginate::{Paginator, Resets, Token};
+use crate::partition::{Found, Partition, PartitionStates, StateInput, Walk};
+use crate::record::RecordPath;
 use crate::redact::Redactor;
-use crate::request::send::Sender;
+use crate::request::send::{Received, Sender};
 use crate::request::stream::Streamed;
 use crate::request::{BuildError, budget_scopes};
 
@@ -53,11 +57,13 @@ pub struct StreamReader {
     /// Takes the secrets of the config out; the sender's takes those of the open partition out, too.
     redactor: Redactor,
     /// The path of the records, rendered for this config.
-    steps: Vec<String>,
-    /// The way through the partitions of a partitioned stream.
-    walk: Option<Walk>,
+    path: RecordPath,
+    /// The way through the partitions of a partitioned stream, until its end.
+    route: Option<Route>,
     /// The partition that is being read, or was read last.
     partition: Option<OpenPartition>,
+    /// Partitions that were opened.
+    opened: u64,
     /// The states of the partitions of a stream with a cursor.
     states: Option<PartitionStates>,
     /// The cursor of the stream or the partition, with the slice that is open.
@@ -68,6 +74,8 @@ pub struct StreamReader {
     jobs: Option<JobRead>,
     /// All pages of the slice are read, and a request is to follow before it is closed.
     closing: bool,
+    /// How often the pages of the open slice were begun anew.
+    resets: Resets,
     /// An answer that is read while it arrives.
     streaming: Option<Streamed>,
     /// Pages that it has given so far.
@@ -86,12 +94,33 @@ pub struct StreamReader {
     pages: u64,
 }
 
+/// Where a step through the partitions has led.
+enum Step {
+    Opened,
+    /// No partition is open: a parent's job is under way.
+    Standing,
+    Over,
+}
+
 /// A partition with what its requests need of it.
 #[derive(Debug, Clone)]
 struct OpenPartition {
     partition: Partition,
+    /// Which one it is in the order of this read, from 1.
+    number: u64,
     key: String,
     parts: SliceParts,
+}
+
+impl OpenPartition {
+    fn new(partition: Partition, number: u64) -> OpenPartition {
+        OpenPartition {
+            number,
+            key: Partition::key(&partition.fields),
+            parts: SliceParts::of(&partition),
+            partition,
+        }
+    }
 }
 
 impl StreamReader {
@@ -116,6 +145,42 @@ impl StreamReader {
         settings: ReadSettings,
         shared: SharedReads,
     ) -> Result<StreamReader, ReadError> {
+        let mut reader = StreamReader::closed(source, stream, settings, shared)?;
+        if reader.stream.routers.is_some() {
+            reader.begin_walk()?;
+        } else {
+            let from = reader.settings.from.clone();
+            let state = reader.settings.state.clone();
+            reader.open(from.as_ref(), state.as_ref())?;
+            reader.owes_state = reader.token.is_none();
+        }
+        Ok(reader)
+    }
+
+    /// A reader of one partition, from the position of one of its slices. What it says of positions and states is for nobody.
+    fn of_partition(
+        source: Arc<Source>,
+        stream: Arc<Stream>,
+        settings: ReadSettings,
+        shared: SharedReads,
+        partition: Option<OpenPartition>,
+    ) -> Result<StreamReader, ReadError> {
+        let mut reader = StreamReader::closed(source, stream, settings, shared)?;
+        if let Some(partition) = partition {
+            reader.enter(partition);
+        }
+        let from = reader.settings.from.clone();
+        reader.open(from.as_ref(), None)?;
+        Ok(reader)
+    }
+
+    /// A reader that stands nowhere yet.
+    fn closed(
+        source: Arc<Source>,
+        stream: Arc<Stream>,
+        settings: ReadSettings,
+        shared: SharedReads,
+    ) -> Result<StreamReader, ReadError> {
         let secrets = crate::config::secret_values(&source.config_schema, &settings.config);
         let redactor = Redactor::new(&secrets);
         if let Some(problem) = contradiction(&stream, &settings) {
@@ -123,9 +188,9 @@ impl StreamReader {
             return Err(ReadError::Permanent { failure });
         }
         let scope = Scope::of_read(&settings.config, settings.now);
-        let steps = stream
+        let path = stream
             .extractor
-            .steps(&scope)
+            .path(&scope)
             .map_err(|error| BuildError::Field(error).into_read_error(&redactor))?;
         let sender = Sender {
             source: Arc::clone(&source),
@@ -137,20 +202,22 @@ impl StreamReader {
             begun: Instant::now(),
         };
         let lanes = Lanes::of(&source, &stream, &settings);
-        let mut reader = StreamReader {
+        Ok(StreamReader {
             source,
             stream,
             settings,
             sender,
             redactor,
-            steps,
-            walk: None,
+            path,
+            route: None,
             partition: None,
+            opened: 0,
             states: None,
             cursor: None,
             token: None,
             jobs: None,
             closing: false,
+            resets: Resets::default(),
             streaming: None,
             part: 0,
             extra_requests: 0,
@@ -161,16 +228,7 @@ impl StreamReader {
             parents: shared.parents,
             lanes,
             pages: 0,
-        };
-        if reader.stream.routers.is_some() {
-            reader.begin_walk()?;
-        } else {
-            let from = reader.settings.from.clone();
-            let state = reader.settings.state.clone();
-            reader.open(from.as_ref(), state.as_ref())?;
-            reader.owes_state = reader.token.is_none();
-        }
-        Ok(reader)
+        })
     }
 
     fn begin_walk(&mut self) -> Result<(), ReadError> {
@@ -198,6 +256,7 @@ impl StreamReader {
             let input = StateInput {
                 state: migrated.as_ref().or(self.settings.state.as_ref()),
                 position: position.and_then(|position| position.get("states")),
+                ids_were_texts: stream.legacy_state.is_some(),
                 now: self.settings.now,
             };
             let states = PartitionStates::new(cursor, field, input);
@@ -205,10 +264,18 @@ impl StreamReader {
                 failure: failure_of(self.redactor.text(&message)),
             })?);
         }
-        self.walk = Some(Walk::new(
+        let cancel = self.settings.cancel.child_token();
+        let mut settings = ReadSettings {
+            cancel: cancel.clone(),
+            ..self.settings.clone()
+        };
+        if self.lanes.are_there() {
+            settings.limits.max_lanes = 1;
+        }
+        let walk = Walk::new(
             Arc::clone(&self.source),
             routers,
-            self.settings.clone(),
+            settings,
             self.redactor.clone(),
             position,
             self.states.as_ref().and_then(PartitionStates::parents),
@@ -216,7 +283,8 @@ impl StreamReader {
                 tokens: Arc::clone(&self.tokens),
                 parents: self.parents.clone(),
             },
-        ));
+        );
+        self.route = Some(Route::new(walk, cancel.drop_guard()));
         self.owes_state = true;
         Ok(())
     }
@@ -229,7 +297,7 @@ impl StreamReader {
             failure: failure_of(message),
         };
         let stored = |name: &str| from.and_then(|from| from.0.get(name));
-        let is_bare = ["job", "ahead", "closing", "part"]
+        let is_bare = ["job", "ahead", "closing", "part", "counted", "resets"]
             .iter()
             .all(|name| stored(name).is_none());
         let (token, resumed) = match (from, self.settings.page) {
@@ -243,6 +311,7 @@ impl StreamReader {
             _ => (stream.paginator.first(), stored("job").is_some()),
         };
         self.closing = stored("closing") == Some(&Value::Bool(true));
+        self.resets = from.map_or_else(Resets::default, |from| Resets::of_position(&from.0));
         self.torn_down = false;
         self.streaming = None;
         self.part = 0;
@@ -283,8 +352,10 @@ impl StreamReader {
             return Err(ReadError::Cancelled);
         }
         while self.token.is_none() {
-            if !self.open_next_partition().await? {
-                return Ok(self.state_page());
+            match self.step_on().await? {
+                Step::Opened => {}
+                Step::Standing => return self.place_page().map(Some),
+                Step::Over => return Ok(self.state_page()),
             }
         }
         if self.pages >= self.settings.limits.max_pages {
@@ -292,7 +363,8 @@ impl StreamReader {
                 "the stream did not end within {} pages, which is the limit of one read",
                 self.settings.limits.max_pages
             );
-            let failure = failure_of(message);
+            let mut failure = failure_of(message);
+            failure.limit = Some("max_pages");
             return Err(ReadError::Permanent { failure });
         }
         if let Some(page) = self.page_of_lane().await? {
@@ -316,6 +388,11 @@ impl StreamReader {
         {
             return Ok(Some(self.told(page, started)));
         }
+        if let Some(body) = self.known_page(&token) {
+            let slice = self.slice();
+            let page = self.page_of(&stream, &token, slice.as_ref(), Received::known(body))?;
+            return Ok(Some(self.told(page, started)));
+        }
         let request_token = stream.paginator.request_token(&token);
         let slice = self.slice();
         let first_only = stream.slice_on_first_page_only && request_token.is_some();
@@ -329,11 +406,18 @@ impl StreamReader {
             cursor: stream.cursor.as_ref().filter(|_| injects),
             routers: stream.routers.as_ref().filter(|_| injects),
             slice: slice.as_ref(),
+            is_page: true,
         };
         let received = self
             .exchange(&question)
             .await
             .map_err(|error| self.position_refused(error, request_token.is_some()))?;
+        if let Some(failure) = received.reset {
+            self.extra_requests = self.extra_requests.saturating_add(received.requests);
+            self.reset_after(&stream, failure)?;
+            // A second one in a row ends the read.
+            return Box::pin(self.read_page()).await;
+        }
         let page = if received.streamed.is_some() {
             self.extra_requests = self.extra_requests.saturating_add(received.requests);
             self.streaming = received.streamed;
@@ -347,9 +431,9 @@ impl StreamReader {
     }
 
     /// Adds to a page what it has taken, and counts it.
-    fn told(&mut self, mut page: Page, started: Instant) -> Page {
+    pub(super) fn told(&mut self, mut page: Page, started: Instant) -> Page {
         let extra = std::mem::take(&mut self.extra_requests);
-        let of_parents = self.walk.as_mut().map_or(0, Walk::take_requests);
+        let of_parents = self.route.as_mut().map_or(0, Route::take_requests);
         page.requests = page
             .requests
             .saturating_add(extra)
@@ -359,19 +443,24 @@ impl StreamReader {
         page
     }
 
-    /// Opens the next partition; false if there is none.
-    async fn open_next_partition(&mut self) -> Result<bool, ReadError> {
-        let Some(walk) = &mut self.walk else {
-            return Ok(false);
+    /// Opens the next partition, if there is one.
+    async fn step_on(&mut self) -> Result<Step, ReadError> {
+        let Some(route) = &mut self.route else {
+            return Ok(Step::Over);
         };
-        let next = walk.next().await?;
-        if let (Some(states), Some(parents)) = (&mut self.states, walk.parent_states()) {
+        let next = route.next().await?;
+        if let (Some(states), Some(parents)) = (&mut self.states, route.moved_states()) {
             states.set_parents(parents);
         }
-        let Some(partition) = next else {
-            return Ok(false);
+        let partition = match next {
+            Found::Partition(partition) => partition,
+            Found::Place => {
+                self.partition = None;
+                self.cursor = None;
+                return Ok(Step::Standing);
+            }
+            Found::End => return Ok(Step::Over),
         };
-        let key = Partition::key(&partition.fields);
         // The position of an earlier read counts for its own partition, the first one that is walked.
         let resume = self.settings.from.take().filter(|position| {
             let fields = position.0.get("partition").and_then(Value::as_object);
@@ -379,28 +468,49 @@ impl StreamReader {
         });
         let closed = |position: &Position| position.0.get("closed") == Some(&Value::Bool(true));
         let is_closed = resume.as_ref().is_some_and(closed);
-        self.sender.redactor = self.redactor.clone();
-        for value in partition.extra.values() {
-            self.sender.redactor.add_value(value);
-        }
-        self.partition = Some(OpenPartition {
-            parts: SliceParts::of(&partition),
-            partition,
-            key,
-        });
+        self.opened += 1;
+        let mut open = OpenPartition::new(partition, self.opened);
+        let state = self.state_of(&mut open);
+        self.enter(open);
         if is_closed {
             self.token = None;
-            return Ok(true);
+            return Ok(Step::Opened);
         }
-        let state = match (&self.states, &self.stream.cursor, &self.partition) {
-            (Some(states), Some(cursor), Some(open)) => states.of_partition(&open.key, cursor),
-            _ => None,
-        };
         self.open(resume.as_ref(), state.as_ref())?;
         if self.token.is_none() {
             self.close_partition();
         }
-        Ok(true)
+        Ok(Step::Opened)
+    }
+
+    /// The state from which a partition is read. What the parent's record holds of it counts only from the start.
+    fn state_of(&self, partition: &mut OpenPartition) -> Option<Value> {
+        let state = match (&self.states, &self.stream.cursor) {
+            (Some(states), Some(cursor)) => {
+                states.of_partition(&partition.key, &partition.partition.fields, cursor)
+            }
+            _ => None,
+        };
+        if state.is_some() || self.settings.range.is_some() {
+            partition.partition.first_page = None;
+        }
+        state
+    }
+
+    /// The first page of the open partition, if the parent's record holds it.
+    fn known_page(&self, token: &Token) -> Option<Value> {
+        let open = self.partition.as_ref()?;
+        let known = open.partition.first_page.as_ref()?;
+        (*token == self.stream.paginator.first()).then(|| known.as_ref().clone())
+    }
+
+    /// Makes a partition the one that is read.
+    fn enter(&mut self, open: OpenPartition) {
+        self.sender.redactor = self.redactor.clone();
+        for value in open.partition.extra.values() {
+            self.sender.redactor.add_value(value);
+        }
+        self.partition = Some(open);
     }
 
     /// Notes down that the open partition is read.
@@ -496,10 +606,14 @@ fn open_cursor(
         (None, None) if is_page => Start::State(None),
         (None, None) => Start::State(state),
     };
-    CursorRead::new(cursor, scope, settings.now, start, is_page).map(Some)
+    let splits = stream.reset.as_ref().is_some_and(|plan| plan.splits);
+    let mut read = CursorRead::new(cursor, scope, settings.now, start, is_page)?;
+    if splits {
+        read.keep_newest(slice);
+    }
+    Ok(Some(read))
 }
 
-#[expect(clippy::unnecessary_box_returns, reason = "errors hold it boxed")]
 fn failure_of(message: String) -> Box<Failure> {
     Box::new(Failure {
         message,

@@ -1,9 +1,11 @@
 //! From an answer to a page: its records, and the place after it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
+use super::reset::begin_anew;
+use super::route::Route;
 use super::{StreamReader, failure_of};
 use crate::error::ReadError;
 use crate::host::Outcome;
@@ -11,9 +13,8 @@ use crate::incremental::CursorRead;
 use crate::job::JobRead;
 use crate::load::model::Stream;
 use crate::page::{Page, PageSlice, Position, Record, RejectedRecord};
-use crate::paginate::{PageFacts, Token};
-use crate::partition::{PartitionStates, Walk};
-use crate::record::take_records;
+use crate::paginate::{PageFacts, Resets, Token};
+use crate::partition::PartitionStates;
 use crate::request::BuildError;
 use crate::request::send::Received;
 
@@ -34,6 +35,7 @@ pub(super) struct Place {
     pub(super) jobs: Option<JobRead>,
     /// A request is to follow before the slice is closed.
     pub(super) closing: bool,
+    pub(super) resets: Resets,
 }
 
 /// What a page says beside its records.
@@ -88,6 +90,7 @@ impl StreamReader {
             requests: 0,
             ignored: false,
             streamed: None,
+            reset: None,
         };
         self.part += 1;
         let page = self
@@ -122,6 +125,9 @@ impl StreamReader {
     ) -> Result<Page, ReadError> {
         let mut cursor = self.cursor.clone();
         let mut jobs = self.jobs.clone();
+        let mut resets = self.resets;
+        let plan = stream.reset.as_ref();
+        let resets_now = plan.is_some_and(|plan| plan.count(&mut resets, contents.records.len()));
         if let Some(cursor) = &mut cursor {
             observe(cursor, &mut contents);
         }
@@ -130,6 +136,17 @@ impl StreamReader {
             .and_then(CursorRead::ends)
             .map(|(since, until)| PageSlice { since, until });
         let mut next = contents.next;
+        if resets_now {
+            let mut place = Place {
+                token: None,
+                cursor,
+                jobs: None,
+                closing: false,
+                resets,
+            };
+            begin_anew(stream, &mut place, None)?;
+            (next, cursor, resets) = (place.token, place.cursor, place.resets);
+        }
         if next.is_none() && jobs.as_mut().is_some_and(JobRead::advance_target) {
             next = Some(stream.paginator.first());
         }
@@ -145,6 +162,7 @@ impl StreamReader {
             next = None;
         } else if closes_slice {
             jobs = jobs.map(JobRead::of_next_slice);
+            resets = Resets::default();
             if let Some(cursor) = &mut cursor {
                 cursor.close();
                 next = cursor.is_open().then(|| stream.paginator.first());
@@ -155,6 +173,7 @@ impl StreamReader {
             cursor,
             jobs,
             closing,
+            resets,
         };
         let after = self.advance(place, closes_slice)?;
         let number = match token {
@@ -218,6 +237,7 @@ impl StreamReader {
                 requests: 1,
                 ignored: false,
                 streamed: None,
+                reset: None,
             };
             if self
                 .page_of(&stream, &token, slice.as_ref(), received)
@@ -255,7 +275,10 @@ impl StreamReader {
         } else {
             Value::Null
         };
-        let found = take_records(received.body, &self.steps);
+        let found = self
+            .path
+            .take(received.body)
+            .map_err(|message| self.permanent(&message))?;
         let extracted = found.len() as u64;
         let mut records = Vec::with_capacity(found.len());
         let mut rejected = Vec::new();
@@ -308,7 +331,7 @@ impl StreamReader {
     /// Moves behind a page. Fails, without having moved, where the place cannot be stored.
     pub(super) fn advance(&mut self, place: Place, closes_slice: bool) -> Result<After, ReadError> {
         // With partitions there is a next place until the walk has found that there is none.
-        let goes_on = place.token.is_some() || self.walk.is_some();
+        let goes_on = place.token.is_some() || self.route.is_some();
         let position = goes_on.then(|| self.position_of(&place)).flatten();
         if let Some(position) = &position {
             self.check_storable(position)?;
@@ -318,7 +341,8 @@ impl StreamReader {
         self.cursor = place.cursor;
         self.jobs = place.jobs;
         self.closing = place.closing;
-        let state = if self.walk.is_some() {
+        self.resets = place.resets;
+        let state = if self.route.is_some() {
             if partition_closes {
                 self.close_partition();
             }
@@ -344,6 +368,16 @@ impl StreamReader {
         Err(ReadError::Permanent { failure })
     }
 
+    /// A page without records at a place before a partition, where a parent stands that has a job.
+    pub(super) fn place_page(&mut self) -> Result<Page, ReadError> {
+        let position = self.position();
+        if let Some(position) = &position {
+            self.check_storable(position)?;
+        }
+        let page = self.empty_page(position, None);
+        Ok(self.told(page, Instant::now()))
+    }
+
     /// The last page of a stream whose end does not come with a page of records. It was not asked for, and carries the state.
     pub(super) fn state_page(&mut self) -> Option<Page> {
         if !std::mem::take(&mut self.owes_state) {
@@ -353,8 +387,8 @@ impl StreamReader {
             (Some(states), Some(cursor)) => Some(states.closing(cursor)),
             _ => self.new_state(self.cursor.as_ref()),
         };
-        let requests = self.walk.as_mut().map_or(0, Walk::take_requests);
-        self.walk = None;
+        let requests = self.route.as_mut().map_or(0, Route::take_requests);
+        self.route = None;
         Some(Page {
             closes_slice: true,
             state,

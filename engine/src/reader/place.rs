@@ -13,7 +13,7 @@ impl StreamReader {
     /// Where the next page begins; `None` when the stream is complete, and at the beginning of a
     /// stream without slices whose positions are page tokens.
     pub fn position(&self) -> Option<Position> {
-        if self.walk.is_none() && self.token.is_none() {
+        if self.route.is_none() && self.token.is_none() {
             return None;
         }
         self.position_of(&Place {
@@ -21,13 +21,14 @@ impl StreamReader {
             cursor: self.cursor.clone(),
             jobs: self.jobs.clone(),
             closing: self.closing,
+            resets: self.resets,
         })
     }
 
     /// The state that a read is at before its first page: the one it was given, or its cursor's start. `None` for streams without
     /// a cursor and for partitioned ones.
     pub fn first_state(&self) -> Option<Value> {
-        let is_first = self.pages == 0 && self.walk.is_none();
+        let is_first = self.pages == 0 && self.route.is_none();
         is_first
             .then(|| self.new_state(self.cursor.as_ref()))
             .flatten()
@@ -56,25 +57,32 @@ impl StreamReader {
         if self.part > 0 {
             members.insert("part".to_owned(), Value::from(self.part));
         }
+        if token.is_some() {
+            place.resets.note(&mut members);
+        }
         if place.closing {
             members.insert("closing".to_owned(), Value::Bool(true));
         }
-        if self.walk.is_none() && slice.is_none() && members.is_empty() {
+        if self.route.is_none() && slice.is_none() && members.is_empty() {
             return page;
         }
-        if let Some(walk) = &self.walk {
-            let open = self.partition.as_ref()?;
-            let fields = Value::Object(open.partition.fields.clone());
-            members.insert("partition".to_owned(), fields);
-            if let Some(parent) = walk.position() {
-                members.insert("parent".to_owned(), parent);
+        if let Some(route) = &self.route {
+            // Without a partition the way to the first one is where it stands, which only a parent's jobs make worth keeping.
+            if let Some(open) = &self.partition {
+                let fields = Value::Object(open.partition.fields.clone());
+                members.insert("partition".to_owned(), fields);
+                if token.is_none() {
+                    members.insert("closed".to_owned(), Value::Bool(true));
+                }
+            } else if route.position().is_none() {
+                return None;
+            }
+            if let Some(parent) = route.position() {
+                members.insert("parent".to_owned(), parent.clone());
             }
             if let Some(states) = &self.states {
                 let seen = cursor.map(CursorRead::latest);
                 members.insert("states".to_owned(), states.position(seen));
-            }
-            if token.is_none() {
-                members.insert("closed".to_owned(), Value::Bool(true));
             }
         }
         if let Some(slice) = slice {

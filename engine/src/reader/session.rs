@@ -65,7 +65,8 @@ impl StreamReader {
         }
         let received = sender
             .send(&built, login.handler(), &Decoder::Json, settings)
-            .await?;
+            .await?
+            .of_no_page()?;
         let token = login
             .read(&received.body, &scope)
             .map_err(|error| error.into_read_error(redactor))?;
@@ -88,15 +89,18 @@ impl StreamReader {
         let tokens = Arc::clone(&self.tokens);
         let mut tokens = tokens.lock().await;
         let is_new = |token: &str| refused != Some(token);
-        let known = tokens.get(&key).filter(|token| {
-            token.expires.is_none_or(|at| at > Instant::now()) && is_new(&token.text)
-        });
-        if let Some(token) = known.cloned() {
+        let known = tokens.get(&key).cloned();
+        if let Some(token) = &known {
             // It may be another reader of this read that refreshed it.
-            self.accept(&token)?;
-            return Ok(token.text);
+            self.accept(token)?;
+            let is_alive = token.expires.is_none_or(|at| at > Instant::now());
+            if is_alive && is_new(&token.text) {
+                return Ok(token.text.clone());
+            }
         }
-        if let Some(token) = self.token_of_config(rotation, &is_new) {
+        // The config that a reader began with may be older than what the read has had since.
+        let of_config = self.token_of_config(rotation, &is_new);
+        if let Some(token) = of_config.filter(|_| known.is_none()) {
             tokens.insert(key, token.clone());
             return Ok(token.text);
         }
@@ -153,7 +157,8 @@ impl StreamReader {
         let received = self
             .sender
             .send(&built, login.handler(), &Decoder::Json, &settings)
-            .await?;
+            .await?
+            .of_no_page()?;
         let scope = Scope {
             asked_at: Some(self.sender.now(&settings)),
             ..scope

@@ -84,8 +84,9 @@ pub struct ReadLimits {
     pub max_wait_in_slot: Duration,
     /// Redirects that are followed for one request. Default 5.
     pub max_redirects: u32,
-    /// Slices of a stream with a cursor that are read at the same time; their pages come in their order all the same. Manifests with
-    /// budgets, feeds and partitioned streams are read one slice after the other. Default 1.
+    /// Slices or partitions of a stream that are read at the same time; their pages come in their order all the same. A manifest's
+    /// `ConcurrencyLevel` may ask for less. With budgets, jobs, streamed answers or a teardown request, and in feeds, they are read one
+    /// after the other. Default 1.
     pub max_lanes: usize,
 }
 

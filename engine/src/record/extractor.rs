@@ -1,12 +1,11 @@
 //! `DpathExtractor`: the place of the records in an answer.
 //!
-//! A list gives its items, an object one record, nothing gives none. With `*` in the path each match is
-//! a record. An answer that is an array is taken item by item before the path applies. Records are
-//! moved out of the answer, never copied.
+//! What a place holds, and which patterns lead to one, is said at [`RecordPath`].
 
 use serde_json::Value;
 
-use crate::expr::{Scope, Template, json_is_true};
+use super::RecordPath;
+use crate::expr::{EvalError, Scope, Template};
 use crate::load::component::{Component, Problems};
 use crate::page::Record;
 use crate::request::value::{FieldError, at};
@@ -28,6 +27,13 @@ impl Extractor {
         match component.get("field_path") {
             Some(Value::Array(steps)) => {
                 let path = component.steps_of(steps, &place, problems);
+                let constant: Option<Vec<String>> = path
+                    .iter()
+                    .map(|step| step.constant().map(str::to_owned))
+                    .collect();
+                if let Some(Err(message)) = constant.map(RecordPath::of) {
+                    problems.add(place, message);
+                }
                 Some(Extractor { path, scalar_field })
             }
             Some(_) => {
@@ -66,81 +72,17 @@ impl Extractor {
     }
 
     /// The path for this read.
-    pub(crate) fn steps(&self, scope: &Scope<'_>) -> Result<Vec<String>, FieldError> {
+    pub(crate) fn path(&self, scope: &Scope<'_>) -> Result<RecordPath, FieldError> {
         let text = |step: &Template| step.text(scope).map_err(|error| at(step, error));
-        self.path.iter().map(text).collect()
-    }
-}
-
-/// Takes the records out of an answer. Not all of them need be objects.
-pub(crate) fn take_records(body: Value, steps: &[String]) -> Vec<Value> {
-    match body {
-        Value::Array(items) => {
-            if steps.is_empty() && items.iter().all(Value::is_object) {
-                return items;
-            }
-            let mut records = Vec::with_capacity(items.len());
-            for item in items {
-                take_from(item, steps, &mut records);
-            }
-            records
-        }
-        single => {
-            let mut records = Vec::new();
-            take_from(single, steps, &mut records);
-            records
-        }
-    }
-}
-
-fn take_from(body: Value, steps: &[String], records: &mut Vec<Value>) {
-    if steps.iter().any(|step| step == "*") {
-        take_matches(body, steps, records);
-        return;
-    }
-    let mut place = body;
-    for step in steps {
-        place = match place {
-            Value::Object(mut members) => members.swap_remove(step).unwrap_or(Value::Null),
-            Value::Array(mut items) => match step.parse::<usize>() {
-                Ok(index) if index < items.len() => items.swap_remove(index),
-                _ => Value::Null,
+        let steps = self.path.iter().map(text).collect::<Result<_, _>>()?;
+        let path = RecordPath::of(steps);
+        path.map_err(|message| match self.path.first() {
+            Some(step) => at(step, EvalError::Value(message)),
+            None => FieldError {
+                path: String::new(),
+                source: String::new(),
+                error: EvalError::Value(message),
             },
-            _ => Value::Null,
-        };
-    }
-    match place {
-        Value::Array(items) if records.is_empty() => *records = items,
-        Value::Array(items) => records.extend(items),
-        other if json_is_true(&other) => records.push(other),
-        _ => {}
-    }
-}
-
-fn take_matches(place: Value, steps: &[String], records: &mut Vec<Value>) {
-    let Some((step, rest)) = steps.split_first() else {
-        records.push(place);
-        return;
-    };
-    match place {
-        Value::Object(mut members) => {
-            if step == "*" {
-                for (_, member) in members {
-                    take_matches(member, rest, records);
-                }
-            } else if let Some(member) = members.swap_remove(step) {
-                take_matches(member, rest, records);
-            }
-        }
-        Value::Array(mut items) => {
-            if step == "*" {
-                for item in items {
-                    take_matches(item, rest, records);
-                }
-            } else if let Some(index) = step.parse().ok().filter(|i: &usize| *i < items.len()) {
-                take_matches(items.swap_remove(index), rest, records);
-            }
-        }
-        _ => {}
+        })
     }
 }

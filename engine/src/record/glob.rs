@@ -54,6 +54,13 @@ impl Glob {
         find_members(members, &[&self.0], &mut found);
         found
     }
+
+    /// The values that the path leads to, in any value.
+    pub(crate) fn find_in<'v>(&self, value: &'v Value) -> Vec<&'v Value> {
+        let mut found = Vec::new();
+        find_below(value, &[&self.0], &mut found);
+        found
+    }
 }
 
 /// What is left of a path after a step of the value; several, where a `**` may go on or end.

@@ -4,7 +4,7 @@ use chrono::DateTime;
 use reqwest::Url;
 use serde_json::{Value, json};
 
-use super::{Transformation, take_records};
+use super::{RecordPath, Transformation};
 use crate::expr::{EvalError, Place, Scope, Template};
 use crate::load::component::{Component, Problems};
 use crate::request::url::{add_parameters, join};
@@ -64,19 +64,20 @@ fn records_are_found_as_the_reference_finds_them() {
                     .unwrap()
             })
             .collect();
-        is(
-            &Value::Array(take_records(case["body"].clone(), &steps)),
-            &case["records"],
-        )
+        let found = RecordPath::of(steps)?.take(case["body"].clone());
+        match found {
+            // Where a pattern leads to several places, ours ends, and so does the reference.
+            Err(_) if case["records"].is_string() => Ok(()),
+            found => is(&Value::Array(found?), &case["records"]),
+        }
     };
     let different = |case: &Value| {
+        if case["path"] == json!(["**", "**"]) {
+            return Some("a path with two `**` is refused when it is loaded");
+        }
         let last = case["path"].as_array()?.last()?.as_str()?;
-        let is_other = last == "-1"
-            || last == "d*"
-            || last == "*a*"
-            || (last == "0" && case["body"].get("0").is_some());
-        (is_other && check(case).is_err())
-            .then_some("a path has names, indices of lists from 0, and `*` for a whole step")
+        let is_other = last == "0" && case["body"].get("0").is_some();
+        (is_other && check(case).is_err()).then_some("a number is a name of a member, too")
     };
     all_right(&table, "extracted", 700, check, different);
 }

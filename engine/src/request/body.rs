@@ -134,19 +134,30 @@ impl Body {
             })?;
             Ok((Some(JSON), Some(Bytes::from(bytes))))
         };
+        let form_body = |form: &Map<String, Value>| {
+            let bytes = Bytes::from(url::form(form));
+            (!form.is_empty()).then_some((Some(FORM), Some(bytes)))
+        };
+        if !injected_json.is_empty() && !injected_form.is_empty() {
+            return Err(clash());
+        }
+        let injected = if injected_json.is_empty() {
+            form_body(&injected_form)
+        } else {
+            Some(json_body(&Value::Object(injected_json.clone()))?)
+        };
         match self {
             Body::Text(template) => {
-                if !injected_json.is_empty() || !injected_form.is_empty() {
-                    return Err(clash());
-                }
                 let value = template.value(scope).map_err(|error| at(template, error))?;
                 match value {
-                    None => Ok((None, None)),
+                    None => Ok(injected.unwrap_or_default()),
                     // A text that reads as a mapping is a form in the language, even one of JSON.
-                    Some(Val::Json(value)) if value.is_object() => {
-                        let form = value.as_object().map(url::form).unwrap_or_default();
-                        Ok((Some(FORM), Some(Bytes::from(form))))
+                    Some(Val::Json(value)) if value.is_object() && injected_json.is_empty() => {
+                        let own = value.as_object().cloned().unwrap_or_default();
+                        let form = merged("form field", own, injected_form)?;
+                        Ok((Some(FORM), Some(Bytes::from(url::form(&form)))))
                     }
+                    Some(_) if injected.is_some() => Err(clash()),
                     Some(value) => {
                         let text = if let Some(text) = value.as_str() {
                             text.to_owned()
@@ -160,38 +171,26 @@ impl Body {
                 }
             }
             Body::Form(members) => {
-                if !injected_json.is_empty() {
+                let own = parameters(members, scope)?;
+                if !injected_json.is_empty() && !own.is_empty() {
                     return Err(clash());
                 }
-                let form = merged("form field", parameters(members, scope)?, injected_form)?;
-                if form.is_empty() {
-                    return Ok((None, None));
+                if own.is_empty() {
+                    return Ok(injected.unwrap_or_default());
                 }
-                Ok((Some(FORM), Some(Bytes::from(url::form(&form)))))
+                let form = merged("form field", own, injected_form)?;
+                Ok(form_body(&form).unwrap_or_default())
             }
-            Body::Json(field) => {
-                if !injected_form.is_empty() {
-                    return Err(clash());
+            Body::Json(field) => match field.value(scope)? {
+                None => Ok(injected.unwrap_or_default()),
+                Some(Value::Object(own)) if own.is_empty() => Ok(injected.unwrap_or_default()),
+                Some(Value::Object(own)) if injected_form.is_empty() => {
+                    json_body(&Value::Object(merged_deep(own, injected_json)?))
                 }
-                match field.value(scope)? {
-                    None if injected_json.is_empty() => Ok((None, None)),
-                    None => json_body(&Value::Object(injected_json)),
-                    Some(Value::Object(own)) => {
-                        let whole = merged_deep(own, injected_json)?;
-                        if whole.is_empty() {
-                            return Ok((None, None));
-                        }
-                        json_body(&Value::Object(whole))
-                    }
-                    Some(_) if !injected_json.is_empty() => Err(clash()),
-                    Some(other) => json_body(&other),
-                }
-            }
-            Body::None if !injected_json.is_empty() => json_body(&Value::Object(injected_json)),
-            Body::None if !injected_form.is_empty() => {
-                Ok((Some(FORM), Some(Bytes::from(url::form(&injected_form)))))
-            }
-            Body::None => Ok((None, None)),
+                Some(_) if injected.is_some() => Err(clash()),
+                Some(other) => json_body(&other),
+            },
+            Body::None => Ok(injected.unwrap_or_default()),
         }
     }
 }

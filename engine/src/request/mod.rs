@@ -207,18 +207,20 @@ impl Requester {
             next_page_token: token_variable.as_ref(),
             ..*asked.scope
         };
-        let mut injected = Injected::default();
-        let credentials = self.authenticator.apply(&scope, &mut injected)?;
-        // Names that the platform's own request may not use twice.
-        let token_address = paginator.inject(token, &scope, &mut injected)?;
+        // Names that one request may not use twice.
+        let mut authenticated = Injected::default();
+        let credentials = self.authenticator.apply(&scope, &mut authenticated)?;
+        let mut paged = Injected::default();
+        let token_address = paginator.inject(token, &scope, &mut paged)?;
         let mut sliced = Injected::default();
-        if let Some((cursor, slice)) = asked.cursor.zip(scope.stream_slice) {
-            cursor.inject(slice, &scope, &mut sliced)?;
-        }
         if let Some((routers, slice)) = asked.routers.zip(scope.stream_slice) {
             routers.inject(slice, &scope, &mut sliced)?;
         }
-        let injected = injected.and(sliced)?;
+        if let Some((cursor, slice)) = asked.cursor.zip(scope.stream_slice) {
+            cursor.inject(slice, &scope, &mut sliced)?;
+        }
+        let key_headers = authenticated.headers.clone();
+        let injected = authenticated.and(paged)?.and(sliced)?;
         let (mut url, origin) = self.address(&scope, base_url, token_address.as_deref())?;
 
         let own_parameters = self.parameters.values(&scope, value::parameters)?;
@@ -231,9 +233,15 @@ impl Requester {
 
         let own_headers = self.headers.values(&scope, value::headers)?;
         let header_values = merged("header", own_headers, injected.headers)?;
-        let mut headers = Vec::with_capacity(header_values.len() + 1);
-        for (name, value) in &header_values {
-            headers.push(header(name, &self::url::text_of(value))?);
+        let mut headers: Vec<(HeaderName, HeaderValue)> =
+            Vec::with_capacity(header_values.len() + 1);
+        // Names that differ in their case only are one name: the last one counts, and the authenticator's above all.
+        for (name, value) in header_values.iter().chain(&key_headers) {
+            let (name, value) = header(name, &self::url::text_of(value))?;
+            match headers.iter_mut().find(|(held, _)| *held == name) {
+                Some((_, held)) => *held = value,
+                None => headers.push((name, value)),
+            }
         }
         let (content_type, body) =
             self.body
@@ -446,3 +454,5 @@ fn sha256(text: &str) -> String {
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod options_golden;

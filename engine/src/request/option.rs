@@ -72,6 +72,10 @@ impl RequestOption {
             }
         };
         match (name, path.is_empty()) {
+            (Some(name), true) if name.constant() == Some("") => {
+                problems.add(component.path_of("field_name"), "a name is needed here");
+                None
+            }
             (Some(name), true) => Some(RequestOption {
                 target,
                 path: vec![name],
@@ -88,6 +92,12 @@ impl RequestOption {
                 None
             }
         }
+    }
+
+    /// Whether both lead to the same place, or one to a place within the other's.
+    pub(crate) fn meets(&self, other: &RequestOption) -> bool {
+        let mut steps = self.path.iter().zip(&other.path);
+        self.target == other.target && steps.all(|(one, other)| one.source() == other.source())
     }
 
     pub(crate) fn inject(

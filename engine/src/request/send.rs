@@ -81,6 +81,31 @@ pub(crate) struct Received {
     pub(crate) ignored: bool,
     /// The body is still to come.
     pub(crate) streamed: Option<Streamed>,
+    /// The manifest says to begin the pages of the slice anew, for this reason.
+    pub(crate) reset: Option<Box<Failure>>,
+}
+
+impl Received {
+    /// What is known without a request.
+    pub(crate) fn known(body: Value) -> Received {
+        Received {
+            body,
+            headers: Value::Object(Map::new()),
+            bytes: 0,
+            requests: 0,
+            ignored: false,
+            streamed: None,
+            reset: None,
+        }
+    }
+
+    /// The answer to a request that is none for a page: there are no pages to be begun anew.
+    pub(crate) fn of_no_page(self) -> Result<Received, ReadError> {
+        match self.reset {
+            Some(failure) => Err(ReadError::Permanent { failure }),
+            None => Ok(self),
+        }
+    }
 }
 
 /// What has come of an answer.
@@ -153,9 +178,10 @@ impl Sender {
                     }
                     request = self.redirected(&request, status, &location)?;
                 }
-                Try::Limited { hint, failure } => {
+                Try::Limited { hint, mut failure } => {
                     refusals += 1;
                     if refusals > MOST_REFUSALS {
+                        failure.max_retries = Some(max_retries);
                         return Err(end(ErrorKind::RateLimited, hint, failure));
                     }
                     redirects = 0;
@@ -166,8 +192,9 @@ impl Sender {
                     retry,
                     wait,
                     hint,
-                    failure,
+                    mut failure,
                 } => {
+                    failure.max_retries = Some(max_retries);
                     if !retry {
                         return Err(end(kind, hint, failure));
                     }
@@ -295,6 +322,7 @@ impl Sender {
                     requests: 0,
                     ignored: false,
                     streamed: Some(streamed),
+                    reset: None,
                 })));
             }
         };
@@ -450,6 +478,7 @@ impl Sender {
                 requests: 0,
                 ignored,
                 streamed: None,
+                reset: None,
             };
             return Ok(Try::Good(Box::new(received)));
         }
@@ -459,6 +488,7 @@ impl Sender {
             platform_code: platform_code(&body).map(|code| self.redactor.text(&code)),
             body_excerpt: Some(self.redactor.excerpt(&answer.body)),
             url: Some(self.redactor.url(&request.url)),
+            ..Failure::default()
         };
         if usable {
             let is_too_large = matches!(undecoded, Some(Undecoded::TooLarge(_)));
@@ -480,6 +510,23 @@ impl Sender {
         let text = verdict.message.clone();
         let text = text.unwrap_or_else(|| error_message(&body, &answer.body));
         failure.message = self.failure_message(&text, status);
+        if action == Action::ResetPagination {
+            let is_good = status.as_u16() < 400;
+            signals.outcome = if is_good {
+                Outcome::Ok
+            } else {
+                Outcome::Refused
+            };
+            return Ok(Try::Good(Box::new(Received {
+                body: Value::Null,
+                headers,
+                bytes,
+                requests: 0,
+                ignored: false,
+                streamed: None,
+                reset: Some(Box::new(failure)),
+            })));
+        }
         self.failed(answer, trial, verdict, failure, signals)
     }
 

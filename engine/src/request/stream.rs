@@ -204,7 +204,6 @@ impl Sender {
         Ok(None)
     }
 
-    #[expect(clippy::unnecessary_box_returns, reason = "errors hold it boxed")]
     fn failure(&self, streamed: &Streamed, message: &str) -> Box<Failure> {
         let url = streamed.url.parse().ok();
         Box::new(Failure {

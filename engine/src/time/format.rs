@@ -27,6 +27,7 @@ enum Kind {
     SecondsAsFloat,
     Milliseconds,
     Microseconds,
+    Count,
     Fields(Fields),
 }
 
@@ -113,6 +114,20 @@ impl Format {
         Ok(Format { source, kind })
     }
 
+    /// The format of a cursor that counts: whole numbers, which stand for moments so that one kind of cursor does for both. Each is as many
+    /// nanoseconds after 1970, so that every number of 64 bits has its own.
+    pub(crate) fn count() -> Format {
+        Format {
+            source: String::new(),
+            kind: Kind::Count,
+        }
+    }
+
+    /// The last moment that a cursor of this format can come to.
+    pub(crate) fn last_count() -> Moment {
+        DateTime::from_timestamp_nanos(i64::MAX).fixed_offset()
+    }
+
     /// Compiles a format of Python's own, without the forms that the language adds.
     pub(crate) fn python(source: &str) -> Result<Format, String> {
         let kind = match source {
@@ -142,6 +157,7 @@ impl Format {
             Kind::Seconds => from_micros(integer(value)?.checked_mul(1_000_000)?),
             Kind::Milliseconds => from_micros(integer(value)?.checked_mul(1_000)?),
             Kind::Microseconds => from_micros(integer(value)?),
+            Kind::Count => Some(DateTime::from_timestamp_nanos(integer(value)?).fixed_offset()),
             Kind::SecondsAsFloat => {
                 let seconds = match value {
                     Value::Number(number) => number.as_f64(),
@@ -169,6 +185,14 @@ impl Format {
         self.read(&Value::String(text.to_owned()))
     }
 
+    /// A moment as records and states have it.
+    pub(crate) fn written(&self, moment: Moment) -> Value {
+        match (&self.kind, moment.timestamp_nanos_opt()) {
+            (Kind::Count, Some(count)) => Value::from(count),
+            _ => Value::String(self.write(moment)),
+        }
+    }
+
     /// Writes a moment. A format that does not say its offset is written in UTC, because that is how it would be read; the
     /// reference writes the digits of whatever offset the moment came with.
     pub(crate) fn write(&self, moment: Moment) -> String {
@@ -187,6 +211,7 @@ impl Format {
             Kind::SecondsAsFloat => float_text(seconds),
             Kind::Milliseconds => whole(seconds * 1000.0),
             Kind::Microseconds => whole(seconds * 1_000_000.0),
+            Kind::Count => moment.timestamp_nanos_opt().unwrap_or(i64::MAX).to_string(),
             Kind::Fields(fields) if fields.has_offset => fields.write(moment),
             Kind::Fields(fields) => fields.write(moment.to_utc().fixed_offset()),
         }

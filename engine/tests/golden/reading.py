@@ -21,7 +21,7 @@ from airbyte_cdk.sources.types import StreamSlice
 CONFIG = {"key": "data", "least": 2, "name": "Shop"}
 PATHS = [
     [], ["data"], ["data", "items"], ["data", "*"], ["*"], ["data", "0"], ["data", "1"], ["data", "9"], ["data", "-1"], ["data", "*", "id"], ["data", "items", "*"], ["data", "items", "0"],
-    ["{{ config['key'] }}"], ["missing"], ["data", "missing"], ["*", "*"], ["a.b"], ["a/b"], ["0"], ["data", "items", "*", "sub"], ["data", "*", "items"], [""], ["data", ""], ["d*"], ["*a*"],
+    ["{{ config['key'] }}"], ["missing"], ["data", "missing"], ["*", "*"], ["a.b"], ["a/b"], ["0"], ["data", "items", "*", "sub"], ["data", "*", "items"], [""], ["data", ""], ["d*"], ["*a*"], ["?ata"], ["[de]ata"], ["**"], ["**", "items"], ["data", "**", "id"], ["d*", "*"], ["data", "i*", "*"], ["data", "-1", "id"], ["data", "-2"], ["-1"], ["data", "*", "i?"], ["data", "[!i]*"], ["*", "*", "id"], ["**", "**"], ["data", "[a"],
 ]
 BODIES = [
     {}, [], {"data": []}, {"data": {}}, {"data": None}, {"data": 5}, {"data": "text"}, {"data": ""}, {"data": 0}, {"data": False}, {"data": [{"id": 1}, {"id": 2}]}, {"data": {"id": 1}},

@@ -6,11 +6,6 @@
 The result is committed, so that the tests need no Python. Signatures of RS and EdDSA are the same each time they are made; those of PS and ES
 are not, so only their heads and claims can be compared.
 """
-import sys
-
-# This file's folder would hide packages of the same names as its files.
-sys.path = [place for place in sys.path if not place.endswith("golden")]
-
 import json
 import pathlib
 import types

@@ -346,7 +346,11 @@ fn a_platform_without_an_end_is_left_at_the_limits() {
         })
     };
     for (limits, name, records) in [
-        (["--max-pages", "3"], "3 pages", 6),
+        (
+            ["--max-pages", "3"],
+            "3 pages, which is the limit of one read (--max-pages)",
+            6,
+        ),
         (["--max-records", "5"], "--max-records", 5),
         (["--max-page-bytes", "10"], "10 bytes", 0),
     ] {

@@ -32,6 +32,7 @@ mod limits;
 mod page_tokens;
 mod pooler;
 mod proof_third_party;
+mod rotating_tokens;
 mod schedule_api;
 mod scheduler;
 mod upgrade;

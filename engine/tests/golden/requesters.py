@@ -1,16 +1,11 @@
-"""Writes requests.json: the requests that airbyte-cdk builds from requesters.
+"""Writes requesters.json: the requests that airbyte-cdk builds from requesters.
 
     pip install airbyte-cdk==7.39.1
-    python engine/tests/golden/requests.py
+    python engine/tests/golden/requesters.py
 
 The result is committed, so that the tests need no Python. Each case: the requester's fields, and the address, the headers that are not the
 client's own, and the body; or the name of an error.
 """
-import sys
-
-# This file's own name would hide the package of that name.
-sys.path = [place for place in sys.path if not place.endswith("golden")]
-
 import json
 import logging
 import pathlib
@@ -74,5 +69,5 @@ def case(fields):
 
 
 TABLE = {"config": CONFIG, "slice": SLICE, "cases": [case(fields) for fields in definitions()]}
-pathlib.Path(__file__).with_name("requests.json").write_text(json.dumps(TABLE, separators=(",", ":")).replace('},{"', '},\n{"') + "\n")
+pathlib.Path(__file__).with_name("requesters.json").write_text(json.dumps(TABLE, separators=(",", ":")).replace('},{"', '},\n{"') + "\n")
 print(len(TABLE["cases"]))
