@@ -70,7 +70,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// What PyYAML makes of them.
+    /// What `PyYAML` makes of them.
     #[test]
     fn booleans_are_those_of_the_reference() {
         for word in [

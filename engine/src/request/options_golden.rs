@@ -135,7 +135,7 @@ fn values_go_where_the_reference_puts_them() {
             match (compare(case, &table["config"]), different(case)) {
                 (Ok(()), None) | (Err(_), Some(_)) => {}
                 (Ok(()), Some(reason)) => {
-                    wrong.push(format!("{group}: no longer: {reason}: {case}"))
+                    wrong.push(format!("{group}: no longer: {reason}: {case}"));
                 }
                 (Err(found), None) => wrong.push(format!("{group}: {case}\n   ours: {found}")),
             }

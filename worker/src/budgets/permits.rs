@@ -181,8 +181,8 @@ impl Permits {
         loop {
             let changed = hand.changed.notified();
             let (waits, until) = match self.look(draw, turn, &hand) {
-                Ok(found) => found,
-                Err(answer) => return answer,
+                Found::Answer(answer) => return answer,
+                Found::Waits(waits, until) => (waits, until),
             };
             match until {
                 None => changed.await,
@@ -195,25 +195,20 @@ impl Permits {
     }
 
     /// Looks for a permit in hand. If there is none, nor a refusal: waits for the beginning of one in hand, or for the database's answer.
-    fn look(
-        &self,
-        draw: &Draw,
-        turn: Turn,
-        hand: &Arc<Hand>,
-    ) -> Result<(Waits, Option<Instant>), Answer> {
+    fn look(&self, draw: &Draw, turn: Turn, hand: &Arc<Hand>) -> Found {
         let mut state = lock(&hand.state);
         let now = Instant::now();
         state.used_at = Some(now);
         if let Some(lease) = state.stock.take(now) {
-            return Err(Answer::Granted(self.leave(draw, turn, Some(lease))));
+            return Found::Answer(Answer::Granted(self.leave(draw, turn, Some(lease))));
         }
         if let Some(begins) = state.stock.next_begins(now, state.expecting) {
             let waits = Waits::begin(hand, &mut state, For::Beginning);
-            return Ok((waits, Some(begins)));
+            return Found::Waits(waits, Some(begins));
         }
         state.refusal.take_if(|refusal| refusal.until <= now);
         if let Some(refusal) = &state.refusal {
-            return Err(Answer::Wait {
+            return Found::Answer(Answer::Wait {
                 wait: refusal.until - now,
                 key: refusal.key.clone(),
                 reason: refusal.reason.clone(),
@@ -224,7 +219,7 @@ impl Permits {
             // In a task of its own: whoever is cancelled must not leave a connection in the middle of an answer.
             tokio::spawn(self.clone().ask(draw.clone(), hand.clone()));
         }
-        Ok((Waits::begin(hand, &mut state, For::Answer), None))
+        Found::Waits(Waits::begin(hand, &mut state, For::Answer), None)
     }
 
     /// Rests for the time of a refusal, or until something has changed.
@@ -386,7 +381,7 @@ impl Permits {
                     db.end().await?;
                     let is_for_room = because.is_none() && wait <= self.0.patience;
                     let wait = if is_for_room && wait > terms.early {
-                        wait - terms.ahead
+                        wait.saturating_sub(terms.ahead)
                     } else {
                         wait
                     };
@@ -532,6 +527,14 @@ impl Permits {
         budget::settle_permits(&mut db, &settled).await?;
         db.end().await
     }
+}
+
+/// What there is in hand.
+enum Found {
+    /// A permit, or a refusal.
+    Answer(Answer),
+    /// Something to wait for: until then, or until it changes.
+    Waits(Waits, Option<Instant>),
 }
 
 /// What is asked for.

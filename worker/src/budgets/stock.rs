@@ -110,7 +110,7 @@ impl Stock {
             .filter_map(|(lease, left)| {
                 let free = left.saturating_sub(expecting);
                 expecting = expecting.saturating_sub(*left);
-                (free > 0).then(|| lease.begins)
+                (free > 0).then_some(lease.begins)
             })
             .min()
     }
