@@ -193,7 +193,7 @@ begin
                         select l.outside_until) f
                     where allowed[l.ordinality] is not null and f.free_at > at and f.free_at <= at + early_ms) m
                 cross join lateral (
-                    select min((allowed[l.ordinality] - kept[l.ordinality] - u.used) / weights[numbers[l.ordinality]])::bigint as gives
+                    select floor(min((allowed[l.ordinality] - kept[l.ordinality] - u.used) / weights[numbers[l.ordinality]]))::bigint as gives
                     from unnest(windows) with ordinality as l
                     cross join lateral (
                         select coalesce(sum(s.points), 0)

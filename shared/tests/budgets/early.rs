@@ -101,6 +101,26 @@ async fn of_several_each_begins_when_there_is_room_for_it() {
 }
 
 #[tokio::test]
+async fn what_is_free_of_a_permits_points_is_no_permit() {
+    let world = World::new().await;
+    let budget = world.budget("points", vec![rolling(5, 1_000)]);
+    let mut told = Vec::new();
+    for points in [2, 3] {
+        let now = world.now_ms().await;
+        let given = ask(&world, 1, &budget, points, 0, &told).await;
+        told = vec![sent(&budget, &given, now, i64::from(points))];
+        world.advance(500).await;
+    }
+    world.advance(20).await;
+    // Soon two points are free, and one costs three.
+    let dear = [(budget.clone(), 3)];
+    let refused = world.ask_early(asker(2, 1), &dear, 1, 30, 100, &told).await;
+    assert!(refused.wait_ms() > 400, "{refused:?}");
+    let cheap = ask(&world, 2, &budget, 5, 100, &[]).await.begins();
+    assert_eq!((cheap.len(), cheap[0].permits), (1, 2), "{cheap:?}");
+}
+
+#[tokio::test]
 async fn permits_of_one_budget_change_nothing_of_another_that_is_settled_with_them() {
     let world = World::new().await;
     let asked = world.budget("asked", vec![rolling(5, 1_000)]);

@@ -7,8 +7,9 @@ use syncline_engine::{Outcome, ResponseSignals};
 use syncline_shared::db::budget::{note_failure, note_success};
 use syncline_shared::db::{DbResult, answered};
 
+use super::leave::Leave;
 use super::lock;
-use super::permits::{Leave, Permits};
+use super::permits::Permits;
 
 /// Hosts that have failed since they last answered.
 #[derive(Debug, Default)]

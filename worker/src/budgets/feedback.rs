@@ -7,8 +7,9 @@ use syncline_engine::{BudgetTold, Outcome, ResponseSignals};
 use syncline_shared::db::answered;
 use syncline_shared::db::budget::{Correction, correct_budget};
 
+use super::leave::Leave;
 use super::lock;
-use super::permits::{Leave, Permits};
+use super::permits::Permits;
 
 /// Of a window that is used up to here, others must know at once.
 const NEARLY_USED: f64 = 0.9;

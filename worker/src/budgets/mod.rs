@@ -6,6 +6,8 @@
 //!
 //! - `draw`: the budgets that one request draws on, what it costs each, and for whom it is sent.
 //! - `stock`: permits in hand, and how many to ask for.
+//! - `hand`: what a process holds for one kind of request, and who waits for it.
+//! - `leave`: leave to send one request.
 //! - `permits`: asks the database, one question a kind of request at a time, for all that wait.
 //! - `settle`: what is to be told of permits that were used, or not.
 //! - `feedback`: what a platform tells corrects its budget for everyone.
@@ -18,7 +20,9 @@ mod changes;
 mod circuits;
 mod draw;
 mod feedback;
+mod hand;
 mod keeper;
+mod leave;
 mod parking;
 mod permits;
 mod settle;
@@ -29,7 +33,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 pub(crate) use changes::hear_of_changes;
 pub(crate) use draw::{Draw, Overrides, Turn};
 pub(crate) use keeper::keep;
-pub(crate) use permits::{Answer, Leave, Permits};
+pub(crate) use leave::{Answer, Leave};
+pub(crate) use permits::Permits;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

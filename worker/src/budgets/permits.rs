@@ -16,15 +16,15 @@ use uuid::Uuid;
 use super::circuits::Circuits;
 use super::draw::{Draw, Turn};
 use super::feedback::Told;
+use super::hand::{For, Hand, HandKey, Refusal, Waits};
+use super::leave::{Answer, Leave};
 use super::lock;
 use super::parking::Seen;
 use super::settle::{HOLD, Settlements};
-use super::stock::{Demand, Lease, Stock};
+use super::stock::{Demand, Lease};
 
 /// Before a database that did not answer is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
-/// So long after a refusal, at least, no permits are kept in hand.
-const FEW_SECONDS: Duration = Duration::from_secs(3);
 /// The attempt that sends the next request carries what is to be told, if it asks within this time.
 const TELL_AFTER: Duration = Duration::from_millis(20);
 
@@ -47,107 +47,6 @@ pub(super) struct Shared {
     numbers: AtomicU64,
     /// How long answers take, in microseconds: new ones count for an eighth.
     answer_us: AtomicU64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct HandKey {
-    draw: Draw,
-    turn: Turn,
-}
-
-/// What a process holds for one kind of request of one business.
-#[derive(Debug)]
-struct Hand {
-    asker: Asker,
-    state: Mutex<State>,
-    /// There are permits, or there is a refusal, or a refusal no longer holds.
-    changed: Notify,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    stock: Stock,
-    /// Attempts that wait for an answer, or for the end of a refusal.
-    waiting: u32,
-    /// Attempts that wait for the beginning of permits in hand.
-    expecting: u32,
-    is_asking: bool,
-    refusal: Option<Refusal>,
-    /// When permits were last refused.
-    refused_at: Option<Instant>,
-    used_at: Option<Instant>,
-}
-
-impl State {
-    /// True if permits were refused within the last of the shortest windows: whoever keeps some in hand then keeps others waiting.
-    fn others_wait(&self, draw: &Draw) -> bool {
-        let shortest = draw.shortest().unwrap_or(Duration::ZERO);
-        self.refused_at
-            .is_some_and(|at| at.elapsed() <= shortest.max(FEW_SECONDS))
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Refusal {
-    /// Until then nobody asks again.
-    until: Instant,
-    key: String,
-    reason: String,
-}
-
-/// Leave to send one request.
-#[derive(Debug)]
-pub(crate) struct Leave {
-    draw: Draw,
-    turn: Turn,
-    /// `None`: no budget limits the request.
-    lease: Option<Lease>,
-    number: u64,
-    /// The request leaves after this.
-    since: Instant,
-    /// When it was last looked whether it may.
-    looked: Instant,
-}
-
-impl Leave {
-    /// What it draws on.
-    pub(crate) fn draw(&self) -> &Draw {
-        &self.draw
-    }
-
-    /// What is left of it once it has been used.
-    pub(crate) fn spent(&self) -> Self {
-        Self {
-            draw: Draw::default(),
-            lease: None,
-            ..*self
-        }
-    }
-
-    /// Looks whether the request may still leave; if so, it leaves now.
-    pub(crate) fn look(&mut self) -> bool {
-        self.looked = Instant::now();
-        self.lease.is_none_or(|lease| lease.is_valid(self.looked))
-    }
-
-    /// The earliest moment at which its request can have left, by the database's clock.
-    pub(super) fn left_after_ms(&self) -> Option<i64> {
-        Some(self.lease?.clock_ms_at_least(self.since))
-    }
-}
-
-/// The answer to a request for a permit.
-#[derive(Debug)]
-pub(crate) enum Answer {
-    /// The request may be sent.
-    Granted(Leave),
-    /// Not now.
-    Wait {
-        wait: Duration,
-        /// The budget that is used up, or the host that does not answer.
-        key: String,
-        reason: String,
-    },
 }
 
 impl Permits {
@@ -552,40 +451,4 @@ struct Terms {
 enum Outcome {
     Given(Vec<(Lease, u32)>),
     Refused(Duration, String, String),
-}
-
-/// An attempt that waits, until it is dropped.
-struct Waits(Arc<Hand>, For);
-
-/// What an attempt waits for.
-#[derive(Clone, Copy)]
-enum For {
-    /// An answer of the database, or the end of a refusal.
-    Answer,
-    /// The beginning of a permit in hand.
-    Beginning,
-}
-
-impl Waits {
-    fn begin(hand: &Arc<Hand>, state: &mut State, what: For) -> Self {
-        *what.count(state) += 1;
-        Self(hand.clone(), what)
-    }
-}
-
-impl Drop for Waits {
-    fn drop(&mut self) {
-        let mut state = lock(&self.0.state);
-        let count = self.1.count(&mut state);
-        *count = count.saturating_sub(1);
-    }
-}
-
-impl For {
-    fn count(self, state: &mut State) -> &mut u32 {
-        match self {
-            Self::Answer => &mut state.waiting,
-            Self::Beginning => &mut state.expecting,
-        }
-    }
 }
