@@ -134,7 +134,8 @@ impl<'a> Fleet<'a> {
             let process = self.random.random_range(0..PROCESSES);
             let lease = self.shortest_ms() / 10;
             let early = self.random.random_range(0..=lease / 2);
-            let wait = self.ask_for(process, 1_000, lease, early, 1).await;
+            let weight = self.random.random_range(1..=3);
+            let wait = self.ask_for(process, 1_000, lease, early, weight).await;
             if let Some(wait) = wait {
                 // Some come when they are told, some later.
                 let times = self.random.random_range(1..8);

@@ -81,9 +81,9 @@ async fn proof_budgets_hold_while_processes_die_and_freeze() {
         // 900 in 15 minutes, a minute of which is two seconds.
         Shape {
             windows: vec![rolling(900, 30_000)],
-            pages: 150,
+            pages: 300,
             weighted: false,
-            disturbed_percent: 35,
+            disturbed_percent: 25,
         },
         // 200 an hour, which is 20 seconds here.
         Shape {
