@@ -12,7 +12,7 @@
 //! - the order in which answers arrive decides nothing. Rejected: handing pages out as they arrive, which needs positions with
 //!   holes and a state that lags, and gains only where a single slice outgrows what may be read ahead.
 //!
-//! Partitions come from a walk that goes ahead ([`Route`](super::route::Route)). From where a partition is read is known for certain only
+//! Partitions come from a walk that goes ahead ([`Route`]). From where a partition is read is known for certain only
 //! when it is opened: one that comes twice goes on from what it came to the first time, and the others may turn to the common value
 //! meanwhile. A lane that began elsewhere is dropped then, and the reader asks itself.
 //!
