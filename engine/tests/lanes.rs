@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+#[path = "support/pages.rs"]
+mod pages;
 #[expect(dead_code, reason = "its log of requests is for others")]
 #[path = "support/shuffled.rs"]
 mod server;
@@ -13,9 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
-use server::{Shuffled, number, shuffled};
+use server::{Shuffled, all_in_the_end, number, shuffled};
 use support::settings;
-use syncline_engine::{Connector, Page, Position, ReadError, ReadSettings};
+use syncline_engine::{Connector, Page, Position, ReadSettings};
 
 const DAYS: u64 = 12;
 
@@ -81,12 +83,7 @@ fn told(page: &Page) -> Value {
 }
 
 async fn all(settings: ReadSettings) -> Vec<Page> {
-    let mut reader = connector().reader("a", settings).unwrap();
-    let mut pages = Vec::new();
-    while let Some(page) = reader.next_page().await.unwrap() {
-        pages.push(page);
-    }
-    pages
+    pages::all(&connector(), settings).await
 }
 
 #[tokio::test]
@@ -183,18 +180,8 @@ async fn a_failure_is_told_when_its_turn_has_come_and_what_time_has_healed_is_no
     // The third slice fails once. It is read ahead, so by the time of its turn that is over.
     let server = serve(0, Some("since=2024-01-03")).await;
     let mut reader = connector().reader("a", read(&server, 4, None)).unwrap();
-    let mut found = Vec::new();
-    let mut failures = 0;
-    loop {
-        match reader.next_page().await {
-            Ok(Some(page)) => found.push(told(&page)),
-            Ok(None) => break,
-            Err(error) => {
-                assert!(matches!(error, ReadError::Transient { .. }), "{error}");
-                failures += 1;
-            }
-        }
-    }
+    let (pages, failures) = all_in_the_end(&mut reader).await;
+    let found: Vec<Value> = pages.iter().map(told).collect();
     assert_eq!(found, expected);
     // It may be told if its turn came while it was under way; then asking again goes on.
     assert!(failures <= 1);

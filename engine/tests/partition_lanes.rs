@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+#[path = "support/pages.rs"]
+mod pages;
 #[path = "support/shuffled.rs"]
 mod server;
 #[expect(dead_code, reason = "its server answers one request after the other")]
@@ -11,8 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use pages::all;
 use serde_json::{Value, json};
-use server::{Shuffled, number, shuffled};
+use server::{Shuffled, all_in_the_end, number, shuffled};
 use support::settings;
 use syncline_engine::{Connector, Page, Position, ReadError, ReadSettings};
 
@@ -120,15 +123,6 @@ fn told(page: &Page) -> Value {
         "state": state,
         "requests": page.requests,
     })
-}
-
-async fn all(connector: &Connector, settings: ReadSettings) -> Vec<Page> {
-    let mut reader = connector.reader("a", settings).unwrap();
-    let mut pages = Vec::new();
-    while let Some(page) = reader.next_page().await.unwrap() {
-        pages.push(page);
-    }
-    pages
 }
 
 async fn all_told(connector: &Connector, settings: ReadSettings) -> Vec<Value> {
@@ -268,18 +262,8 @@ async fn failures_of_partitions_and_parents_are_told_in_their_turn_or_healed_bef
     ] {
         let server = serve(0, Some(failing)).await;
         let mut reader = connector.reader("a", read(&server, 4)).unwrap();
-        let mut found = Vec::new();
-        let mut failures = 0;
-        loop {
-            match reader.next_page().await {
-                Ok(Some(page)) => found.push(told(&page)),
-                Ok(None) => break,
-                Err(error) => {
-                    assert!(matches!(error, ReadError::Transient { .. }), "{error}");
-                    failures += 1;
-                }
-            }
-        }
+        let (pages, failures) = all_in_the_end(&mut reader).await;
+        let mut found: Vec<Value> = pages.iter().map(told).collect();
         // The repeated request may be counted; all else is the same.
         for (found, expected) in found.iter_mut().zip(&expected) {
             found["requests"] = expected["requests"].clone();

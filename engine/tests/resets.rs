@@ -2,12 +2,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
+#[path = "support/pages.rs"]
+mod pages;
 #[expect(dead_code, reason = "heads of requests are for others")]
 mod support;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use pages::all;
 use serde_json::{Value, json};
 use support::{Server, answer, serve, settings};
 use syncline_engine::{Connector, Page, ReadError, ReadSettings};
@@ -57,15 +60,6 @@ async fn platform(refuses: bool) -> Server {
 
 fn read(server: &Server) -> ReadSettings {
     settings(json!({}), &server.address, Arc::default())
-}
-
-async fn all(connector: &Connector, settings: ReadSettings) -> Vec<Page> {
-    let mut reader = connector.reader("a", settings).unwrap();
-    let mut pages = Vec::new();
-    while let Some(page) = reader.next_page().await.unwrap() {
-        pages.push(page);
-    }
-    pages
 }
 
 /// After a limit and after a refusal; and from wherever such a read was broken off, nothing is missing.

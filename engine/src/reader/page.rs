@@ -84,13 +84,9 @@ impl StreamReader {
         };
         let slice = self.slice();
         let received = Received {
-            body: Value::Array(batch.rows),
             headers: streamed.headers.clone(),
             bytes: batch.bytes,
-            requests: 0,
-            ignored: false,
-            streamed: None,
-            reset: None,
+            ..Received::known(Value::Array(batch.rows))
         };
         self.part += 1;
         let page = self
@@ -231,13 +227,8 @@ impl StreamReader {
             };
             let slice = self.slice();
             let received = Received {
-                body: body.clone(),
-                headers: Value::Object(serde_json::Map::new()),
-                bytes: 0,
                 requests: 1,
-                ignored: false,
-                streamed: None,
-                reset: None,
+                ..Received::known(body.clone())
             };
             if self
                 .page_of(&stream, &token, slice.as_ref(), received)

@@ -316,13 +316,9 @@ impl Sender {
                 let inner = streamed.unwrap_or(decoder);
                 let streamed = self.stream(answer, inner, &trial, permit, signals, started);
                 return Ok(Try::Good(Box::new(Received {
-                    body: Value::Null,
                     headers: streamed.headers.clone(),
-                    bytes: 0,
-                    requests: 0,
-                    ignored: false,
                     streamed: Some(streamed),
-                    reset: None,
+                    ..Received::known(Value::Null)
                 })));
             }
         };
@@ -472,13 +468,10 @@ impl Sender {
             // An ignored failure has no records, an ignored good answer has.
             let ignored = action == Action::Ignore && (status.as_u16() >= 400 || !readable);
             let received = Received {
-                body,
                 headers,
                 bytes,
-                requests: 0,
                 ignored,
-                streamed: None,
-                reset: None,
+                ..Received::known(body)
             };
             return Ok(Try::Good(Box::new(received)));
         }
@@ -518,13 +511,10 @@ impl Sender {
                 Outcome::Refused
             };
             return Ok(Try::Good(Box::new(Received {
-                body: Value::Null,
                 headers,
                 bytes,
-                requests: 0,
-                ignored: false,
-                streamed: None,
                 reset: Some(Box::new(failure)),
+                ..Received::known(Value::Null)
             })));
         }
         self.failed(answer, trial, verdict, failure, signals)

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use syncline_engine::{Page, ReadError, StreamReader};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
@@ -68,5 +69,21 @@ pub(crate) async fn shuffled(
         address,
         most,
         targets,
+    }
+}
+
+/// All pages of a read that is asked again after each failure which time may heal, and how many of those there were.
+pub(crate) async fn all_in_the_end(reader: &mut StreamReader) -> (Vec<Page>, usize) {
+    let mut pages = Vec::new();
+    let mut failures = 0;
+    loop {
+        match reader.next_page().await {
+            Ok(Some(page)) => pages.push(page),
+            Ok(None) => return (pages, failures),
+            Err(error) => {
+                assert!(matches!(error, ReadError::Transient { .. }), "{error}");
+                failures += 1;
+            }
+        }
     }
 }
