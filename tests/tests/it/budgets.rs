@@ -67,48 +67,102 @@ async fn weighted_points_hold_while_processes_die_and_freeze() {
     play_and_check(&shape, cluster(), 3, EVERY_DAY).await;
 }
 
-/// All shapes at their full size, once with clocks that are right and once with clocks that are wrong.
+/// 50 a second.
+fn of_a_second() -> Shape {
+    Shape {
+        windows: vec![rolling(50, 1_000)],
+        pages: 150,
+        weighted: false,
+        disturbed_percent: 60,
+    }
+}
+
+/// 900 in 15 minutes, a minute of which is two seconds.
+fn of_a_quarter_of_an_hour() -> Shape {
+    Shape {
+        windows: vec![rolling(900, 30_000)],
+        pages: 300,
+        weighted: false,
+        disturbed_percent: 25,
+    }
+}
+
+/// 200 an hour, which is 20 seconds here, 10 a second, four at once.
+fn of_three_windows() -> Shape {
+    Shape {
+        windows: vec![
+            rolling(180, 20_000),
+            rolling(10, 1_000),
+            Window::AtOnce { limit: 4 },
+        ],
+        pages: 50,
+        weighted: false,
+        disturbed_percent: 40,
+    }
+}
+
+fn of_weighted_points() -> Shape {
+    Shape {
+        windows: vec![rolling(100, 2_000)],
+        pages: 60,
+        weighted: true,
+        disturbed_percent: 60,
+    }
+}
+
+async fn prove(shape: Shape, seed: u64) {
+    play_and_check(&shape, cluster(), seed, PROVEN).await;
+}
+
+async fn prove_with_wrong_clocks(shape: Shape, direction: char, seed: u64) {
+    let builder = wrong_clock::of_workers(cluster(), direction);
+    play_and_check(&shape, builder, seed, PROVEN).await;
+}
+
 #[tokio::test]
 #[ignore = "takes minutes: run by `cargo xtask proof`"]
-async fn proof_budgets_hold_while_processes_die_and_freeze() {
-    let shapes = [
-        Shape {
-            windows: vec![rolling(50, 1_000)],
-            pages: 150,
-            weighted: false,
-            disturbed_percent: 60,
-        },
-        // 900 in 15 minutes, a minute of which is two seconds.
-        Shape {
-            windows: vec![rolling(900, 30_000)],
-            pages: 300,
-            weighted: false,
-            disturbed_percent: 25,
-        },
-        // 200 an hour, which is 20 seconds here.
-        Shape {
-            windows: vec![
-                rolling(180, 20_000),
-                rolling(10, 1_000),
-                Window::AtOnce { limit: 4 },
-            ],
-            pages: 50,
-            weighted: false,
-            disturbed_percent: 40,
-        },
-        Shape {
-            windows: vec![rolling(100, 2_000)],
-            pages: 60,
-            weighted: true,
-            disturbed_percent: 60,
-        },
-    ];
-    for (number, shape) in shapes.iter().enumerate() {
-        play_and_check(shape, cluster(), 10 + number as u64, PROVEN).await;
-    }
-    for (number, shape) in shapes.iter().enumerate() {
-        let direction = if number % 2 == 0 { '+' } else { '-' };
-        let wrong = wrong_clock::of_workers(cluster(), direction);
-        play_and_check(shape, wrong, 20 + number as u64, PROVEN).await;
-    }
+async fn proof_a_budget_of_a_second_holds() {
+    prove(of_a_second(), 10).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: run by `cargo xtask proof`"]
+async fn proof_a_budget_of_a_quarter_of_an_hour_holds() {
+    prove(of_a_quarter_of_an_hour(), 11).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: run by `cargo xtask proof`"]
+async fn proof_three_windows_at_once_hold() {
+    prove(of_three_windows(), 12).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: run by `cargo xtask proof`"]
+async fn proof_weighted_points_hold() {
+    prove(of_weighted_points(), 13).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: run by `cargo xtask proof`"]
+async fn proof_a_budget_of_a_second_holds_with_clocks_that_are_ahead() {
+    prove_with_wrong_clocks(of_a_second(), '+', 20).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: run by `cargo xtask proof`"]
+async fn proof_a_budget_of_a_quarter_of_an_hour_holds_with_clocks_that_are_behind() {
+    prove_with_wrong_clocks(of_a_quarter_of_an_hour(), '-', 21).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: run by `cargo xtask proof`"]
+async fn proof_three_windows_at_once_hold_with_clocks_that_are_ahead() {
+    prove_with_wrong_clocks(of_three_windows(), '+', 22).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: run by `cargo xtask proof`"]
+async fn proof_weighted_points_hold_with_clocks_that_are_behind() {
+    prove_with_wrong_clocks(of_weighted_points(), '-', 23).await;
 }
