@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::json;
+use syncline_shared::budget::BudgetDefinition;
 use syncline_shared::db::batch::{self, NewBatch};
 use syncline_shared::db::budget::{list_budgets, note_draws, park_runs, resume_budget};
 use syncline_shared::db::business;
@@ -102,8 +103,18 @@ impl<'a> Queue<'a> {
     }
 
     async fn park(&self) -> usize {
+        self.park_but(false).await
+    }
+
+    async fn park_but(&self, spares_manual: bool) -> usize {
         let mut db = self.world.database.session().await.unwrap();
-        park_runs(&mut db, KEY, Duration::from_secs(90), "used up")
+        park_runs(
+            &mut db,
+            KEY,
+            Duration::from_secs(90),
+            "used up",
+            spares_manual,
+        )
             .await
             .unwrap()
     }
@@ -227,4 +238,38 @@ async fn waiting_runs_are_counted_and_are_due_when_a_person_ends_the_wait() {
     assert_eq!((states[0].key.as_str(), states[0].waiting_runs), (KEY, 2));
     assert_eq!(resume_budget(&mut db, KEY).await.unwrap(), Some(2));
     assert_eq!(queue.see(first).await.due_in, 0);
+}
+
+#[tokio::test]
+async fn runs_that_a_person_started_are_spared_where_a_part_is_kept_for_them() {
+    let world = World::new().await;
+    let queue = Queue::new(&world, 1).await;
+    queue.draws(0, "orders").await;
+    let by_hand = queue.enqueue(0, None).await;
+    assert_eq!(queue.park_but(true).await, 0);
+    assert_eq!(queue.see(by_hand).await.state, "queued");
+    assert_eq!(queue.park_but(false).await, 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_draws_on_another_account_is_not_parked_for_the_one_before() {
+    let world = World::new().await;
+    let queue = Queue::new(&world, 1).await;
+    let of_account = |scope: &str| BudgetDefinition {
+        scope: scope.to_owned(),
+        ..world.budget("parked", vec![rolling(5, 1_000)])
+    };
+    let other = of_account("other");
+    for budget in [of_account(""), other.clone()] {
+        assert_eq!(world.take(&[(budget, 1)], 1).await.granted(), 1);
+    }
+    queue.draws(0, "orders").await;
+    queue.enqueue(0, None).await;
+    let mut db = world.database.session().await.unwrap();
+    let connection = queue.targets[0].connection_id;
+    note_draws(&mut db, connection, "orders", &[other.key()])
+        .await
+        .unwrap();
+    drop(db);
+    assert_eq!(queue.park().await, 0);
 }

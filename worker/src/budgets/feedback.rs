@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use syncline_engine::{BudgetTold, Outcome, ResponseSignals};
+use syncline_shared::budget::BudgetDefinition;
 use syncline_shared::db::answered;
 use syncline_shared::db::budget::{Correction, correct_budget};
 
@@ -16,7 +17,7 @@ const NEARLY_USED: f64 = 0.9;
 
 /// What was told and can wait for a moment: the latest of each budget.
 #[derive(Debug, Default)]
-pub(super) struct Told(Mutex<HashMap<String, Correction>>);
+pub(super) struct Told(Mutex<HashMap<String, (BudgetDefinition, Correction)>>);
 
 impl Permits {
     /// Hears what an answer says of the budgets that its request drew on. Answers whether the platform refused it since a limit is reached,
@@ -26,29 +27,30 @@ impl Permits {
             return false;
         };
         let is_limited = signals.outcome == Outcome::RateLimited;
-        let mut corrections: Vec<(String, Correction)> = Vec::new();
+        let mut corrections: Vec<(BudgetDefinition, Correction)> = Vec::new();
         for told in &signals.told {
             if let Some(drawn) = leave.draw().of_policy(&told.policy) {
-                corrections.push((drawn.budget.key(), correction(told, sent_at)));
+                corrections.push((drawn.budget.clone(), correction(told, sent_at)));
             }
         }
         if is_limited {
             blame(leave, signals, sent_at, &mut corrections);
         }
-        for (key, correction) in corrections {
+        for (budget, correction) in corrections {
             if is_urgent(&correction) {
-                self.correct(&key, &correction).await;
+                self.correct(&budget, &correction).await;
             } else {
-                lock(&self.0.told.0).insert(key, correction);
+                lock(&self.0.told.0).insert(budget.key(), (budget, correction));
             }
         }
         is_limited && !leave.draw().is_free()
     }
 
-    async fn correct(&self, key: &str, correction: &Correction) {
+    async fn correct(&self, budget: &BudgetDefinition, correction: &Correction) {
+        let key = &budget.key();
         let correcting = async {
             let mut db = self.0.database.session().await?;
-            let must_know = correct_budget(&mut db, key, correction).await?;
+            let must_know = correct_budget(&mut db, budget, correction).await?;
             db.end().await?;
             Ok(must_know)
         };
@@ -67,8 +69,8 @@ impl Permits {
     /// Passes on what could wait.
     pub(super) async fn pass_on(&self) {
         let told = std::mem::take(&mut *lock(&self.0.told.0));
-        for (key, correction) in told {
-            self.correct(&key, &correction).await;
+        for (budget, correction) in told.into_values() {
+            self.correct(&budget, &correction).await;
         }
     }
 }
@@ -79,7 +81,7 @@ fn blame(
     leave: &Leave,
     signals: &ResponseSignals,
     sent_at: i64,
-    corrections: &mut Vec<(String, Correction)>,
+    corrections: &mut Vec<(BudgetDefinition, Correction)>,
 ) {
     let is_spoken_of = |correction: &Correction| {
         correction.wait.is_some()
@@ -99,7 +101,7 @@ fn blame(
             sent_at,
             ..Correction::default()
         };
-        corrections.push((governing.budget.key(), unspecific));
+        corrections.push((governing.budget.clone(), unspecific));
         corrections.len() - 1
     };
     if let Some((_, correction)) = corrections.get_mut(index) {

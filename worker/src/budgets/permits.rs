@@ -228,9 +228,17 @@ impl Permits {
                     state.stock.put(lease, count);
                 }
             }
-            Outcome::Refused(wait, key, reason) => {
-                if wait > self.0.patience && draw.circuit() != key {
-                    self.park(key.clone(), wait, reason.clone());
+            Outcome::Refused {
+                wait,
+                room,
+                key,
+                reason,
+                is_paused,
+            } => {
+                if room > self.0.patience && draw.circuit() != key {
+                    let spares_manual =
+                        !is_paused && !hand.asker.is_manual && draw.keeps_reserve(&key);
+                    self.park(key.clone(), room, reason.clone(), spares_manual);
                 }
                 state.refused_at = Some(Instant::now());
                 state.refusal = Some(Refusal {
@@ -276,7 +284,12 @@ impl Permits {
                     });
                     return Ok(Outcome::Given(leases.collect()));
                 }
-                Grant::Wait { wait, key, because } => {
+                Grant::Wait {
+                    wait,
+                    room,
+                    key,
+                    because,
+                } => {
                     db.end().await?;
                     let is_for_room = because.is_none() && wait <= self.0.patience;
                     let wait = if is_for_room && wait > terms.early {
@@ -284,6 +297,7 @@ impl Permits {
                     } else {
                         wait
                     };
+                    let is_paused = because.is_some();
                     let reason = match because {
                         Some(because) if key == draw.circuit() => {
                             format!("host {key}, which failed repeatedly ({because}),")
@@ -291,7 +305,13 @@ impl Permits {
                         Some(because) => format!("budget {key} ({because})"),
                         None => format!("budget {key}"),
                     };
-                    return Ok(Outcome::Refused(wait, key, reason));
+                    return Ok(Outcome::Refused {
+                        wait,
+                        room,
+                        key,
+                        reason,
+                        is_paused,
+                    });
                 }
                 Grant::Undefined(keys) => {
                     settled.clear();
@@ -450,5 +470,13 @@ struct Terms {
 /// What came of a question.
 enum Outcome {
     Given(Vec<(Lease, u32)>),
-    Refused(Duration, String, String),
+    Refused {
+        wait: Duration,
+        /// Until there is room for anybody.
+        room: Duration,
+        key: String,
+        reason: String,
+        /// The platform said so; else it is used up.
+        is_paused: bool,
+    },
 }

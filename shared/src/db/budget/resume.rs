@@ -2,7 +2,8 @@
 
 use crate::db::{DbConnection, DbResult};
 
-/// Ends the pause of a budget, and forgets what it lowered by itself and what others were said to have used. Runs that wait for it are due
+/// Ends the pause of a budget, and forgets what it lowered by itself, what the platform told of its limit, and what others were said
+/// to have used. Runs that wait for it are due
 /// at once. Answers how many those are; `None`: there is no such budget. Workers hear of it when they are woken.
 ///
 /// One statement, as everything that locks a budget's row: a process that freezes holds nobody up.
@@ -14,7 +15,8 @@ pub async fn resume_budget(db: &mut DbConnection, key: &str) -> DbResult<Option<
                where key = $1 returning key
            ),
            cleared as (
-               update syncline.budget_window w set eased_to = null, ceiling = null, eased_at = 0, outside = 0, outside_until = 0
+               update syncline.budget_window w set
+                   eased_to = null, ceiling = null, eased_at = 0, told_limit = null, outside = 0, outside_until = 0
                from resumed where w.key = resumed.key
            ),
            due as (
