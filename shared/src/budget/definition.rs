@@ -186,6 +186,9 @@ mod tests {
         let quarter = BudgetWindowKind::Fixed(Duration::from_mins(15));
         assert_eq!((quarter.guard_ms(), quarter.slot_ms()), (10_000, 18_000));
         let guard_of = |seconds| BudgetWindowKind::Fixed(Duration::from_secs(seconds)).guard_ms();
-        assert_eq!((guard_of(9), guard_of(10), guard_of(60)), (451, 2_000, 3_001));
+        assert_eq!(
+            (guard_of(9), guard_of(10), guard_of(60)),
+            (451, 2_000, 3_001)
+        );
     }
 }

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
-use syncline_shared::budget::BudgetDefinition;
+use syncline_shared::budget::{BudgetDefinition, Limits};
 use syncline_shared::db::batch::{self, NewBatch};
 use syncline_shared::db::budget::{list_budgets, note_draws, park_runs, resume_budget};
 use syncline_shared::db::business;
 use syncline_shared::db::connection::{self, ConnectionDraft};
+use syncline_shared::db::platform;
 use syncline_shared::db::run::{self, NewRun, RunTarget};
 use syncline_shared::ids::RunId;
 use syncline_shared::run::{PRIORITY_MANUAL, RunKind, RunOrigin, SYNC_QUEUE};
@@ -115,8 +116,8 @@ impl<'a> Queue<'a> {
             "used up",
             spares_manual,
         )
-            .await
-            .unwrap()
+        .await
+        .unwrap()
     }
 
     async fn see(&self, id: RunId) -> Seen {
@@ -272,4 +273,53 @@ async fn a_connection_that_draws_on_another_account_is_not_parked_for_the_one_be
         .unwrap();
     drop(db);
     assert_eq!(queue.park().await, 0);
+}
+
+#[tokio::test]
+async fn runs_that_wait_look_again_when_their_limits_change() {
+    let world = World::new().await;
+    let queue = Queue::new(&world, 2).await;
+    for number in 0..2 {
+        queue.draws(number, "orders").await;
+    }
+    let runs = [queue.enqueue(0, None).await, queue.enqueue(1, None).await];
+    assert_eq!(queue.park().await, 2);
+    let due = async || {
+        let mut due = Vec::new();
+        for run in &runs {
+            due.push(queue.see(*run).await.due_in == 0);
+        }
+        due
+    };
+    let mut db = world.database.session().await.unwrap();
+    let limits = json!({"parked": {"limit": 9, "per_seconds": 1}});
+    let empty = json!({});
+    let draft = |limits| ConnectionDraft {
+        key: "c1",
+        name: "a connection",
+        business_id: queue.targets[1].business_id,
+        platform: "test",
+        config: &empty,
+        base_url: None,
+        streams: None,
+        enabled: true,
+        limits,
+        retry: &empty,
+    };
+    let second = queue.targets[1].connection_id;
+    connection::update(&mut db, second, &draft(&empty))
+        .await
+        .unwrap();
+    assert_eq!(due().await, [false, false]);
+    connection::update(&mut db, second, &draft(&limits))
+        .await
+        .unwrap();
+    assert_eq!(due().await, [false, true]);
+    platform::set_limits(&mut db, "test", &Limits::default())
+        .await
+        .unwrap();
+    platform::set_limits(&mut db, "test", &Limits::read(&limits))
+        .await
+        .unwrap();
+    assert_eq!(due().await, [true, true]);
 }

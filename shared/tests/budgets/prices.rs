@@ -32,7 +32,10 @@ async fn a_dear_request_costs_all_that_it_does_in_each_window_of_time() {
 #[tokio::test]
 async fn requests_at_once_are_counted_and_not_their_points() {
     let world = World::new().await;
-    let budget = [(world.budget("heavy", vec![concurrent(3), rolling(90, 1_000)]), 9)];
+    let budget = [(
+        world.budget("heavy", vec![concurrent(3), rolling(90, 1_000)]),
+        9,
+    )];
     let given = world.take(&budget, 9).await;
     assert_eq!(given.granted(), 3);
     let back = [Cost {

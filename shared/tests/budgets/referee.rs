@@ -27,10 +27,14 @@ impl Referee {
                     BudgetWindowKind::Concurrent => (sent.at..sent.until).contains(&first.at),
                     _ => (first.at..first.at + length_ms(window)).contains(&sent.at),
                 };
-                let costs = self.sent.iter().filter(inside).map(|sent| match window.kind {
-                    BudgetWindowKind::Concurrent => 1,
-                    _ => sent.points,
-                });
+                let costs = self
+                    .sent
+                    .iter()
+                    .filter(inside)
+                    .map(|sent| match window.kind {
+                        BudgetWindowKind::Concurrent => 1,
+                        _ => sent.points,
+                    });
                 let points: i64 = costs.clone().sum();
                 // What costs more than the window gives leaves alone.
                 assert!(

@@ -231,9 +231,7 @@ impl World {
             reason: "told".to_owned(),
             ..correction
         };
-        correct_budget(&mut db, budget, &correction)
-            .await
-            .unwrap()
+        correct_budget(&mut db, budget, &correction).await.unwrap()
     }
 
     /// The database's clock in milliseconds since 1970.

@@ -24,7 +24,7 @@ pub use define::define_budget;
 pub use list::{BudgetState, BudgetTotals, WindowState, list_budgets, total_budgets};
 pub use park::{note_draws, park_runs};
 pub use prune::prune_budgets;
-pub use resume::resume_budget;
+pub use resume::{end_waits, resume_budget};
 pub use take::{
     Ask, Asker, Charge, Cost, Drawn, Grant, Granted, Settled, settle_permits, take_permits,
 };

@@ -8,7 +8,6 @@ use crate::db::run::promote;
 use crate::db::{DbConnection, DbResult};
 use crate::ids::ConnectionId;
 
-
 /// Notes that requests for a stream of a connection draw on these budgets.
 pub async fn note_draws(
     db: &mut DbConnection,
