@@ -20,6 +20,11 @@ impl Meter {
         self.points.fetch_add(points, Ordering::Relaxed);
     }
 
+    /// What was sent cost so many points in truth, in place of those that were counted for it.
+    pub(super) fn cost(&self, counted: i64, cost: i64) {
+        self.points.fetch_add(cost - counted, Ordering::Relaxed);
+    }
+
     /// It was not sent after all.
     pub(super) fn did_not_send(&self, points: i64) {
         self.calls.fetch_sub(1, Ordering::Relaxed);
