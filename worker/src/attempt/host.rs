@@ -257,3 +257,6 @@ fn stop(reason: &str) -> Refused {
         reason: reason.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -418,7 +418,7 @@ impl Permits {
     }
 
     /// Gives back what nobody uses, and tells what became of the rest. `all`: the process ends.
-    pub(super) async fn tidy(&self, idle: Duration, all: bool) {
+    pub(crate) async fn tidy(&self, idle: Duration, all: bool) {
         let now = Instant::now();
         for (of, hand) in self.hands() {
             let mut state = lock(&hand.state);

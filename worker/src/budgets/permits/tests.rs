@@ -98,7 +98,9 @@ async fn a_leave_that_is_dropped_counts_no_longer_as_under_way() {
 async fn behind_a_pooler_too_requests_are_dated_no_earlier_than_they_leave() {
     let (server, database) = database(Pooler::Transaction).await;
     let permits = permits(&database);
-    let mut other = PgConnection::connect(&server.url()).await.expect("connects");
+    let mut other = PgConnection::connect(&server.url())
+        .await
+        .expect("connects");
     // Asking locks rows alone; to define the budget, which is not there yet, takes a while.
     let mut holding = other.begin().await.expect("begins");
     sqlx::query("lock table syncline.budget in share row exclusive mode")
