@@ -137,7 +137,7 @@ async fn businesses_that_share_an_accounts_budget_take_turns_by_their_weight() {
         connect(&cluster, key, "metered", "items", limits.clone()).await;
     }
     let weight = json!({"weight": 3});
-    let path = "/businesses/favoured-business";
+    let path = "/api/v1/businesses/favoured-business";
     let patched = cluster
         .api
         .send(reqwest::Method::PATCH, path, Some(&weight));

@@ -2,11 +2,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
-use syncline_engine::{BudgetKey, PermitRequest};
+use syncline_engine::{BudgetKey, Outcome as Answered, PermitRequest, ResponseSignals};
 use syncline_postgres::testing::{self, TestDatabase};
 use syncline_shared::budget::Limits;
 use syncline_shared::config::{DatabaseConfig, Pooler};
-use syncline_shared::db::budget::{Charge, list_budgets};
+use syncline_shared::db::budget::{Charge, list_budgets, list_circuits, note_failure};
 use syncline_shared::db::notify::BUDGET_CHANGED;
 use syncline_shared::ids::BusinessId;
 use syncline_shared::lifecycle::Lifecycle;
@@ -164,4 +164,44 @@ async fn an_answer_to_a_question_from_before_a_change_is_of_no_use() {
     let after = permits.terms(&draw, &hand).changes;
     assert_eq!(hear(given(), after), (false, true));
     assert_eq!(hear(refused(), after), (false, false));
+}
+
+#[tokio::test]
+async fn only_an_answer_to_a_request_that_left_to_see_opens_the_way_to_a_host() {
+    let (_server, database) = database(Pooler::None).await;
+    let permits = permits(&database);
+    let draw = draw(json!([{"limit": 9, "per_seconds": 60}]));
+    let mut db = database.session().await.expect("a connection");
+    let before = granted(&permits, &draw).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    for _ in 0..5 {
+        note_failure(&mut db, draw.circuit(), "p", "HTTP 502", None)
+            .await
+            .expect("answers");
+    }
+    permits.0.circuits.note(draw.circuit(), true);
+    let answer = ResponseSignals {
+        status: Some(200),
+        outcome: Answered::Ok,
+        left_at_once: true,
+        retry_after: None,
+        headers: Vec::new(),
+        duration: Duration::ZERO,
+        bytes: 0,
+        told: Vec::new(),
+    };
+    permits.hear_of_host(&before, "p", &answer).await;
+    let circuits = list_circuits(&mut db).await.expect("answers");
+    assert_eq!(circuits.len(), 1);
+    assert!(permits.0.circuits.is_open(draw.circuit()));
+
+    sqlx::query("update syncline.circuit set open_until = syncline.now()")
+        .execute(&mut *db)
+        .await
+        .expect("answers");
+    permits.drop_stock(draw.circuit());
+    let probe = granted(&permits, &draw).await;
+    permits.hear_of_host(&probe, "p", &answer).await;
+    let circuits = list_circuits(&mut db).await.expect("answers");
+    assert!(circuits.is_empty() && permits.0.circuits.is_empty());
 }
