@@ -313,9 +313,10 @@ async fn private_targets_are_refused_directly_and_by_redirect() {
     let strict = HttpClient::new(HttpSettings::default()).unwrap();
     let port = server.address.rsplit_once(':').unwrap().1;
     for base in [server.address.clone(), format!("http://localhost:{port}")] {
+        let host = Arc::default();
         let settings = ReadSettings {
             http: strict.clone(),
-            ..settings(config(), &base, Arc::default())
+            ..settings(config(), &base, Arc::clone(&host))
         };
         let error = connector()
             .reader("products", settings)
@@ -329,6 +330,7 @@ async fn private_targets_are_refused_directly_and_by_redirect() {
             "{text}"
         );
         assert!(text.contains("127.0.0.1") || text.contains("::1"), "{text}");
+        assert_eq!(host.signals.lock().unwrap()[0].outcome, Outcome::Unsent);
     }
     assert!(server.targets().is_empty());
 

@@ -308,7 +308,10 @@ impl Sender {
                 Err(refusal(refused))
             }
             Some(Err(HttpFailure::Unanswered(failure))) => {
-                signals.outcome = Outcome::Transport;
+                signals.outcome = match &failure {
+                    Unanswered::Refused { .. } => Outcome::Unsent,
+                    _ => Outcome::Transport,
+                };
                 Ok(self.transport_failure(failure, &trial, &mut signals))
             }
             Some(Ok(Arrived::Whole(answer))) => self.judge(&answer, &trial, &mut signals),

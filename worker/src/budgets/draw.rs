@@ -131,6 +131,15 @@ impl Draw {
         points.max().unwrap_or(0)
     }
 
+    /// The same, where the platform says what it cost, by policy.
+    pub(crate) fn settled_points(&self, cost: impl Fn(&str) -> Option<i64>) -> i64 {
+        let points = self.drawn.iter().map(|drawn| {
+            let told = cost(&drawn.budget.name);
+            told.unwrap_or_else(|| points_of(drawn))
+        });
+        points.max().unwrap_or(0)
+    }
+
     /// True if a budget counts requests that are under way.
     pub(crate) fn counts_concurrency(&self) -> bool {
         self.drawn

@@ -18,7 +18,7 @@ mod prune;
 mod resume;
 mod take;
 
-pub use circuit::{CircuitState, list_circuits, note_failure, note_success};
+pub use circuit::{CircuitState, HostAnswered, list_circuits, note_failure, note_success};
 pub use correct::{Change, Correction, correct_budget, list_changes};
 pub use define::define_budget;
 pub use list::{BudgetState, BudgetTotals, WindowState, list_budgets, total_budgets};
