@@ -122,7 +122,8 @@ impl Connector {
         self.0.documentation_url.as_deref()
     }
 
-    /// JSON pointers of the config's secrets (`airbyte_secret: true`), such as `/client_secret`.
+    /// JSON pointers of the config's secrets (`airbyte_secret: true`), such as `/client_secret`. A list, or a mapping of free
+    /// names, that holds a secret is one as a whole.
     pub fn secret_fields(&self) -> Vec<String> {
         config::secret_pointers(&self.0.config_schema)
     }
