@@ -54,7 +54,7 @@ pub(crate) fn load(platform: &str, yaml: &str) -> Result<Source, LoadErrors> {
         Some(source) if problems.0.is_empty() => Ok(source),
         _ => Err(LoadErrors {
             platform: platform.to_owned(),
-            problems: problems.0,
+            problems: problems.told(),
         }),
     }
 }
