@@ -13,6 +13,7 @@ use crate::error::{ConfigProblem, Failure, LoadErrors, LoadProblem, ReadError};
 use crate::load;
 use crate::load::model::Source;
 use crate::reader::{ReadSettings, SharedReads, StreamReader};
+use crate::redact::Redactor;
 
 /// A loaded, validated manifest of one platform; cheap to clone.
 #[derive(Clone)]
@@ -139,6 +140,10 @@ impl Connector {
         self.0.config_rules.apply(config)
     }
 
+    fn secrets(&self, config: &Value) -> Vec<String> {
+        config::secret_values(&self.0.config_schema, config)
+    }
+
     fn check_normalised(&self, config: &Value) -> Result<(), Vec<ConfigProblem>> {
         config::check(&self.0.config_schema, &self.0.config_validator, config)?;
         let problems = self.0.config_rules.problems(config);
@@ -157,10 +162,12 @@ impl Connector {
     /// The account part of each budget's key for this config, in the order of
     /// [`Connector::budgets`]: what [`BudgetKey::scope`](crate::BudgetKey::scope) will hold.
     pub fn budget_scopes(&self, config: &Value) -> Result<Vec<String>, ReadError> {
+        let mut secrets = self.secrets(config);
         let config = self
             .normalised(config)
             .map_err(|problem| unfit(&[problem]))?;
-        crate::request::budget_scopes(&self.0, &config)
+        secrets.extend(self.secrets(&config));
+        crate::request::budget_scopes(&self.0, &config, &Redactor::new(&secrets))
     }
 
     /// A reader of one stream. Sends nothing yet. Fails if the stream is unknown, the config does not
@@ -189,12 +196,16 @@ impl Connector {
             });
             return Err(ReadError::Permanent { failure });
         };
+        let shared = SharedReads {
+            given_secrets: self.secrets(&settings.config).into(),
+            ..shared.clone()
+        };
         settings.config = self
             .normalised(&settings.config)
             .map_err(|problem| unfit(&[problem]))?;
         self.check_normalised(&settings.config)
             .map_err(|problems| unfit(&problems))?;
-        StreamReader::new(Arc::clone(&self.0), index, settings, shared.clone())
+        StreamReader::new(Arc::clone(&self.0), index, settings, shared)
     }
 }
 
