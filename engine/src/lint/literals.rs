@@ -20,7 +20,15 @@ const OF_REQUEST: &[&str] = &[
 
 pub(super) fn look(part: &Part<'_>, found: &mut Found) {
     match part.kind {
-        "DeclarativeStream" => partition_values(part, found),
+        "DeclarativeStream" => {
+            partition_values(part, found);
+            if part.text("x_types") != Some("strict") {
+                for transformation in part.children("transformations") {
+                    added(&transformation, found);
+                }
+            }
+        }
+        "ConfigAddFields" => added(part, found),
         "DatetimeBasedCursor" => {
             literals_of(part, "start_datetime", found);
             literals_of(part, "end_datetime", found);
@@ -51,10 +59,16 @@ pub(super) fn look(part: &Part<'_>, found: &mut Found) {
                 }
             }
         }
-        "AddedFieldDefinition" if part.get("value_type").is_none() => {
-            literals_of(part, "value", found);
-        }
         _ => {}
+    }
+}
+
+/// Constants that are added.
+fn added(transformation: &Part<'_>, found: &mut Found) {
+    for field in transformation.children("fields") {
+        if field.get("value_type").is_none() {
+            literals_of(&field, "value", found);
+        }
     }
 }
 

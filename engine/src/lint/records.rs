@@ -24,6 +24,9 @@ pub(super) fn look(part: &Part<'_>, found: &mut Found) {
     let schema = part
         .child("schema_loader")
         .and_then(|loader| loader.get("schema"));
+    if part.text("x_types") == Some("strict") {
+        return;
+    }
     for transformation in part.children("transformations") {
         for field in transformation.children("fields") {
             mixed_types(&field, schema, found);
@@ -72,7 +75,7 @@ fn mixed_types(field: &Part<'_>, schema: Option<&Value>, found: &mut Found) {
                      \"0012\" stays a text, \"1,2\" becomes a list",
                     short(source)
                 ),
-                "give value_type, and the field in the schema",
+                "give value_type, or x_types: strict on the stream, and the field in the schema",
             );
         }
         return;
@@ -86,7 +89,7 @@ fn mixed_types(field: &Part<'_>, schema: Option<&Value>, found: &mut Found) {
                  number, \"0012\" stays a text, \"1,2\" becomes a list",
                 short(source)
             ),
-            "give value_type: string",
+            "give value_type: string, or x_types: strict on the stream",
         );
     }
 }
@@ -168,6 +171,16 @@ mod tests {
         assert_fine(added(
             json!({"path": ["code"], "value": "code {{ record['a'] }}"}),
         ));
+    }
+
+    #[test]
+    fn an_added_text_of_a_stream_with_strict_types() {
+        let mut change = added(json!({"path": ["code"], "value": "{{ record['a'] }}"}));
+        change["streams"][0]["x_types"] = json!("strict");
+        assert_fine(change);
+        let mut change = added(json!({"path": ["code"], "value": "1.10"}));
+        change["streams"][0]["x_types"] = json!("strict");
+        assert_fine(change);
     }
 
     #[test]

@@ -149,11 +149,8 @@ async fn a_manifest_that_is_refused_never_counts_as_read_alike() {
     let text = fs::read_to_string(folder().join("scenarios/plain-list.yaml")).unwrap();
     let refused = text.replace("DpathExtractor", "CustomRecordExtractor");
     assert_ne!(refused, text);
-    let name = "plain-list".to_owned();
-    let scenario = Scenario {
-        name,
-        ..serde_saphyr::from_str(&refused).unwrap()
-    };
+    let mut scenario: Scenario = serde_saphyr::from_str(&refused).unwrap();
+    scenario.name = "plain-list".to_owned();
     let problem = check_ours(&scenario).await.unwrap_err();
     assert!(problem.contains("was not loaded"), "{problem}");
 }
