@@ -314,6 +314,55 @@ async fn null_words_and_scalars_become_what_the_manifest_says() {
 }
 
 #[tokio::test]
+async fn strict_types_keep_added_texts_as_they_are() {
+    let server = serve(|_, _| {
+        let body = r#"[{"id": 1, "a": "12"}, {"id": 2, "a": "1,2"}, {"id": 3, "a": 5}, {"id": 4, "a": [1]}, {"id": 5}]"#;
+        answer(200, "", body)
+    })
+    .await;
+    let added = |types: &str| {
+        manifest(
+            &format!(
+                "{types}transformations: [{{type: AddFields, fields: [\
+                 {{path: [b], value: \"{{{{ record['a'] }}}}\"}}, {{path: [c], value: '1.10'}}, \
+                 {{path: [d], value: \"{{{{ record['id'] }}}}{{{{ record['id'] }}}}\"}}, \
+                 {{path: [e], value: \"{{{{ record['id'] ~ '' }}}}\", value_type: integer}}]}}]"
+            ),
+            "",
+            "field_path: []",
+            "",
+        )
+    };
+    let of = async |types: &str| -> Vec<Value> {
+        let connector = Connector::load("demo", &added(types)).unwrap();
+        let (found, error) = pages(&connector, &read(&server)).await;
+        assert!(error.is_none(), "{error:?}");
+        let found = records(&found).into_iter();
+        found
+            .map(|record| json!([record["b"], record["c"], record["d"], record["e"]]))
+            .collect()
+    };
+    assert_eq!(
+        of("x_types: strict\n    ").await,
+        [
+            json!(["12", "1.10", "11", 1]),
+            json!(["1,2", "1.10", "22", 2]),
+            json!([5, "1.10", "33", 3]),
+            json!([[1], "1.10", "44", 4]),
+            json!(["", "1.10", "55", 5]),
+        ]
+    );
+    let loose = of("").await;
+    assert_eq!(loose[0], json!([12, 1.1, 11, 1]));
+    assert_eq!(loose[1], json!([[1, 2], 1.1, 22, 2]));
+    let told = problems(&added("x_types: loose\n    "));
+    assert!(
+        told.contains("/streams/0/x_types") && told.contains("allowed: strict"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
 async fn a_silence_longer_than_the_manifest_allows_is_no_answer() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());

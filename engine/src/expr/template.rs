@@ -152,6 +152,19 @@ impl Template {
         }
     }
 
+    /// The value that the expression gives, not read as a literal: a text stays a text, and so does one with expressions in it.
+    /// `None` for empty and undefined.
+    pub(crate) fn untyped<'a>(&'a self, scope: &Scope<'a>) -> Result<Option<Val<'a>>, EvalError> {
+        let value = match self.parts.as_slice() {
+            [Part::Expression(node)] => evaluate(node, scope, &self.parameters),
+            _ => self.render(scope).map(Val::text),
+        };
+        match value {
+            Err(EvalError::Undefined(_)) => Ok(None),
+            other => other.map(|value| Some(value).filter(|value| !value.to_text_is_empty())),
+        }
+    }
+
     /// The rendered text, not read as a literal.
     pub(crate) fn render(&self, scope: &Scope<'_>) -> Result<String, EvalError> {
         let mut text = String::new();

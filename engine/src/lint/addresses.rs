@@ -123,7 +123,7 @@ fn in_query_already(part: &Part<'_>, found: &mut Found) {
 }
 
 /// A text without what stands in `{{ }}`.
-fn outside_expressions(text: &str) -> String {
+pub(super) fn outside_expressions(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("{{") {

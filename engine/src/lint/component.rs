@@ -28,6 +28,30 @@ const ANYWHERE: Place = Place(&[
 /// What is read of a manifest's top level; the rest are definitions that references have copied from.
 const SECTIONS: &[&str] = &["check", "api_budget", "spec", "streams"];
 
+/// Mappings that a request carries as they are: a member called `type` makes no component of one.
+const DATA: &[&str] = &[
+    "request_parameters",
+    "request_headers",
+    "request_body_json",
+    "request_body_data",
+    "refresh_request_body",
+    "refresh_request_headers",
+    "jwt_headers",
+    "jwt_payload",
+    "additional_jwt_headers",
+    "additional_jwt_payload",
+];
+
+/// Whether a field of a component holds data of requests, and no components.
+pub(super) fn is_data(kind: &str, name: &str) -> bool {
+    DATA.contains(&name) || (name == "value" && kind.starts_with("RequestBody"))
+}
+
+/// A name as a step of a JSON pointer.
+pub(super) fn step(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
+}
+
 /// A component with its type.
 pub(super) struct Part<'v> {
     pub(super) path: String,
@@ -71,6 +95,7 @@ impl<'v> Part<'v> {
                     name.as_str(),
                     "$parameters" | "schema" | "connection_specification"
                 )
+                || is_data(self.kind, name)
                 || (is_root && !SECTIONS.contains(&name.as_str()));
             if !skipped {
                 descend(value, &self.path_of(name), visit);
@@ -92,11 +117,7 @@ impl<'v> Part<'v> {
     }
 
     pub(super) fn path_of(&self, name: &str) -> String {
-        format!(
-            "{}/{}",
-            self.path,
-            name.replace('~', "~0").replace('/', "~1")
-        )
+        format!("{}/{}", self.path, step(name))
     }
 
     pub(super) fn child(&self, name: &str) -> Option<Part<'v>> {
@@ -115,7 +136,21 @@ impl<'v> Part<'v> {
     pub(super) fn texts_of(&self, name: &str) -> Vec<(String, &'v str)> {
         let mut found = Vec::new();
         if let Some(value) = self.get(name) {
-            texts(value, self.path_of(name), &mut found);
+            texts(
+                value,
+                self.path_of(name),
+                is_data(self.kind, name),
+                &mut found,
+            );
+        }
+        found
+    }
+
+    /// Plain values of a field, also within lists and mappings, with their paths.
+    pub(super) fn values_of(&self, name: &str) -> Vec<(String, &'v Value)> {
+        let mut found = Vec::new();
+        if let Some(value) = self.get(name) {
+            plain_values(value, self.path_of(name), &mut found);
         }
         found
     }
@@ -147,17 +182,34 @@ fn descend(value: &Value, path: &str, visit: &mut dyn FnMut(&Part<'_>)) {
     }
 }
 
-fn texts<'v>(value: &'v Value, path: String, found: &mut Vec<(String, &'v str)>) {
+fn plain_values<'v>(value: &'v Value, path: String, found: &mut Vec<(String, &'v Value)>) {
+    match value {
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                plain_values(item, format!("{path}/{index}"), found);
+            }
+        }
+        Value::Object(members) => {
+            for (name, member) in members.iter().filter(|(name, _)| *name != "$parameters") {
+                plain_values(member, format!("{path}/{}", step(name)), found);
+            }
+        }
+        plain => found.push((path, plain)),
+    }
+}
+
+fn texts<'v>(value: &'v Value, path: String, is_data: bool, found: &mut Vec<(String, &'v str)>) {
     match value {
         Value::String(text) => found.push((path, text)),
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                texts(item, format!("{path}/{index}"), found);
+                texts(item, format!("{path}/{index}"), is_data, found);
             }
         }
-        Value::Object(members) if !members.contains_key("type") => {
-            for (name, member) in members {
-                texts(member, format!("{path}/{name}"), found);
+        Value::Object(members) if is_data || !members.contains_key("type") => {
+            // Parameters are handed to what looks like a component; no request carries them.
+            for (name, member) in members.iter().filter(|(name, _)| *name != "$parameters") {
+                texts(member, format!("{path}/{}", step(name)), is_data, found);
             }
         }
         _ => {}

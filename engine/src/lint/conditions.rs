@@ -7,13 +7,35 @@ use super::component::Part;
 use super::{Found, short};
 use crate::expr::{Comparison, Filter, Method, Node, Var};
 
-/// Fields of conditions, where a failure has been seen to mean "true".
-const CONDITIONS: &[&str] = &[
+/// Fields that are evaluated while a stream is read.
+const EVALUATED: &[&str] = &[
     "condition",
     "predicate",
     "stop_condition",
     "cursor_value",
     "value",
+    "url",
+    "url_base",
+    "path",
+    "request_parameters",
+    "request_headers",
+    "request_body_json",
+    "request_body_data",
+    "datetime",
+    "start_datetime",
+    "end_datetime",
+    "min_datetime",
+    "max_datetime",
+    "step",
+    "lookback_window",
+    "values",
+    "field_path",
+    "page_size",
+    "header",
+    "api_token",
+    "username",
+    "password",
+    "backoff_time_in_seconds",
 ];
 
 pub(super) fn look(part: &Part<'_>, found: &mut Found) {
@@ -21,7 +43,7 @@ pub(super) fn look(part: &Part<'_>, found: &mut Found) {
     if part.kind == "CursorPagination" {
         has_page_size = part.get("page_size").is_some();
     }
-    for name in CONDITIONS {
+    for name in EVALUATED {
         for (path, source) in part.texts_of(name) {
             let Some(template) = part.template(source, &path) else {
                 continue;
@@ -40,7 +62,7 @@ pub(super) fn look(part: &Part<'_>, found: &mut Found) {
                     &path,
                     format!(
                         "\"{}\" {risk}, which fails where a value is missing: the reference then takes the text of the template \
-                         for its value, true as a condition; here the read ends with an error",
+                         for its value, sends it or holds it for true; here the read ends with an error",
                         short(source)
                     ),
                     "give a default: .get('x', 0), or ask for the value first: {{ x and x > 1 }}",
@@ -68,12 +90,14 @@ impl Search {
                     self.node(value);
                 }
             }
-            Node::Attribute(of, _)
-            | Node::Not(of)
-            | Node::Negate(of)
-            | Node::Slice { of, .. }
-            | Node::Each(_, of) => {
+            Node::Attribute(of, _) | Node::Not(of) | Node::Negate(of) | Node::Slice { of, .. } => {
                 self.node(of);
+            }
+            Node::Each(_, of) => {
+                self.node(of);
+                if self.may_be_none(of) {
+                    self.risk = Some(GONE_THROUGH);
+                }
             }
             Node::Item(left, right) | Node::Concat(left, right) | Node::Or(left, right) => {
                 self.node(left);
@@ -105,8 +129,10 @@ impl Search {
             Node::Filter(filter, of, arguments) => {
                 self.node(of);
                 self.all(&arguments.positional);
-                if matches!(filter, Filter::Length) && self.may_be_none(of) {
-                    self.risk = Some("takes the length of what may be None");
+                if let Some(risk) = risk_of(*filter)
+                    && self.may_be_none(of)
+                {
+                    self.risk = Some(risk);
                 }
             }
             Node::Test(_, of, nodes) | Node::Method(_, of, nodes) => {
@@ -183,6 +209,11 @@ impl Search {
                 _ => false,
             },
             Node::Var(Var::PageSize) => !self.has_page_size,
+            // Without its second argument `default` is for what is undefined, which None is not.
+            Node::Filter(Filter::Default, of, arguments) => {
+                let is_for_none = arguments.positional.len() > 1 || !arguments.named.is_empty();
+                !is_for_none && self.may_be_none(of)
+            }
             Node::Or(_, right) => self.may_be_none(right),
             Node::And(left, right) => self.may_be_none(left) || self.may_be_none(right),
             Node::If {
@@ -196,6 +227,34 @@ impl Search {
             _ => false,
         };
         is_none && !self.present.contains(&written(node))
+    }
+}
+
+const GONE_THROUGH: &str = "goes through what may be None";
+
+/// What a filter does that None does not bear; most write it as a text.
+fn risk_of(filter: Filter) -> Option<&'static str> {
+    match filter {
+        Filter::Length => Some("takes the length of what may be None"),
+        Filter::RegexSearch | Filter::RegexReplace => {
+            Some("searches by a regular expression in what may be None")
+        }
+        Filter::Base64Encode | Filter::Base64Decode | Filter::Base64Ascii => {
+            Some("encodes or decodes what may be None")
+        }
+        Filter::Abs | Filter::Round => Some("calculates with what may be None"),
+        Filter::List
+        | Filter::First
+        | Filter::Last
+        | Filter::Join
+        | Filter::Reverse
+        | Filter::Items
+        | Filter::Unique
+        | Filter::Sort
+        | Filter::Sum
+        | Filter::Min
+        | Filter::Max => Some(GONE_THROUGH),
+        _ => None,
     }
 }
 
@@ -226,6 +285,10 @@ mod tests {
             "{{ record.get('a') | length > 0 }}",
             "{{ record.get('a') + 1 == 2 }}",
             "{{ record.get('b') and record.get('a') > 1 }}",
+            "{{ record.get('a') | regex_search('(x)') == 'x' }}",
+            "{{ record.get('a') | first == 1 }}",
+            "{{ record.get('a') | map('string') == ['1'] }}",
+            "{{ record.get('a') | default('b') | length > 0 }}",
         ] {
             assert_trap(filter(condition), "none-in-condition", CONDITION);
         }
@@ -242,9 +305,70 @@ mod tests {
             "{{ (record.get('a') or 0) > 1 }}",
             "{{ record['a'] > 1 }}",
             "{{ record.get('a') | int > 1 }}",
+            "{{ record.get('a') | default('b', true) | length > 0 }}",
+            "{{ record.get('a') | string | regex_search('(x)') == 'x' }}",
+            "{{ record.get('a', '') | regex_search('(x)') == 'x' }}",
+            "{{ record.get('a') | lower == 'x' }}",
         ] {
             assert_fine(filter(condition));
         }
+    }
+
+    #[test]
+    fn what_may_be_none_in_a_request() {
+        let risky = "{{ config.get('a') + 1 }}";
+        for (field, value, place) in [
+            ("path", json!(risky), "path"),
+            ("url_base", json!(format!("https://{risky}")), "url_base"),
+            (
+                "request_parameters",
+                json!({"n": risky}),
+                "request_parameters/n",
+            ),
+            ("request_headers", json!({"n": risky}), "request_headers/n"),
+            (
+                "request_body_json",
+                json!({"type": "report", "of": [{"n": risky}]}),
+                "request_body_json/of/0/n",
+            ),
+        ] {
+            let requester = "/streams/0/retriever/requester";
+            assert_trap(
+                super::super::example::requester(json!({field: value})),
+                "none-in-condition",
+                &format!("{requester}/{place}"),
+            );
+        }
+        let cursor = |start: &str| {
+            stream(json!({"incremental_sync": {
+                "type": "DatetimeBasedCursor", "cursor_field": "at", "datetime_format": "%s", "start_datetime": start,
+                "is_client_side_incremental": true,
+            }}))
+        };
+        assert_trap(
+            cursor(risky),
+            "none-in-condition",
+            "/streams/0/incremental_sync/start_datetime",
+        );
+        assert_fine(cursor("{{ config.get('a', 0) + 1 }}"));
+    }
+
+    #[test]
+    fn a_header_that_may_be_missing() {
+        let filter = |predicate: &str| {
+            super::super::example::requester(json!({"error_handler": {
+                "type": "DefaultErrorHandler",
+                "response_filters": [{"type": "HttpResponseFilter", "predicate": predicate, "action": "RATE_LIMITED"}],
+            }}))
+        };
+        assert_trap(
+            filter("{{ headers.get('x-use') | regex_search('([0-9]+)') == '0' }}"),
+            "none-in-condition",
+            "/streams/0/retriever/requester/error_handler/response_filters/0/predicate",
+        );
+        assert_fine(filter(
+            "{{ headers.get('x-use', '') | regex_search('([0-9]+)') == '0' }}",
+        ));
     }
 
     #[test]

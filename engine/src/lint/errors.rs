@@ -1,7 +1,9 @@
-//! Error handlers: filters that match too much, and composites that drop what a child says.
+//! Filters of error handlers that match too much.
 
+use serde_json::Value;
+
+use super::Found;
 use super::component::Part;
-use super::{Found, short};
 
 /// What makes a filter match. The action is taken if any of them does.
 const CONDITIONS: &[&str] = &["http_codes", "predicate", "error_message_contains"];
@@ -9,13 +11,9 @@ const CONDITIONS: &[&str] = &["http_codes", "predicate", "error_message_contains
 const REFUSALS: &[u64] = &[401, 403, 429];
 
 pub(super) fn look(part: &Part<'_>, found: &mut Found) {
-    match part.kind {
-        "HttpResponseFilter" => {
-            any_of_several(part, found);
-            ignored_refusal(part, found);
-        }
-        "CompositeErrorHandler" => composite(part, found),
-        _ => {}
+    if part.kind == "HttpResponseFilter" {
+        any_of_several(part, found);
+        ignored_refusal(part, found);
     }
 }
 
@@ -42,11 +40,11 @@ fn ignored_refusal(part: &Part<'_>, found: &mut Found) {
     if part.text("action") != Some("IGNORE") {
         return;
     }
-    let codes = part.get("http_codes").and_then(serde_json::Value::as_array);
+    let codes = part.get("http_codes").and_then(Value::as_array);
     let ignored: Vec<String> = codes
         .into_iter()
         .flatten()
-        .filter_map(serde_json::Value::as_u64)
+        .filter_map(Value::as_u64)
         .filter(|code| REFUSALS.contains(code))
         .map(|code| code.to_string())
         .collect();
@@ -64,45 +62,6 @@ fn ignored_refusal(part: &Part<'_>, found: &mut Found) {
     }
 }
 
-/// A composite hands on what a child fails or limits; the last child's word stands.
-fn composite(part: &Part<'_>, found: &mut Found) {
-    let children = part.children("error_handlers");
-    let last = children.len().saturating_sub(1);
-    for (index, child) in children.iter().enumerate() {
-        for filter in child.children("response_filters") {
-            if let Some(action @ ("RATE_LIMITED" | "FAIL")) = filter.text("action")
-                && index < last
-            {
-                found.add(
-                    "composite-drops-verdict",
-                    &filter.path,
-                    format!(
-                        "the composite hands {action} of handler {index} on to the next one, and the last one's word stands: \
-                         what this filter matches ends as handler {last} has it, by default a failure without its message"
-                    ),
-                    "put the filter into the last handler, or use one DefaultErrorHandler with all filters",
-                );
-            }
-            let looks_inside = ["predicate", "error_message_contains"]
-                .iter()
-                .find_map(|name| filter.text(name));
-            if let Some(text) = looks_inside
-                && index > 0
-            {
-                found.add(
-                    "composite-hides-good-answers",
-                    &filter.path,
-                    format!(
-                        "\"{}\" never sees an answer below HTTP 400: handler 0 takes it for a success before",
-                        short(text)
-                    ),
-                    "put filters that look for errors in good answers into the first handler, or use one DefaultErrorHandler",
-                );
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::example::{assert_fine, assert_trap, requester};
@@ -116,13 +75,6 @@ mod tests {
 
     fn plain(filters: Value) -> Value {
         requester(json!({"error_handler": handler(filters)}))
-    }
-
-    fn composite(first: Value, second: Value) -> Value {
-        requester(json!({"error_handler": {
-            "type": "CompositeErrorHandler",
-            "error_handlers": [handler(first), handler(second)]
-        }}))
     }
 
     #[test]
@@ -147,30 +99,6 @@ mod tests {
             ),
             "ignored-refusal",
             &format!("{HANDLER}/response_filters/0"),
-        );
-    }
-
-    #[test]
-    fn a_composite_that_drops_a_limit() {
-        let limit =
-            json!([{"type": "HttpResponseFilter", "http_codes": [400], "action": "RATE_LIMITED"}]);
-        let retry = json!([{"type": "HttpResponseFilter", "http_codes": [500], "action": "RETRY"}]);
-        assert_trap(
-            composite(limit.clone(), retry.clone()),
-            "composite-drops-verdict",
-            &format!("{HANDLER}/error_handlers/0/response_filters/0"),
-        );
-        assert_fine(composite(retry, limit));
-    }
-
-    #[test]
-    fn a_composite_that_hides_good_answers() {
-        let retry = json!([{"type": "HttpResponseFilter", "http_codes": [500], "action": "RETRY"}]);
-        let inside = json!([{"type": "HttpResponseFilter", "predicate": "{{ response.get('code') == 5 }}", "action": "FAIL"}]);
-        assert_trap(
-            composite(retry, inside),
-            "composite-hides-good-answers",
-            &format!("{HANDLER}/error_handlers/1/response_filters/0"),
         );
     }
 }

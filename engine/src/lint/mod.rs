@@ -13,16 +13,20 @@
 )]
 
 mod addresses;
+mod booleans;
 mod budgets;
 mod component;
+mod composites;
 mod conditions;
 mod cursors;
 mod errors;
 mod jobs;
 mod literals;
 mod pages;
+mod parameters;
 mod records;
 mod secrets;
+mod waits;
 
 use std::collections::{HashMap, HashSet};
 
@@ -63,12 +67,17 @@ pub fn lint(platform: &str, yaml: &str) -> LintReport {
         Err(errors) => errors.problems,
     };
     let mut found = Found::default();
-    if let Some(manifest) = load::resolved(yaml, &mut Problems::default()) {
+    let mut named = Problems::default();
+    if let Some(written) = load::referenced(yaml, &mut named)
+        && let Some(manifest) = load::complete(written.members.clone(), &mut named)
+    {
         Part::root(&manifest).each(&mut |part| {
             for look in THEMES {
                 look(part, &mut found);
             }
         });
+        parameters::look(&Value::Object(written.members), &manifest, &mut found);
+        parameters::shadowed(&written.shadowed, &mut found);
     }
     LintReport {
         problems,
@@ -85,7 +94,10 @@ const THEMES: &[Look] = &[
     cursors::look,
     addresses::look,
     literals::look,
+    booleans::look,
     errors::look,
+    composites::look,
+    waits::look,
     pages::look,
     jobs::look,
     conditions::look,

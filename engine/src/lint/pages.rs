@@ -4,6 +4,9 @@ use super::component::Part;
 use super::{Found, mentions, short};
 
 pub(super) fn look(part: &Part<'_>, found: &mut Found) {
+    if part.kind == "DeclarativeStream" {
+        filtered_by_time(part, found);
+    }
     if part.kind != "SimpleRetriever" {
         return;
     }
@@ -61,13 +64,41 @@ fn no_stop(strategy: &Part<'_>, found: &mut Found) {
     );
 }
 
+/// Variables that are what the filters have left.
+const OF_WHAT_IS_LEFT: &[&str] = &["last_record", "last_page_size"];
+
+/// `is_client_side_incremental` filters pages as a record filter does.
+fn filtered_by_time(stream: &Part<'_>, found: &mut Found) {
+    let is_filtered = stream
+        .child("incremental_sync")
+        .is_some_and(|cursor| cursor.is_set("is_client_side_incremental"));
+    let strategy = stream
+        .child("retriever")
+        .filter(|retriever| retriever.kind == "SimpleRetriever")
+        .and_then(|retriever| retriever.child("paginator"))
+        .and_then(|paginator| paginator.child("pagination_strategy"));
+    if let Some(strategy) = strategy
+        && is_filtered
+        && strategy.kind == "CursorPagination"
+        && mentions(strategy.value, OF_WHAT_IS_LEFT)
+    {
+        found.add(
+            "filter-changes-pages",
+            &strategy.path,
+            "last_record and last_page_size are what is_client_side_incremental has left of the page: a page of old records \
+             only, or with old ones at its end, ends the stream early or asks for the wrong next page"
+                .to_owned(),
+            "take the next page from response",
+        );
+    }
+}
+
 /// `last_record` and `last_page_size` are what the filter has left.
 fn filtered(part: &Part<'_>, strategy: &Part<'_>, found: &mut Found) {
     let has_filter = part
         .child("record_selector")
         .is_some_and(|selector| selector.get("record_filter").is_some());
-    let words = ["last_record", "last_page_size"];
-    if has_filter && mentions(strategy.value, &words) {
+    if has_filter && mentions(strategy.value, OF_WHAT_IS_LEFT) {
         found.add(
             "filter-changes-pages",
             &strategy.path,
@@ -156,6 +187,26 @@ mod tests {
             "filter-changes-pages",
             STRATEGY,
         );
+    }
+
+    #[test]
+    fn a_filter_by_time_before_the_paginator() {
+        let stream_of = |value: &str, is_client_side: bool| {
+            stream(json!({
+                "incremental_sync": {
+                    "type": "DatetimeBasedCursor", "cursor_field": "at", "datetime_format": "%s", "start_datetime": "1",
+                    "is_client_side_incremental": is_client_side, "is_data_feed": !is_client_side,
+                },
+                "retriever": {"paginator": {"pagination_strategy": {"cursor_value": value}}},
+            }))
+        };
+        assert_trap(
+            stream_of("{{ last_record['id'] }}", true),
+            "filter-changes-pages",
+            STRATEGY,
+        );
+        assert_fine(stream_of("{{ last_record['id'] }}", false));
+        assert_fine(stream_of("{{ response['next'] }}", true));
     }
 
     #[test]

@@ -5,7 +5,7 @@ pub(crate) mod component;
 pub(crate) mod concurrency;
 pub(crate) mod model;
 mod parameters;
-mod refs;
+pub(crate) mod refs;
 mod retriever;
 pub(crate) mod stream;
 mod unified;
@@ -22,6 +22,7 @@ use crate::job::MOST_AT_A_TIME;
 use component::{Component, Problems};
 use concurrency::Concurrency;
 use model::Source;
+use refs::Resolved;
 
 /// The largest public manifest has 1.25 MB.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -67,6 +68,12 @@ fn build(platform: &str, yaml: &str, problems: &mut Problems) -> Option<Source> 
 
 /// The manifest with its references, types and parameters written out.
 pub(crate) fn resolved(yaml: &str, problems: &mut Problems) -> Option<Value> {
+    let written = referenced(yaml, problems)?;
+    complete(written.members, problems)
+}
+
+/// The manifest with its references written out, and nothing else.
+pub(crate) fn referenced(yaml: &str, problems: &mut Problems) -> Option<Resolved> {
     if yaml.len() > MAX_BYTES {
         problems.add(
             "",
@@ -89,18 +96,22 @@ pub(crate) fn resolved(yaml: &str, problems: &mut Problems) -> Option<Value> {
         return None;
     };
     check_top_level(members, problems);
-    let mut resolved = match refs::resolve(&root, READ) {
-        Ok(resolved) => resolved,
+    match refs::resolve(&root, READ) {
+        Ok(resolved) => Some(resolved),
         Err(LoadProblem { path, message }) => {
             problems.add(path, message);
-            return None;
+            None
         }
-    };
-    if let Err(LoadProblem { path, message }) = parameters::propagate(&mut resolved) {
+    }
+}
+
+/// Adds the types that were left out, and hands parameters down.
+pub(crate) fn complete(mut members: Map<String, Value>, problems: &mut Problems) -> Option<Value> {
+    if let Err(LoadProblem { path, message }) = parameters::propagate(&mut members) {
         problems.add(path, message);
         return None;
     }
-    Some(Value::Object(resolved))
+    Some(Value::Object(members))
 }
 
 fn check_top_level(members: &Map<String, Value>, problems: &mut Problems) {

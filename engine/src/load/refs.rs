@@ -16,12 +16,28 @@ const MAX_TEXT: usize = 64 * 1024 * 1024;
 /// Bytes of a path to a value: paths are kept for messages.
 const MAX_PATH: usize = 4 * 1024;
 
-pub(crate) fn resolve(root: &Value, fields: &[&str]) -> Result<Map<String, Value>, LoadProblem> {
+/// A mapping of a reference's target whose place one beside the reference has taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shadowed {
+    /// Where it is after references were resolved.
+    pub(crate) path: String,
+    /// The members that only the target's has.
+    pub(crate) lost: Vec<String>,
+}
+
+/// A manifest with its references written out.
+pub(crate) struct Resolved {
+    pub(crate) members: Map<String, Value>,
+    pub(crate) shadowed: Vec<Shadowed>,
+}
+
+pub(crate) fn resolve(root: &Value, fields: &[&str]) -> Result<Resolved, LoadProblem> {
     let mut resolver = Resolver {
         root,
         open: Vec::new(),
         values: 0,
         text: 0,
+        shadowed: Vec::new(),
     };
     let mut found = Map::new();
     for field in fields {
@@ -30,7 +46,10 @@ pub(crate) fn resolve(root: &Value, fields: &[&str]) -> Result<Map<String, Value
             found.insert((*field).to_owned(), value);
         }
     }
-    Ok(found)
+    Ok(Resolved {
+        members: found,
+        shadowed: resolver.shadowed,
+    })
 }
 
 struct Resolver<'r> {
@@ -39,6 +58,7 @@ struct Resolver<'r> {
     open: Vec<&'r str>,
     values: usize,
     text: usize,
+    shadowed: Vec<Shadowed>,
 }
 
 impl<'r> Resolver<'r> {
@@ -107,6 +127,7 @@ impl<'r> Resolver<'r> {
         match target {
             Value::Object(mut merged) => {
                 for (key, member) in own {
+                    self.note_shadowed(merged.get(&key), &member, path, &key);
                     merged.insert(key, member);
                 }
                 Ok(Value::Object(merged))
@@ -116,6 +137,23 @@ impl<'r> Resolver<'r> {
                 path,
                 "\"$ref\" points at no object, but has fields beside it",
             )),
+        }
+    }
+
+    /// Remembers a plain mapping that another one replaces. One with a type is a component of its own, and an empty one is meant
+    /// to leave nothing.
+    fn note_shadowed(&mut self, target: Option<&Value>, own: &Value, path: &str, key: &str) {
+        let (Some(Value::Object(target)), Value::Object(own)) = (target, own) else {
+            return;
+        };
+        if own.is_empty() || own.contains_key("type") {
+            return;
+        }
+        let lost = target.keys().filter(|name| !own.contains_key(*name));
+        let lost: Vec<String> = lost.cloned().collect();
+        if !lost.is_empty() {
+            let path = format!("{path}/{key}");
+            self.shadowed.push(Shadowed { path, lost });
         }
     }
 

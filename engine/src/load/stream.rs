@@ -18,7 +18,7 @@ pub(crate) fn load(
 ) -> Option<(StreamInfo, Stream)> {
     component.refuse(
         &["file_uploader"],
-        &["x_page_parameter", "x_model"],
+        &["x_page_parameter", "x_model", "x_types"],
         problems,
     );
     let name = component
@@ -33,6 +33,16 @@ pub(crate) fn load(
     let mut transformations = Vec::new();
     for transformation in component.children("transformations", KINDS, problems) {
         transformations.extend(Transformation::load(&transformation, problems));
+    }
+    match component.text("x_types", problems) {
+        None => {}
+        Some("strict") => transformations
+            .iter_mut()
+            .for_each(Transformation::keep_types),
+        Some(other) => problems.add(
+            component.path_of("x_types"),
+            format!("\"{other}\" is not allowed; allowed: strict"),
+        ),
     }
     if component.get("retriever").is_none() {
         component.missing("retriever", problems);

@@ -50,6 +50,8 @@ pub(crate) struct AddedField {
     path: Vec<String>,
     value: Template,
     value_type: Option<ValueType>,
+    /// `x_types: strict` of the stream: without a value_type the value has the type that its expression gives.
+    is_strict: bool,
 }
 
 /// The only type that a rendered text may be read as.
@@ -104,6 +106,15 @@ impl Transformation {
         let condition = component.template("condition", Place::ADDED_FIELD_CONDITION, problems);
         let fields = AddedField::load_all(component, Place::ADDED_FIELD, problems);
         Transformation::Add { fields, condition }
+    }
+
+    /// `x_types: strict`: added values are not read as literals.
+    pub(crate) fn keep_types(&mut self) {
+        if let Transformation::Add { fields, .. } = self {
+            for field in fields {
+                field.is_strict = true;
+            }
+        }
     }
 
     pub(crate) fn apply(&self, record: &mut Record, slice: &Scope<'_>) -> Result<(), FieldError> {
@@ -210,6 +221,7 @@ impl AddedField {
                     path,
                     value,
                     value_type,
+                    is_strict: false,
                 }),
                 None if field.get("value").is_none() => field.missing("value", problems),
                 None => {}
@@ -255,7 +267,12 @@ impl AddedField {
         condition: Option<&Template>,
     ) -> Result<Option<Value>, FieldError> {
         let failed = |error| at(&self.value, error);
-        let typed = self.value.value(scope).map_err(failed)?.map(Val::into_json);
+        let typed = if self.is_strict && self.value_type.is_none() {
+            self.value.untyped(scope)
+        } else {
+            self.value.value(scope)
+        };
+        let typed = typed.map_err(failed)?.map(Val::into_json);
         let value = match (self.value_type, typed) {
             (Some(wanted), Some(typed)) if !wanted.fits(&typed) => {
                 Value::String(self.value.render(scope).map_err(failed)?)

@@ -23,8 +23,6 @@ pub struct Scenario {
     pub about: String,
     /// Why our engine does something else than the reference. What it does then is a golden of its own.
     pub differs: Option<String>,
-    /// A part of the language that our engine may still lack: a manifest that is refused for it is passed over.
-    pub needs: Option<String>,
     /// Whether requests are compared with how often each was sent, not only as a set.
     #[serde(default)]
     counted: bool,

@@ -55,14 +55,6 @@ fn compare(expected: &Value, found: &Value) -> Result<(), String> {
 /// Ours against what is committed.
 async fn check_ours(scenario: &Scenario) -> Result<(), String> {
     let (outcomes, log) = ours::read(scenario).await?;
-    if let Some(part) = scenario
-        .needs
-        .as_ref()
-        .filter(|_| log.contains("was not loaded"))
-    {
-        println!("{} waits for {part}", scenario.name);
-        return Ok(());
-    }
     let found = as_json(&outcomes);
     let reference = committed(&scenario.name, false)?;
     let expected = match scenario.differs {
@@ -150,6 +142,25 @@ async fn proof_scenarios_are_read_alike_by_the_reference_and_by_us() {
     } else {
         each(|scenario| async move { check_both(&scenario).await }).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_that_is_refused_never_counts_as_read_alike() {
+    let text = fs::read_to_string(folder().join("scenarios/plain-list.yaml")).unwrap();
+    let refused = text.replace("DpathExtractor", "CustomRecordExtractor");
+    assert_ne!(refused, text);
+    let mut scenario: Scenario = serde_saphyr::from_str(&refused).unwrap();
+    scenario.name = "plain-list".to_owned();
+    let problem = check_ours(&scenario).await.unwrap_err();
+    assert!(problem.contains("was not loaded"), "{problem}");
+}
+
+#[test]
+fn no_scenario_can_say_that_it_may_be_passed_over() {
+    let text = fs::read_to_string(folder().join("scenarios/async-report.yaml")).unwrap();
+    assert!(serde_saphyr::from_str::<Scenario>(&text).is_ok());
+    let passed_over = format!("needs: AsyncRetriever\n{text}");
+    assert!(serde_saphyr::from_str::<Scenario>(&passed_over).is_err());
 }
 
 #[test]
