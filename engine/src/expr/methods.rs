@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::eval::{EvalError, limited};
+use super::eval::EvalError;
+use super::fuel::{Fuel, VALUE, limited};
 use super::value::{NULL, Val};
 
 /// A method that the engine knows.
@@ -134,10 +135,31 @@ impl Method {
         self,
         receiver: &Val<'a>,
         arguments: &[Val<'a>],
+        fuel: &Fuel,
+    ) -> Result<Val<'a>, EvalError> {
+        // A member is lent.
+        if self != Method::Get {
+            fuel.reads(receiver)?;
+            for argument in arguments {
+                fuel.reads(argument)?;
+            }
+        }
+        let result = self.make(receiver, arguments, fuel)?;
+        if let Val::Json(Cow::Owned(Value::String(text))) = &result {
+            fuel.text(text.len())?;
+        }
+        Ok(result)
+    }
+
+    fn make<'a>(
+        self,
+        receiver: &Val<'a>,
+        arguments: &[Val<'a>],
+        fuel: &Fuel,
     ) -> Result<Val<'a>, EvalError> {
         match receiver {
             Val::Json(value) => match value.as_ref() {
-                Value::String(text) => self.of_text(text, arguments),
+                Value::String(text) => self.of_text(text, arguments, fuel),
                 Value::Object(_) => self.of_dict(receiver, arguments),
                 Value::Array(_) => self.of_list(receiver, arguments),
                 _ => Err(self.missing(receiver)),
@@ -225,12 +247,17 @@ impl Method {
         clippy::too_many_lines,
         reason = "one arm for each method, on one page"
     )]
-    fn of_text<'a>(self, text: &str, arguments: &[Val<'a>]) -> Result<Val<'a>, EvalError> {
+    fn of_text<'a>(
+        self,
+        text: &str,
+        arguments: &[Val<'a>],
+        fuel: &Fuel,
+    ) -> Result<Val<'a>, EvalError> {
         let first = arguments.first();
         let second = arguments.get(1);
         Ok(match self {
-            Method::Split => Val::json(split(text, first, second, false)?),
-            Method::RightSplit => Val::json(split(text, first, second, true)?),
+            Method::Split => Val::json(split(text, first, second, false, fuel)?),
+            Method::RightSplit => Val::json(split(text, first, second, true, fuel)?),
             Method::Replace => {
                 let old = required_text(first)?;
                 let new = required_text(second)?;
@@ -242,6 +269,7 @@ impl Method {
                     Some(value) if value.as_json() == Some(&Value::Null) => None,
                     Some(value) => Some(required_text(Some(value))?),
                 };
+                fuel.burn_each(text.len(), characters.map_or(0, str::len))?;
                 let strips = |c: char| match characters {
                     None => c.is_whitespace(),
                     Some(characters) => characters.contains(c),
@@ -360,7 +388,10 @@ impl Method {
                 };
                 Val::Tuple(parts.map(Value::from).to_vec())
             }
-            Method::SplitLines => Val::json(text.lines().map(Value::from).collect()),
+            Method::SplitLines => {
+                fuel.burn_each(text.lines().count(), VALUE)?;
+                Val::json(text.lines().map(Value::from).collect())
+            }
             Method::SwapCase => {
                 let mut swapped = String::with_capacity(text.len());
                 for c in text.chars() {
@@ -434,6 +465,7 @@ fn split(
     separator: Option<&Val<'_>>,
     count: Option<&Val<'_>>,
     from_right: bool,
+    fuel: &Fuel,
 ) -> Result<Value, EvalError> {
     let at_most = match count.and_then(Val::as_json) {
         None | Some(Value::Null) => usize::MAX,
@@ -458,6 +490,7 @@ fn split(
             text.splitn(limit, separator).collect()
         }
     };
+    fuel.burn_each(pieces.len(), VALUE)?;
     Ok(pieces
         .into_iter()
         .map(|piece| Value::String(piece.to_owned()))

@@ -8,6 +8,7 @@ mod checks;
 mod dates;
 mod eval;
 mod filters;
+mod fuel;
 mod functions;
 mod kept;
 mod literal;
@@ -33,3 +34,5 @@ pub(crate) use value::json_equals;
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod hostile;

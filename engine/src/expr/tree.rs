@@ -5,13 +5,15 @@
 //! rules (literal text, numbers by their digits, `a + b` of other types), and its values would have to
 //! be copied from and to JSON.
 
+use std::sync::Arc;
+
 use minijinja::machinery::ast::{
     self, BinOpKind, CallArg, CallType, CompareOpKind, Expr, UnaryOpKind,
 };
 use serde_json::Value;
 
 use super::checks::Test;
-use super::filters::Filter;
+use super::filters::{Filter, Pattern};
 use super::functions::Function;
 use super::methods::{self, Method};
 use super::number::{self, Arithmetic};
@@ -61,6 +63,8 @@ pub(crate) enum Node {
 pub(crate) struct Arguments {
     pub(crate) positional: Vec<Node>,
     pub(crate) named: Vec<(String, Node)>,
+    /// The first argument of a filter that takes a regular expression, if it is a constant.
+    pub(crate) pattern: Option<Arc<Pattern>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -174,13 +178,13 @@ fn filter_node(filter: &ast::Filter<'_>, place: Place) -> Result<Node, String> {
         return Err("a filter needs a value before it".to_owned());
     };
     let input = Box::new(compile(input, place)?);
-    let arguments = arguments(&filter.args, place)?;
+    let mut arguments = arguments(&filter.args, place)?;
     if sequences::NAMES.contains(&filter.name) {
         let each = Each::compile(filter.name, arguments)?;
         return Ok(Node::Each(Box::new(each), input));
     }
     let known = Filter::by_name(filter.name)?;
-    known.check(&arguments)?;
+    known.check(&mut arguments)?;
     Ok(Node::Filter(known, input, arguments))
 }
 
