@@ -35,6 +35,7 @@ pub(crate) enum Test {
     Lower,
     Upper,
     In,
+    SameAs,
 }
 
 const NAMES: &[(&str, Test, usize)] = &[
@@ -72,7 +73,11 @@ const NAMES: &[(&str, Test, usize)] = &[
     ("lower", Test::Lower, 0),
     ("upper", Test::Upper, 0),
     ("in", Test::In, 1),
+    ("sameas", Test::SameAs, 1),
 ];
+
+/// Of other values Python has many that are equal.
+pub(crate) const SINGLE: &str = "\"sameas\" asks for true, false and none only; use \"eq\"";
 
 impl Test {
     pub(crate) fn by_name(name: &str, arguments: usize) -> Result<Test, String> {
@@ -151,7 +156,9 @@ impl Test {
                 let by = argument.and_then(Val::as_json).and_then(Value::as_number);
                 let by = by.and_then(number::as_integer).filter(|by| *by != 0);
                 let own = number.and_then(number::as_integer);
-                let (own, by) = own.zip(by).ok_or_else(|| wrong("only whole numbers divide each other"))?;
+                let (own, by) = own
+                    .zip(by)
+                    .ok_or_else(|| wrong("only whole numbers divide each other"))?;
                 own.wrapping_rem(by) == 0
             }
             Test::Lower | Test::Upper => {
@@ -170,6 +177,10 @@ impl Test {
             Test::In => match argument {
                 Some(container) => contains(container, value, fuel)?,
                 None => false,
+            },
+            Test::SameAs => match argument.and_then(Val::as_json) {
+                Some(other @ (Value::Null | Value::Bool(_))) => json == Some(other),
+                _ => return Err(wrong(SINGLE)),
             },
         })
     }

@@ -11,7 +11,9 @@ use thiserror::Error;
 use super::dates::Dated;
 use super::filters::{Call, Filter};
 use super::fuel::{Fuel, ITEM, VALUE};
+use super::groups;
 use super::number::{self, Arithmetic};
+use super::printf;
 use super::scope::Scope;
 use super::tree::{Arguments, Comparison, Node};
 use super::value::{Val, as_number, json_compare, json_equals};
@@ -45,10 +47,7 @@ pub(crate) enum EvalError {
     reason = "one arm for each kind of node, on one page"
 )]
 /// Evaluates a tree.
-pub(crate) fn evaluate<'a>(
-    node: &'a Node,
-    context: Context<'a, '_>,
-) -> Result<Val<'a>, EvalError> {
+pub(crate) fn evaluate<'a>(node: &'a Node, context: Context<'a, '_>) -> Result<Val<'a>, EvalError> {
     let fuel = context.fuel;
     let eval = |node: &'a Node| evaluate(node, context);
     let eval_all = |nodes: &'a [Node]| -> Result<Vec<Value>, EvalError> {
@@ -199,10 +198,15 @@ where
     'a: 's,
 {
     let mut values = Vec::with_capacity(arguments.positional.len() + arguments.named.len());
+    let mut named = Vec::new();
     for node in &arguments.positional {
         values.push(Some(evaluate(node, context)?));
     }
     for (name, node) in &arguments.named {
+        if filter == Filter::Format {
+            named.push((name.as_str(), evaluate(node, context)?));
+            continue;
+        }
         let place = filter.place_of(name);
         // The names were checked when the expression was compiled.
         if place < 8 {
@@ -214,6 +218,7 @@ where
     }
     Ok(Call {
         arguments: values,
+        named,
         pattern: arguments.pattern.as_deref(),
         fuel: context.fuel,
     })
@@ -227,6 +232,10 @@ fn member<'a>(of: Val<'a>, name: &str) -> Val<'a> {
             .map_or(Val::Undefined, |found| Val::Json(Cow::Borrowed(found))),
         Val::Json(Cow::Owned(Value::Object(mut members))) => {
             members.swap_remove(name).map_or(Val::Undefined, Val::json)
+        }
+        Val::Json(Cow::Owned(Value::Array(items))) => {
+            let found = groups::member(&items, name).cloned();
+            found.map_or(Val::Undefined, Val::json)
         }
         _ => Val::Undefined,
     }
@@ -407,6 +416,13 @@ fn arithmetic<'a>(
         (Arithmetic::Add, Some(left), Some(right)) => {
             fuel.text(left.len() + right.len())?;
             return Ok(Val::text(format!("{left}{right}")));
+        }
+        (Arithmetic::Remainder, Some(text), _) => {
+            fuel.burn(text.len())?;
+            fuel.reads(right)?;
+            let filled = printf::percent(text, right)?;
+            fuel.text(filled.len())?;
+            return Ok(Val::text(filled));
         }
         (Arithmetic::Multiply, Some(text), None) => {
             if let Some(times) = repetitions(right) {

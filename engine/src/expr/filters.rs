@@ -14,9 +14,11 @@ use sha2::Digest as _;
 
 use super::eval::EvalError;
 use super::fuel::{Fuel, ITEM, VALUE, limited};
+use super::groups;
 use super::kept::Kept;
 use super::methods;
 use super::number;
+use super::printf;
 use super::sequences;
 use super::tree::{Arguments, Node};
 use super::value::{Val, json_is_true, write_repr};
@@ -58,6 +60,17 @@ pub(crate) enum Filter {
     Round,
     Items,
     WordCount,
+    DictSort,
+    GroupBy,
+    Batch,
+    Slice,
+    Format,
+    Truncate,
+    Indent,
+    Escape,
+    ForceEscape,
+    Safe,
+    Attribute,
 }
 
 /// Name, filter, names of its parameters in order, how many of them are required.
@@ -74,7 +87,7 @@ const NAMES: &[Known] = &[
     ("d", Filter::Default, &["default_value", "boolean"], 0),
     ("first", Filter::First, &[], 0),
     ("last", Filter::Last, &[], 0),
-    ("join", Filter::Join, &["d"], 0),
+    ("join", Filter::Join, &["d", "attribute"], 0),
     ("lower", Filter::Lower, &[], 0),
     ("upper", Filter::Upper, &[], 0),
     ("capitalize", Filter::Capitalize, &[], 0),
@@ -115,6 +128,33 @@ const NAMES: &[Known] = &[
     ("round", Filter::Round, &["precision", "method"], 0),
     ("items", Filter::Items, &[], 0),
     ("wordcount", Filter::WordCount, &[], 0),
+    (
+        "dictsort",
+        Filter::DictSort,
+        &["case_sensitive", "by", "reverse"],
+        0,
+    ),
+    (
+        "groupby",
+        Filter::GroupBy,
+        &["attribute", "default", "case_sensitive"],
+        1,
+    ),
+    ("batch", Filter::Batch, &["linecount", "fill_with"], 1),
+    ("slice", Filter::Slice, &["slices", "fill_with"], 1),
+    ("format", Filter::Format, &[], 0),
+    (
+        "truncate",
+        Filter::Truncate,
+        &["length", "killwords", "end", "leeway"],
+        0,
+    ),
+    ("indent", Filter::Indent, &["width", "first", "blank"], 0),
+    ("escape", Filter::Escape, &[], 0),
+    ("e", Filter::Escape, &[], 0),
+    ("forceescape", Filter::ForceEscape, &[], 0),
+    ("safe", Filter::Safe, &[], 0),
+    ("attr", Filter::Attribute, &["name"], 1),
 ];
 
 /// Digests of the `hash` filter.
@@ -154,12 +194,14 @@ impl Pattern {
 /// What a filter is called with.
 pub(crate) struct Call<'a, 'c> {
     pub(crate) arguments: Vec<Option<Val<'a>>>,
+    /// Those that are given by name, for a filter that takes any.
+    pub(crate) named: Vec<(&'a str, Val<'a>)>,
     pub(crate) pattern: Option<&'c Pattern>,
     pub(crate) fuel: &'c Fuel,
 }
 
 impl<'a> Call<'a, '_> {
-    fn argument(&self, place: usize) -> Option<&Val<'a>> {
+    pub(crate) fn argument(&self, place: usize) -> Option<&Val<'a>> {
         self.arguments.get(place).and_then(Option::as_ref)
     }
 
@@ -200,6 +242,12 @@ impl Filter {
     /// Refuses arguments that the filter does not take, and constants that cannot work.
     pub(crate) fn check(self, arguments: &mut Arguments) -> Result<(), String> {
         let (name, _, parameters, required) = self.known();
+        if self == Filter::Format {
+            return match arguments.positional.is_empty() || arguments.named.is_empty() {
+                true => Ok(()),
+                false => Err("the filter \"format\" takes values by place or by name".to_owned()),
+            };
+        }
         let given = arguments.positional.len() + arguments.named.len();
         if arguments.positional.len() > parameters.len() || given < *required {
             return Err(format!(
@@ -272,10 +320,29 @@ impl Filter {
 
     /// Whether it takes the steps of what it looks through.
     fn counts_for_itself(self) -> bool {
-        use Filter::{Default, First, Join, Last, Length, List, Max, Min, Reverse, Sort, Sum, Unique};
+        use Filter::{
+            Attribute, Batch, Default, DictSort, First, GroupBy, Join, Last, Length, List, Max,
+            Min, Reverse, Slice, Sort, Sum, Unique,
+        };
         matches!(
             self,
-            Default | First | Last | Length | List | Join | Reverse | Sort | Sum | Min | Max | Unique
+            Attribute
+                | Batch
+                | Default
+                | DictSort
+                | First
+                | GroupBy
+                | Join
+                | Last
+                | Length
+                | List
+                | Max
+                | Min
+                | Reverse
+                | Slice
+                | Sort
+                | Sum
+                | Unique
         )
     }
 
@@ -321,7 +388,20 @@ impl Filter {
                     Some(separator) => fuel.text_of(separator)?,
                     None => Cow::Borrowed(""),
                 };
-                Val::text(join(&items(&value, fuel)?, &separator, fuel)?)
+                let items = items(&value, fuel)?;
+                match argument(1).filter(|name| name.as_json() != Some(&Value::Null)) {
+                    None => Val::text(join(items.iter(), &separator, fuel)?),
+                    Some(name) => {
+                        let path = sequences::path_of(Some(name));
+                        let empty = Value::String(String::new());
+                        let mut found = Vec::with_capacity(items.len());
+                        for item in items.iter() {
+                            let attribute = sequences::attribute(item, &path, None)?;
+                            found.push(attribute.unwrap_or(&empty));
+                        }
+                        Val::text(join(found, &separator, fuel)?)
+                    }
+                }
             }
             Filter::Lower => Val::text(value.to_text().to_lowercase()),
             Filter::Upper => Val::text(value.to_text().to_uppercase()),
@@ -453,8 +533,114 @@ impl Filter {
                 let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
                 Val::integer(words.filter(|word| !word.is_empty()).count())
             }
+            Filter::DictSort => Val::json(groups::dictsort(&value, call)?),
+            Filter::GroupBy => Val::json(groups::groupby(&value, call)?),
+            Filter::Batch => Val::json(groups::batch(&value, call)?),
+            Filter::Slice => Val::json(groups::slice(&value, call)?),
+            Filter::Format => {
+                let values: Vec<&Val<'_>> = call.arguments.iter().flatten().collect();
+                Val::text(printf::fill(&value.to_text(), &values, &call.named, false)?)
+            }
+            Filter::Truncate => Val::text(truncate_text(&value, call)?),
+            Filter::Indent => Val::text(indent(&value, call)?),
+            Filter::Escape | Filter::ForceEscape => Val::text(escape(&value.to_text())),
+            Filter::Safe => Val::text(value.to_text()),
+            Filter::Attribute => match &value {
+                Val::Undefined => return Err(wrong(&value, "")),
+                // Members of dicts are no attributes.
+                Val::Dated(dated) => argument(0)
+                    .and_then(Val::as_str)
+                    .and_then(|name| dated.attribute(name))
+                    .map_or(Val::Undefined, Val::json),
+                _ => Val::Undefined,
+            },
         })
     }
+}
+
+/// A whole number that is given, or the usual one.
+fn count(value: Option<&Val<'_>>, usual: usize) -> Result<usize, EvalError> {
+    let Some(value) = value else {
+        return Ok(usual);
+    };
+    let number = value.as_json().and_then(Value::as_u64);
+    let number = number.and_then(|number| usize::try_from(number).ok());
+    number.ok_or_else(|| wrong(value, "is no whole number of 0 and more"))
+}
+
+/// `truncate(length, killwords, end, leeway)`.
+fn truncate_text(value: &Val<'_>, call: &Call<'_, '_>) -> Result<String, EvalError> {
+    let text = value
+        .as_str()
+        .ok_or_else(|| wrong(value, "is no text to cut"))?;
+    let most = count(call.argument(0), 255)?;
+    let cuts_words = call.argument(1).is_some_and(Val::is_true);
+    let end = call.argument(2).map_or("...".into(), Val::to_text);
+    let leeway = call.argument(3);
+    let leeway = count(
+        leeway.filter(|leeway| leeway.as_json() != Some(&Value::Null)),
+        5,
+    )?;
+    let Some(kept) = most.checked_sub(end.chars().count()) else {
+        return Err(EvalError::Value(
+            "truncate() needs room for its end".to_owned(),
+        ));
+    };
+    if text.chars().count() <= most.saturating_add(leeway) {
+        return Ok(text.to_owned());
+    }
+    let head: String = text.chars().take(kept).collect();
+    let head = match head.rsplit_once(' ') {
+        Some((whole_words, _)) if !cuts_words => whole_words,
+        _ => &head,
+    };
+    Ok(format!("{head}{end}"))
+}
+
+/// `indent(width, first, blank)`.
+fn indent(value: &Val<'_>, call: &Call<'_, '_>) -> Result<String, EvalError> {
+    let text = value
+        .as_str()
+        .ok_or_else(|| wrong(value, "is no text to indent"))?;
+    let space = match call.argument(0) {
+        Some(text) if text.as_str().is_some() => text.to_text(),
+        width => {
+            let width = count(width, 4)?;
+            limited(width)?;
+            " ".repeat(width).into()
+        }
+    };
+    let first = call.argument(1).is_some_and(Val::is_true);
+    let blank = call.argument(2).is_some_and(Val::is_true);
+    let text = format!("{text}\n");
+    let mut out = String::new();
+    for (place, line) in methods::lines(&text).into_iter().enumerate() {
+        let is_first = place == 0;
+        if !is_first {
+            out.push('\n');
+        }
+        if (is_first && first) || (!is_first && (blank || !line.is_empty())) {
+            out.push_str(&space);
+        }
+        out.push_str(line);
+        limited(out.len())?;
+    }
+    Ok(out)
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 /// Python's `re.sub`: `\1` and `\g<name>` stand for groups.
@@ -696,9 +882,13 @@ fn one<'a>(item: Option<&Value>, fuel: &Fuel) -> Result<Val<'a>, EvalError> {
     }
 }
 
-fn join(items: &[Value], separator: &str, fuel: &Fuel) -> Result<String, EvalError> {
+fn join<'v>(
+    items: impl IntoIterator<Item = &'v Value>,
+    separator: &str,
+    fuel: &Fuel,
+) -> Result<String, EvalError> {
     let mut joined = String::new();
-    for (index, item) in items.iter().enumerate() {
+    for (index, item) in items.into_iter().enumerate() {
         if index > 0 {
             joined.push_str(separator);
         }

@@ -79,7 +79,9 @@ impl Fuel {
                 Value::Array(_) | Value::Object(_) => self.json(json),
                 _ => Ok(()),
             },
-            Val::Tuple(items) | Val::Set(items) => items.iter().try_for_each(|item| self.json(item)),
+            Val::Tuple(items) | Val::Set(items) => {
+                items.iter().try_for_each(|item| self.json(item))
+            }
             Val::Bytes(bytes) => self.burn(bytes.len()),
             Val::Undefined | Val::Ellipsis | Val::Dated(_) => Ok(()),
         }

@@ -114,6 +114,11 @@ pub(crate) fn is_dict_method(name: &str) -> bool {
     )
 }
 
+/// Whether some value has a method of this name.
+pub(crate) fn is_method(name: &str) -> bool {
+    is_dict_method(name) || NAMES.iter().any(|(known, ..)| *known == name)
+}
+
 impl Method {
     pub(crate) fn by_name(name: &str, arguments: usize) -> Result<Method, String> {
         match NAMES.iter().find(|(known, ..)| *known == name) {
@@ -389,8 +394,9 @@ impl Method {
                 Val::Tuple(parts.map(Value::from).to_vec())
             }
             Method::SplitLines => {
-                fuel.burn_each(text.lines().count(), VALUE)?;
-                Val::json(text.lines().map(Value::from).collect())
+                let lines = lines(text);
+                fuel.burn_each(lines.len(), VALUE)?;
+                Val::json(lines.into_iter().map(Value::from).collect())
             }
             Method::SwapCase => {
                 let mut swapped = String::with_capacity(text.len());
@@ -527,6 +533,31 @@ fn split_at_space(text: &str, at_most: usize, from_right: bool) -> Vec<&str> {
         pieces.reverse();
     }
     pieces
+}
+
+/// Python's `splitlines()`.
+pub(crate) fn lines(text: &str) -> Vec<&str> {
+    let ends = |c: char| {
+        matches!(
+            c,
+            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'
+                ..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+        )
+    };
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some(end) = rest.find(ends) {
+        lines.push(&rest[..end]);
+        let after = &rest[end..];
+        rest = after
+            .strip_prefix("\r\n")
+            .or_else(|| after.strip_prefix(ends))
+            .unwrap_or_default();
+    }
+    if !rest.is_empty() {
+        lines.push(rest);
+    }
+    lines
 }
 
 pub(crate) fn capitalize(text: &str) -> String {

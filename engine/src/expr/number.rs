@@ -144,6 +144,10 @@ fn integer_beside_float(integer: &Number, float: f64) -> Option<Ordering> {
     if !float.is_finite() {
         return 0.0.partial_cmp(&float);
     }
+    // A float holds any integer of so few digits.
+    if integer.as_str().len() <= 15 {
+        return as_float(integer).partial_cmp(&float);
+    }
     // All digits of the whole part, however many.
     let whole = format!("{:.0}", float.trunc());
     let order = compare_digits(integer.as_str(), &whole);
@@ -155,11 +159,8 @@ fn integer_beside_float(integer: &Number, float: f64) -> Option<Ordering> {
 
 /// Order of two integers by their digits.
 fn compare_digits(left: &str, right: &str) -> Ordering {
-    let parts = |text: &str| match text.strip_prefix('-') {
-        Some("0") | None => false,
-        Some(_) => true,
-    };
-    let (left_negative, right_negative) = (parts(left), parts(right));
+    let is_negative = |text: &str| text.starts_with('-') && text != "-0";
+    let (left_negative, right_negative) = (is_negative(left), is_negative(right));
     let (left, right) = (left.trim_start_matches('-'), right.trim_start_matches('-'));
     let size = left.len().cmp(&right.len()).then_with(|| left.cmp(right));
     match (left_negative, right_negative) {
@@ -182,7 +183,11 @@ pub(crate) fn exact(number: &Number) -> Cow<'_, str> {
             Cow::Owned(float_text(float))
         }
     };
-    if text == "-0" { Cow::Borrowed("0") } else { text }
+    if text == "-0" {
+        Cow::Borrowed("0")
+    } else {
+        text
+    }
 }
 
 /// The operators on numbers.

@@ -12,9 +12,10 @@ use super::checks::Test;
 use super::eval::{Context, EvalError, call, evaluate};
 use super::filters::{Filter, items};
 use super::fuel::{Fuel, ITEM, VALUE};
+use super::groups::{self, directed, order};
 use super::number::{self, Arithmetic};
 use super::tree::{Arguments, Node};
-use super::value::{Val, as_number, equality_key, json_compare};
+use super::value::{Val, as_number, equality_key, json_equals};
 
 /// A filter that goes through a sequence and does something with each item.
 #[derive(Debug, Clone)]
@@ -177,7 +178,7 @@ fn attribute_path(node: &Node) -> Result<Vec<String>, String> {
 }
 
 /// The attribute of an item; no steps give the item itself. A default stands in for each step that leads nowhere.
-fn attribute<'v>(
+pub(super) fn attribute<'v>(
     item: &'v Value,
     path: &[String],
     default: Option<&'v Value>,
@@ -190,6 +191,7 @@ fn attribute<'v>(
         };
         place = match (value, step.parse::<usize>()) {
             (Value::Array(items), Ok(index)) => items.get(index),
+            (Value::Array(items), Err(_)) => groups::member(items, step),
             (Value::Object(members), _) => members.get(step),
             _ => None,
         }
@@ -199,21 +201,33 @@ fn attribute<'v>(
 }
 
 /// The way to the attribute that an argument names; no steps lead to the item itself.
-fn path_of(name: Option<&Val<'_>>) -> Vec<String> {
+pub(super) fn path_of(name: Option<&Val<'_>>) -> Vec<String> {
     match name.filter(|name| name.as_json() != Some(&Value::Null)) {
         None => Vec::new(),
         Some(name) => name.to_text().split('.').map(str::to_owned).collect(),
     }
 }
 
+/// The ways to several attributes, which commas part.
+fn paths_of(name: Option<&Val<'_>>) -> Vec<Vec<String>> {
+    match name.and_then(Val::as_str) {
+        Some(names) => names
+            .split(',')
+            .map(|name| path_of(Some(&Val::text(name))))
+            .collect(),
+        None => vec![path_of(name)],
+    }
+}
+
 /// The attribute of an item, in small letters if their case does not count.
-fn key_of<'v>(
+pub(super) fn key_of<'v>(
     item: &'v Value,
     path: &[String],
+    default: Option<&'v Value>,
     folds_case: bool,
     fuel: &Fuel,
 ) -> Result<Cow<'v, Value>, EvalError> {
-    Ok(match attribute(item, path, None)? {
+    Ok(match attribute(item, path, default)? {
         None => Cow::Owned(Value::Null),
         Some(Value::String(text)) if folds_case => {
             fuel.burn(VALUE + text.len())?;
@@ -228,10 +242,6 @@ fn folds_case(case_sensitive: Option<&Val<'_>>) -> bool {
     !case_sensitive.is_some_and(Val::is_true)
 }
 
-fn no_order() -> EvalError {
-    EvalError::Type("the values have no order".to_owned())
-}
-
 /// `unique(case_sensitive, attribute)`: the first of each.
 pub(super) fn unique(
     value: &Val<'_>,
@@ -243,7 +253,7 @@ pub(super) fn unique(
     let mut known = HashSet::new();
     let mut results = Vec::new();
     for item in items(value, fuel)?.iter() {
-        let key = key_of(item, &path, folds_case(case_sensitive), fuel)?;
+        let key = key_of(item, &path, None, folds_case(case_sensitive), fuel)?;
         fuel.json(&key)?;
         if known.insert(equality_key(&key)) {
             results.push(fuel.copy(item)?);
@@ -252,7 +262,7 @@ pub(super) fn unique(
     Ok(Value::Array(results))
 }
 
-/// `sort(reverse, case_sensitive, attribute)`.
+/// `sort(reverse, case_sensitive, attribute)`, by one attribute or several.
 pub(super) fn sort(
     value: &Val<'_>,
     reverse: Option<&Val<'_>>,
@@ -260,23 +270,28 @@ pub(super) fn sort(
     name: Option<&Val<'_>>,
     fuel: &Fuel,
 ) -> Result<Value, EvalError> {
-    let path = path_of(name);
+    let paths = paths_of(name);
     let items = items(value, fuel)?;
     let mut keyed = Vec::with_capacity(items.len());
     for item in items.iter() {
-        keyed.push((
-            key_of(item, &path, folds_case(case_sensitive), fuel)?,
-            item,
-        ));
+        let mut keys = Vec::with_capacity(paths.len());
+        for path in &paths {
+            keys.push(key_of(item, path, None, folds_case(case_sensitive), fuel)?);
+        }
+        keyed.push((keys, item));
     }
     let reverse = reverse.is_some_and(Val::is_true);
     let keyed = sorted(keyed, fuel, |(left, _), (right, _)| {
-        let order = json_compare(left, right);
-        if reverse {
-            order.map(Ordering::reverse)
-        } else {
-            order
+        for (left, right) in left.iter().zip(right) {
+            if left.is_array() || left.is_object() {
+                fuel.json(left)?;
+            }
+            // What is equal needs no order.
+            if !json_equals(left, right) {
+                return Ok(directed(order(left, right, fuel)?, reverse));
+            }
         }
+        Ok(Ordering::Equal)
     })?;
     keyed.into_iter().map(|(_, item)| fuel.copy(item)).collect()
 }
@@ -285,7 +300,7 @@ pub(super) fn sort(
 pub(super) fn sorted<T: Clone>(
     mut items: Vec<T>,
     fuel: &Fuel,
-    order: impl Fn(&T, &T) -> Option<Ordering>,
+    order: impl Fn(&T, &T) -> Result<Ordering, EvalError>,
 ) -> Result<Vec<T>, EvalError> {
     let mut width = 1;
     while width < items.len() {
@@ -294,7 +309,7 @@ pub(super) fn sorted<T: Clone>(
         for pair in items.chunks(width * 2) {
             let (mut left, mut right) = pair.split_at(width.min(pair.len()));
             while let ([first, left_rest @ ..], [second, right_rest @ ..]) = (left, right) {
-                if order(first, second).ok_or_else(no_order)?.is_gt() {
+                if order(first, second)?.is_gt() {
                     merged.push(second.clone());
                     right = right_rest;
                 } else {
@@ -323,10 +338,10 @@ pub(super) fn extreme(
     let items = items(value, fuel)?;
     let mut best: Option<(Cow<'_, Value>, &Value)> = None;
     for item in items.iter() {
-        let key = key_of(item, &path, folds_case(case_sensitive), fuel)?;
+        let key = key_of(item, &path, None, folds_case(case_sensitive), fuel)?;
         let better = match &best {
             None => true,
-            Some((known, _)) => json_compare(&key, known).ok_or_else(no_order)? == wanted,
+            Some((known, _)) => order(&key, known, fuel)? == wanted,
         };
         if better {
             best = Some((key, item));
@@ -350,7 +365,7 @@ pub(super) fn sum(
         Some(start) => number_of(start)?,
     };
     for item in items(value, fuel)?.iter() {
-        let next = number_of(&*key_of(item, &path, false, fuel)?)?;
+        let next = number_of(&*key_of(item, &path, None, false, fuel)?)?;
         let sum = number::calculate(Arithmetic::Add, &total, &next).map_err(EvalError::Value)?;
         total = number_of(&sum)?;
     }

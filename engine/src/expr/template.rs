@@ -78,7 +78,11 @@ impl Template {
         }
         look_over(body).map_err(|message| {
             let begin = source.chars().take(60).collect::<String>();
-            let dots = if begin.len() < source.len() { "..." } else { "" };
+            let dots = if begin.len() < source.len() {
+                "..."
+            } else {
+                ""
+            };
             format!("\"{begin}{dots}\" holds {message}")
         })?;
         let syntax = SyntaxConfig::default();

@@ -12,7 +12,7 @@ use minijinja::machinery::ast::{
 };
 use serde_json::Value;
 
-use super::checks::Test;
+use super::checks::{self, Test};
 use super::filters::{Filter, Pattern};
 use super::functions::Function;
 use super::methods::{self, Method};
@@ -130,6 +130,11 @@ pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, Strin
         Expr::Test(test) => {
             let arguments = positional(&test.args, place, test.name)?;
             let known = Test::by_name(test.name, arguments.len())?;
+            if let (Test::SameAs, Some(Node::Const(other))) = (known, arguments.first())
+                && !(other.is_null() || other.is_boolean())
+            {
+                return Err(checks::SINGLE.to_owned());
+            }
             Node::Test(known, compile_box(&test.expr)?, arguments)
         }
         Expr::GetAttr(attribute) => {
@@ -158,6 +163,9 @@ pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, Strin
                         "the function \"json_loads\" exists in a JwtAuthenticator only".to_owned(),
                     );
                 }
+                if name == "dict" {
+                    return dict(arguments);
+                }
                 let (function, arguments) = Function::compile(name, arguments)?;
                 Node::Function(function, arguments)
             }
@@ -173,6 +181,23 @@ pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, Strin
     })
 }
 
+/// `dict(a=1)`, `dict(other, a=1)`, `dict(pairs)`.
+fn dict(arguments: Arguments) -> Result<Node, String> {
+    let named = arguments.named.into_iter();
+    let named: Vec<(Node, Node)> = named
+        .map(|(name, node)| (Node::Const(Value::String(name)), node))
+        .collect();
+    let mut positional = arguments.positional.into_iter();
+    match (positional.next(), positional.next()) {
+        (None, _) => Ok(Node::Dict(named)),
+        (Some(first), None) => Ok(Node::Function(
+            Function::Dict,
+            vec![Some(first), Some(Node::Dict(named))],
+        )),
+        _ => Err("the function \"dict\" takes at most 1 argument without a name".to_owned()),
+    }
+}
+
 fn filter_node(filter: &ast::Filter<'_>, place: Place) -> Result<Node, String> {
     let Some(input) = &filter.expr else {
         return Err("a filter needs a value before it".to_owned());
@@ -185,6 +210,27 @@ fn filter_node(filter: &ast::Filter<'_>, place: Place) -> Result<Node, String> {
     }
     let known = Filter::by_name(filter.name)?;
     known.check(&mut arguments)?;
+    if known == Filter::Attribute
+        && let Some(Node::Const(Value::String(name))) = arguments.positional.first()
+    {
+        if methods::is_method(name) {
+            return Err(format!("attr(\"{name}\") is a method; call it: .{name}()"));
+        }
+        if let (Node::Var(Var::StreamSlice), Some(part)) = (input.as_ref(), Var::of_slice(name)) {
+            return Ok(Node::Var(part));
+        }
+    }
+    // What is safe is not escaped again.
+    let is_safe = matches!(
+        input.as_ref(),
+        Node::Filter(
+            Filter::Escape | Filter::ForceEscape | Filter::Safe | Filter::ToJson,
+            ..
+        )
+    );
+    if known == Filter::Escape && is_safe {
+        return Ok(*input);
+    }
     Ok(Node::Filter(known, input, arguments))
 }
 
