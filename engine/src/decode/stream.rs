@@ -28,11 +28,11 @@ pub(crate) struct Batch {
 /// Where the pieces of an answer go; an error says that no more will come though it is not whole.
 pub(crate) type Pieces = mpsc::Sender<io::Result<Bytes>>;
 
-/// Starts decoding. `limit` is how many bytes the answer may have when unpacked; `decoded` is how many a batch may take in memory.
+/// Starts decoding. `limit` is how many bytes the answer may have when unpacked; `memory` is how many a batch may take once it is decoded.
 pub(crate) fn start(
     decoder: Decoder,
     limit: usize,
-    decoded: usize,
+    memory: usize,
 ) -> (Pieces, mpsc::Receiver<Result<Batch, Undecoded>>) {
     let (pieces, arriving) = mpsc::channel(PIECES);
     let (batches, ready) = mpsc::channel(1);
@@ -43,7 +43,7 @@ pub(crate) fn start(
             piece: Bytes::new(),
             taken: Rc::clone(&taken),
         };
-        let meter = Meter::new(decoded);
+        let meter = Meter::new(memory);
         let mut rows = Vec::new();
         let mut told = 0u64;
         let mut sink = |row| {
