@@ -276,7 +276,7 @@ async fn an_old_session_token_is_used_until_it_is_refused() {
     })
     .await;
     let connector = connector(
-        "{type: LegacySessionTokenAuthenticator, header: X-Session, api_url: 'https://h', login_url: /login, validate_session_url: /me, \
+        "{type: LegacySessionTokenAuthenticator, header: X-Session, login_url: /login, validate_session_url: /me, \
          session_token_response_key: id, username: me, password: \"{{ config['secret'] }}\", session_token: \"{{ config['token'] }}\"}",
         "",
     );

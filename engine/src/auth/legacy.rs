@@ -18,6 +18,7 @@ use crate::request::{BuildError, Built, url};
 /// `LegacySessionTokenAuthenticator`.
 #[derive(Debug, Clone)]
 pub(crate) struct Legacy {
+    /// The address that the requester's path is joined to: the language has no other for the login.
     api_url: Template,
     login_url: Template,
     username: Template,
@@ -31,7 +32,11 @@ pub(crate) struct Legacy {
 }
 
 impl Legacy {
-    pub(super) fn load(component: &Component<'_>, problems: &mut Problems) -> Option<Legacy> {
+    pub(super) fn load(
+        component: &Component<'_>,
+        requester: &Component<'_>,
+        problems: &mut Problems,
+    ) -> Option<Legacy> {
         component.refuse(&[], &[], problems);
         let required = |name: &str, problems: &mut Problems| {
             if component.get(name).is_none() {
@@ -39,7 +44,10 @@ impl Legacy {
             }
             component.template(name, Place::CONFIG, problems)
         };
-        let api_url = required("api_url", problems);
+        // A requester without either is refused as such.
+        let base = ["url", "url_base"];
+        let base = base.iter().find(|name| requester.get(name).is_some());
+        let api_url = base.and_then(|name| requester.template(name, Place::CONFIG, problems));
         let login_url = required("login_url", problems);
         let header = required("header", problems);
         let response_key = required("session_token_response_key", problems);

@@ -87,10 +87,14 @@ impl Authenticator {
             return Some(Authenticator::None);
         }
         let component = requester.child("authenticator", SUPPORTED, problems)?;
-        Authenticator::load_component(&component, problems)
+        Authenticator::load_component(&component, requester, problems)
     }
 
-    fn load_component(component: &Component<'_>, problems: &mut Problems) -> Option<Authenticator> {
+    fn load_component(
+        component: &Component<'_>,
+        requester: &Component<'_>,
+        problems: &mut Problems,
+    ) -> Option<Authenticator> {
         if !matches!(
             component.kind,
             "OAuthAuthenticator"
@@ -128,7 +132,7 @@ impl Authenticator {
                 username: required("username", problems)?,
                 password: component.template("password", Place::CONFIG, problems),
             }),
-            "SelectiveAuthenticator" => load_selective(component, problems),
+            "SelectiveAuthenticator" => load_selective(component, requester, problems),
             "OAuthAuthenticator" => {
                 let oauth = login::OAuth::load(component, problems)?;
                 Some(Authenticator::Login(Login::OAuth(Box::new(oauth))))
@@ -138,7 +142,7 @@ impl Authenticator {
                 Some(Authenticator::Login(Login::Session(Box::new(session))))
             }
             "LegacySessionTokenAuthenticator" => {
-                let legacy = legacy::Legacy::load(component, problems)?;
+                let legacy = legacy::Legacy::load(component, requester, problems)?;
                 Some(Authenticator::Login(Login::Legacy(Box::new(legacy))))
             }
             "JwtAuthenticator" => {
@@ -266,7 +270,11 @@ fn unknown_choice(
     }
 }
 
-fn load_selective(component: &Component<'_>, problems: &mut Problems) -> Option<Authenticator> {
+fn load_selective(
+    component: &Component<'_>,
+    requester: &Component<'_>,
+    problems: &mut Problems,
+) -> Option<Authenticator> {
     let steps = component.get("authenticator_selection_path");
     let path: Option<Vec<String>> = steps.and_then(Value::as_array).and_then(|steps| {
         let text = |step: &Value| step.as_str().map(str::to_owned);
@@ -285,7 +293,8 @@ fn load_selective(component: &Component<'_>, problems: &mut Problems) -> Option<
     for (name, member) in members {
         let place = format!("{place}/{name}");
         let choice = Component::read(member, &place, SUPPORTED, problems);
-        let choice = choice.and_then(|choice| Authenticator::load_component(&choice, problems));
+        let choice =
+            choice.and_then(|choice| Authenticator::load_component(&choice, requester, problems));
         choices.push((name.clone(), choice?));
     }
     Some(Authenticator::Selective {
