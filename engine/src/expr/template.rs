@@ -161,8 +161,9 @@ impl Template {
     /// The value that the expression gives, not read as a literal: a text stays a text, and so does one with expressions in it.
     /// `None` for empty and undefined.
     pub(crate) fn untyped<'a>(&'a self, scope: &Scope<'a>) -> Result<Option<Val<'a>>, EvalError> {
+        let fuel = Fuel::full();
         let value = match self.parts.as_slice() {
-            [Part::Expression(node)] => evaluate(node, scope, &self.parameters),
+            [Part::Expression(node)] => evaluate(node, self.context(scope, &fuel)),
             _ => self.render(scope).map(Val::text),
         };
         match value {
