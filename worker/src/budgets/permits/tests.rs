@@ -28,7 +28,7 @@ fn permits(database: &Database) -> Permits {
 }
 
 /// A request that draws on one budget with these windows.
-fn draw(windows: Value) -> Draw {
+fn draw(windows: &Value) -> Draw {
     let request = PermitRequest {
         stream: "s".to_owned(),
         method: "GET".to_owned(),
@@ -78,7 +78,7 @@ async fn used(permits: &Permits) -> Vec<i64> {
 async fn a_leave_that_is_dropped_counts_no_longer_as_under_way() {
     let (_server, database) = database(Pooler::None).await;
     let permits = permits(&database);
-    let draw = draw(json!([{"limit": 1, "at_once": true}, {"limit": 9, "per_seconds": 60}]));
+    let draw = draw(&json!([{"limit": 1, "at_once": true}, {"limit": 9, "per_seconds": 60}]));
     let leave = granted(&permits, &draw).await;
     assert_eq!(used(&permits).await, [1, 1]);
     drop(leave);
@@ -107,22 +107,20 @@ async fn behind_a_pooler_too_requests_are_dated_no_earlier_than_they_leave() {
         .execute(&mut *holding)
         .await
         .expect("locks");
-    let draw = draw(json!([{"limit": 9, "per_seconds": 60}]));
+    let draw = draw(&json!([{"limit": 9, "per_seconds": 60}]));
     let asking = granted(&permits, &draw);
     let holding = async {
         tokio::time::sleep(SECOND / 2).await;
         holding.rollback().await.expect("ends");
     };
     let (mut leave, ()) = tokio::join!(asking, holding);
-    let (lease, epoch_ms) = (
-        leave.lease.expect("a lease"),
-        "select syncline.epoch_ms(clock_timestamp())",
-    );
+    let held = leave.lease.expect("a lease");
+    let epoch_ms = "select syncline.epoch_ms(clock_timestamp())";
     let clock: i64 = sqlx::query_scalar(epoch_ms)
         .fetch_one(&mut other)
         .await
         .expect("answers");
-    let dated = lease.clock_ms(Instant::now());
+    let dated = held.clock_ms(Instant::now());
     assert!(dated >= clock, "{} ms too early", clock - dated);
     permits.unused(&mut leave);
 }
@@ -132,7 +130,7 @@ async fn an_answer_to_a_question_from_before_a_change_is_of_no_use() {
     let config = DatabaseConfig::direct("postgres://nobody@127.0.0.1:1/none".to_owned(), 2);
     let database = Database::lazy(&config, "permits").expect("is read");
     let permits = permits(&database);
-    let draw = draw(json!([{"limit": 9, "per_seconds": 60}]));
+    let draw = draw(&json!([{"limit": 9, "per_seconds": 60}]));
     let hand = permits.hand(&draw, TURN);
     let hear = |outcome, changes| {
         permits.hear(&draw, &hand, outcome, changes);
@@ -170,7 +168,7 @@ async fn an_answer_to_a_question_from_before_a_change_is_of_no_use() {
 async fn only_an_answer_to_a_request_that_left_to_see_opens_the_way_to_a_host() {
     let (_server, database) = database(Pooler::None).await;
     let permits = permits(&database);
-    let draw = draw(json!([{"limit": 9, "per_seconds": 60}]));
+    let draw = draw(&json!([{"limit": 9, "per_seconds": 60}]));
     let mut db = database.session().await.expect("a connection");
     let before = granted(&permits, &draw).await;
     tokio::time::sleep(Duration::from_millis(5)).await;
