@@ -13,6 +13,7 @@ use crate::error::{ConfigProblem, Failure, LoadErrors, LoadProblem, ReadError};
 use crate::load;
 use crate::load::model::Source;
 use crate::reader::{ReadSettings, SharedReads, StreamReader};
+use crate::redact::Redactor;
 
 /// A loaded, validated manifest of one platform; cheap to clone.
 #[derive(Clone)]
@@ -122,7 +123,8 @@ impl Connector {
         self.0.documentation_url.as_deref()
     }
 
-    /// JSON pointers of the config's secrets (`airbyte_secret: true`), such as `/client_secret`.
+    /// JSON pointers of the config's secrets (`airbyte_secret: true`), such as `/client_secret`. A list, or a mapping of free
+    /// names, that holds a secret is one as a whole.
     pub fn secret_fields(&self) -> Vec<String> {
         config::secret_pointers(&self.0.config_schema)
     }
@@ -136,6 +138,10 @@ impl Connector {
     /// The config after the manifest's `config_normalization_rules`.
     fn normalised(&self, config: &Value) -> Result<Value, ConfigProblem> {
         self.0.config_rules.apply(config)
+    }
+
+    fn secrets(&self, config: &Value) -> Vec<String> {
+        config::secret_values(&self.0.config_schema, config)
     }
 
     fn check_normalised(&self, config: &Value) -> Result<(), Vec<ConfigProblem>> {
@@ -156,10 +162,12 @@ impl Connector {
     /// The account part of each budget's key for this config, in the order of
     /// [`Connector::budgets`]: what [`BudgetKey::scope`](crate::BudgetKey::scope) will hold.
     pub fn budget_scopes(&self, config: &Value) -> Result<Vec<String>, ReadError> {
+        let mut secrets = self.secrets(config);
         let config = self
             .normalised(config)
             .map_err(|problem| unfit(&[problem]))?;
-        crate::request::budget_scopes(&self.0, &config)
+        secrets.extend(self.secrets(&config));
+        crate::request::budget_scopes(&self.0, &config, &Redactor::new(&secrets))
     }
 
     /// A reader of one stream. Sends nothing yet. Fails if the stream is unknown, the config does not
@@ -188,12 +196,16 @@ impl Connector {
             });
             return Err(ReadError::Permanent { failure });
         };
+        let shared = SharedReads {
+            given_secrets: self.secrets(&settings.config).into(),
+            ..shared.clone()
+        };
         settings.config = self
             .normalised(&settings.config)
             .map_err(|problem| unfit(&[problem]))?;
         self.check_normalised(&settings.config)
             .map_err(|problems| unfit(&problems))?;
-        StreamReader::new(Arc::clone(&self.0), index, settings, shared.clone())
+        StreamReader::new(Arc::clone(&self.0), index, settings, shared)
     }
 }
 

@@ -14,7 +14,7 @@ use thiserror::Error;
 pub struct LoadErrors {
     /// The platform whose manifest it is.
     pub platform: String,
-    /// The problems, in the order of the manifest.
+    /// The problems, in the order of the manifest. Beyond a thousand the last one says how many more there are.
     pub problems: Vec<LoadProblem>,
 }
 
@@ -35,7 +35,7 @@ impl fmt::Display for LoadErrors {
 }
 
 /// One problem of a manifest.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct LoadProblem {
     /// Where it is, as a JSON pointer into the manifest after references were resolved; empty for
     /// the file as a whole.

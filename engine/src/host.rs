@@ -196,7 +196,7 @@ pub enum Outcome {
     Transport,
     /// The run was cancelled while the request was on its way.
     Cancelled,
-    /// The request was not sent: [`Host::confirm`] refused it.
+    /// The request was not sent: [`Host::confirm`] refused it, or its address is none that may be asked.
     Unsent,
 }
 

@@ -62,8 +62,10 @@ pub struct Page {
     pub number: Option<u64>,
     /// The records, in the platform's order.
     pub records: Vec<Record>,
-    /// What was there but is not a record.
+    /// What was there but is not a record: the first hundred.
     pub rejected: Vec<RejectedRecord>,
+    /// How many more there were.
+    pub more_rejected: u64,
     /// Where to go on after this page; `None` when the stream is complete (or when only one page
     /// was asked for).
     pub next: Option<Position>,

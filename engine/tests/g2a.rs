@@ -313,9 +313,10 @@ async fn private_targets_are_refused_directly_and_by_redirect() {
     let strict = HttpClient::new(HttpSettings::default()).unwrap();
     let port = server.address.rsplit_once(':').unwrap().1;
     for base in [server.address.clone(), format!("http://localhost:{port}")] {
+        let host = Arc::default();
         let settings = ReadSettings {
             http: strict.clone(),
-            ..settings(config(), &base, Arc::default())
+            ..settings(config(), &base, Arc::clone(&host))
         };
         let error = connector()
             .reader("products", settings)
@@ -329,6 +330,7 @@ async fn private_targets_are_refused_directly_and_by_redirect() {
             "{text}"
         );
         assert!(text.contains("127.0.0.1") || text.contains("::1"), "{text}");
+        assert_eq!(host.signals.lock().unwrap()[0].outcome, Outcome::Unsent);
     }
     assert!(server.targets().is_empty());
 
@@ -453,6 +455,41 @@ async fn a_body_beyond_the_limit_is_refused() {
         error.kind() == "permanent" && error.to_string().contains("100 bytes"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_much_memory_is_refused() {
+    let server = serve(|_, target| answer(200, "", &products(page_of(target), 20))).await;
+    let mut settings = settings(config(), &server.address, Arc::default());
+    settings.limits.max_decoded_bytes = 10_000;
+    let error = connector()
+        .reader("products", settings)
+        .unwrap()
+        .next_page()
+        .await
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(
+        error.kind() == "permanent"
+            && text.contains("10000 bytes of memory")
+            && text.contains("x_streamed"),
+        "{text}"
+    );
+    assert_eq!(error.failure().unwrap().limit, Some("max_decoded_bytes"));
+}
+
+#[tokio::test]
+async fn of_what_is_no_record_a_hundred_are_kept_and_all_are_counted() {
+    let server = serve(|_, _| {
+        let body = format!(r#"{{"docs":[{{"id":"1"}}{}]}}"#, ",0".repeat(250));
+        answer(200, "", &body)
+    })
+    .await;
+    let settings = settings(config(), &server.address, Arc::default());
+    let mut reader = connector().reader("products", settings).unwrap();
+    let page = reader.next_page().await.unwrap().unwrap();
+    assert_eq!((page.records.len(), page.rejected.len()), (1, 100));
+    assert_eq!(page.more_rejected, 150);
 }
 
 #[test]

@@ -58,10 +58,34 @@ fn endless_expressions_are_refused() {
             "",
         ));
     }
+    // What looks like the begin of an expression but is none hides nothing.
+    let sum = "1 + ".repeat(100_000);
+    for before in [
+        "{# {{ ' #}",
+        "{#- {{ ' -#}",
+        "{% raw %}{{ ' {% endraw %}",
+        "{%- raw -%}{{ \\\" {%- endraw +%}",
+        "{{ '{#' }}",
+    ] {
+        let message = refusal(&manifest(&format!("\"{before}{{{{ {sum}1 }}}}\""), ""));
+        assert!(message.contains("too long"), "{before}: {message}");
+    }
     let chain = |links: usize| format!("'{{{{ {}1 }}}}'", "1 + ".repeat(links));
     Connector::load("fine", &manifest(&chain(150), "")).unwrap();
     let message = refusal(&manifest(&chain(1_000), ""));
     assert!(message.contains("too long"), "{message}");
+}
+
+#[test]
+fn what_stands_in_comments_and_raw_blocks_is_not_counted() {
+    let sum = "1 + ".repeat(1_000);
+    for text in [
+        format!("{{# {{{{ {sum}1 }}}} #}}a"),
+        format!("{{% raw %}}{{{{ {sum}1 }}}}{{% endraw %}}"),
+        format!("{{{{ '{sum}' }}}}"),
+    ] {
+        Connector::load("fine", &manifest(&format!("\"{text}\""), "")).unwrap();
+    }
 }
 
 #[test]

@@ -113,3 +113,34 @@ async fn a_config_is_normalised_before_it_is_checked_and_used() {
         "{error}"
     );
 }
+
+#[tokio::test]
+async fn a_secret_that_the_rules_move_stays_one() {
+    let yaml = "type: DeclarativeSource\nversion: 6.0.0\ncheck: {type: CheckStream, stream_names: [a]}\n\
+         streams:\n  - {type: DeclarativeStream, name: a, schema_loader: {type: InlineSchemaLoader, schema: {type: object}}, retriever: {type: \
+         SimpleRetriever, requester: {type: HttpRequester, url_base: 'https://h', path: list, request_headers: {X-K: \"{{ config['plain'] }}\"}}, \
+         record_selector: {extractor: {field_path: []}}}}\n\
+         api_budget: {type: HTTPAPIBudget, policies: [{type: MovingWindowCallRatePolicy, x_name: all, x_scope: \"{{ config['plain'] }}\", \
+         rates: [{limit: 10, interval: PT1S}], matchers: []}]}\n\
+         spec:\n  type: Spec\n  connection_specification: {type: object, properties: {key: {type: string, airbyte_secret: true}}}\n  \
+         config_normalization_rules:\n    type: ConfigNormalizationRules\n    transformations: [{type: ConfigAddFields, fields: [{type: \
+         AddedFieldDefinition, path: [plain], value: \"{{ config['key'] }}\"}]}, {type: ConfigRemoveFields, field_pointers: [[key]]}]\n";
+    let connector = Connector::load("demo", yaml).unwrap();
+    let config = json!({"key": "moved-secret"});
+    let scopes = connector.budget_scopes(&config).unwrap();
+    assert!(!scopes[0].contains("moved"), "{scopes:?}");
+    let server = serve(|_, _| answer(400, "", r#"{"message": "not moved-secret"}"#)).await;
+    let base = settings(config, &server.address, Arc::default());
+    let error = connector.reader("a", base).unwrap().next_page().await;
+    let error = format!("{:?}", error.unwrap_err());
+    assert!(
+        error.contains("not ***") && !error.contains("moved-secret"),
+        "{error}"
+    );
+    let seen = server.seen.lock().unwrap();
+    assert!(
+        seen[0].head.contains("x-k: moved-secret"),
+        "{}",
+        seen[0].head
+    );
+}

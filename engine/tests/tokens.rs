@@ -337,3 +337,43 @@ async fn an_error_filter_asks_for_a_new_token() {
             .contains("authorization: Bearer access-2")
     );
 }
+
+#[tokio::test]
+async fn nothing_of_the_answer_to_a_token_request_is_shown() {
+    let plain = "{type: OAuthAuthenticator, token_refresh_endpoint: 'https://auth.h/token', client_id: me, client_secret: \
+                 \"{{ config['secret'] }}\", refresh_token: refresh-two}";
+    let session = "{type: SessionTokenAuthenticator, session_token_path: [token], request_authentication: {type: Bearer}, \
+                   login_requester: {type: HttpRequester, url_base: 'https://h', path: token}}";
+    for authenticator in [plain, ROTATING, session] {
+        for (status, body, shown) in [
+            (
+                200,
+                "access_token=brand-new-token&token_type=bearer",
+                "no readable JSON",
+            ),
+            (400, "access_token=brand-new-token", "400"),
+            (
+                400,
+                r#"{"error": "invalid_grant", "message": "it is over", "token": "brand-new-token"}"#,
+                "it is over",
+            ),
+        ] {
+            let server = serve(move |_, _| answer(status, "", body)).await;
+            let connector = connector(authenticator, "");
+            let host = Arc::new(Keeper::default());
+            let mut reader = reader(
+                &connector,
+                &server,
+                host,
+                config("old", "2020-01-01T00:00:00Z"),
+            );
+            let error = reader.next_page().await.unwrap_err();
+            let all = format!("{error:?}");
+            assert!(!all.contains("brand-new"), "{authenticator}: {all}");
+            assert!(
+                error.to_string().contains(shown),
+                "{authenticator}: {error}"
+            );
+        }
+    }
+}

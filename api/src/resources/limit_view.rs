@@ -40,13 +40,16 @@ pub struct LimitWindowView {
     /// In any so many seconds.
     #[schema(minimum = 0.001, maximum = 31_622_400, example = 1)]
     pub per_seconds: Option<f64>,
+    /// True: not in any so many seconds, but between two resets of the platform's counter, that far apart.
+    #[schema(required = false, default = false)]
+    pub fixed: bool,
     /// In each `day` or `month` of the calendar.
     #[schema(schema_with = crate::docs::calendar_unit_schema)]
     pub per: Option<String>,
     /// The IANA time zone of the calendar; UTC, if it is left out.
     #[schema(example = "Europe/Berlin")]
     pub time_zone: Option<String>,
-    /// True: of requests that are under way.
+    /// True: so many requests under way, whatever they cost.
     #[schema(required = false, default = false)]
     pub at_once: bool,
 }

@@ -137,12 +137,22 @@ fn read_window(mut fields: Fields<'_>, at: &str, notes: &mut Notes) -> Option<Li
             .and_then(|limit| u32::try_from(limit).ok())
             .unwrap_or(1),
         per_seconds: fields.number("per_seconds", SECONDS, notes),
+        fixed: read_fixed(&mut fields, notes),
         per: read_unit(&mut fields, notes),
         time_zone: read_zone(&mut fields, notes),
         at_once: fields.boolean("at_once", notes).unwrap_or(false),
     };
     fields.finish(notes);
     (notes.len() == before).then_some(window)
+}
+
+fn read_fixed(fields: &mut Fields<'_>, notes: &mut Notes) -> bool {
+    let fixed = fields.boolean("fixed", notes).unwrap_or(false);
+    if fixed && fields.value("per_seconds").is_none() {
+        let detail = "fixed says that the platform begins the count anew every so many seconds; it goes with per_seconds only";
+        notes.refuse(fields.at("fixed"), "choice", detail);
+    }
+    fixed
 }
 
 fn read_unit(fields: &mut Fields<'_>, notes: &mut Notes) -> Option<CalendarUnit> {
@@ -249,6 +259,7 @@ mod tests {
             "operations": {"manual_reserve_percent": 90, "windows": [
                 {"limit": 10, "per_seconds": 1},
                 {"limit": 200, "per_seconds": 3600},
+                {"limit": 200, "per_seconds": 3600, "fixed": true},
                 {"limit": 1_000, "per": "month", "time_zone": "Europe/Berlin"},
                 {"limit": 1_000, "per": "month", "time_zone": "UTC"},
                 {"limit": 4, "at_once": true},
@@ -295,6 +306,10 @@ mod tests {
         assert_refused(
             &json!({"limit": 1, "per_seconds": 1, "time_zone": "UTC"}),
             &[("/a/time_zone", "choice")],
+        );
+        assert_refused(
+            &json!({"limit": 1, "per": "day", "fixed": true}),
+            &[("/a/fixed", "choice")],
         );
         assert_refused(
             &json!({"limit": 1, "at_once": "yes"}),

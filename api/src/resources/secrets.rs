@@ -70,7 +70,8 @@ fn collect(object: &Map<String, Value>, pointer: &str, found: &mut BTreeSet<Stri
     }
 }
 
-/// A config as it may be shown: each secret says only whether it is set, and since when.
+/// A config as it may be shown: each secret says only whether it is set, and since when. Of one that holds several values, such
+/// as a mapping of free names, not even the names are shown.
 pub fn shown(
     config: &Value,
     known: &[String],
@@ -78,9 +79,17 @@ pub fn shown(
     set_at: Option<DateTime<Utc>>,
 ) -> Value {
     let mut shown = config.as_object().cloned().unwrap_or_default();
-    let all: BTreeSet<&String> = known.iter().chain(set).collect();
+    let is_part = |pointer: &str, whole: &str| {
+        let rest = pointer.strip_prefix(whole);
+        rest.is_some_and(|rest| rest.starts_with('/'))
+    };
+    let unknown = set
+        .iter()
+        .filter(|pointer| !known.iter().any(|whole| is_part(pointer, whole)));
+    let all: BTreeSet<&String> = known.iter().chain(unknown).collect();
     for pointer in all {
-        let note = if set.contains(pointer) {
+        let is_set = set.contains(pointer) || set.iter().any(|part| is_part(part, pointer));
+        let note = if is_set {
             json!({"set": true, "set_at": set_at})
         } else {
             json!({"set": false})
@@ -162,6 +171,21 @@ mod tests {
                 "client_secret": {"set": true, "set_at": "2026-01-01T00:00:00Z"},
                 "oauth": {"other": {"set": false}, "token": {"set": false}},
             })
+        );
+    }
+
+    #[test]
+    fn a_secret_of_several_values_is_kept_and_shown_as_one() {
+        let pointers = ["/keys".to_owned(), "/extra".to_owned()];
+        let config = json!({"a": 1, "keys": [{"name": "n", "key": "k"}], "extra": {"x": "k2"}});
+        let (public, secrets) = split(config.clone(), &pointers);
+        assert_eq!(public, json!({"a": 1}));
+        let set = pointers_of(&secrets);
+        let at = "2026-01-01T00:00:00Z".parse().ok();
+        let note = json!({"set": true, "set_at": "2026-01-01T00:00:00Z"});
+        assert_eq!(
+            shown(&public, &pointers, &set, at),
+            json!({"a": 1, "keys": note, "extra": note})
         );
     }
 

@@ -107,7 +107,7 @@ async fn budgets_are_paged_by_key_within_their_platform() {
 async fn a_person_ends_a_pause_and_everybody_who_waits_goes_on() {
     let app = App::with_connection().await;
     take(&app, hourly("shop", "a"), 4).await;
-    refuse(&app, KEY).await;
+    refuse(&app, &hourly("shop", "a")).await;
     start(&app, json!({"connection": "acme-shop"})).await;
     wait_for(&app, KEY).await;
     let paused = budget(&app).await;
@@ -232,7 +232,7 @@ async fn metrics_tell_of_budgets_and_circuits() {
     app.clock.forward(chrono::Duration::seconds(10));
     take(&app, hourly("shop", "a"), 1).await;
     take(&app, hourly("shop", "b"), 2).await;
-    refuse(&app, "shop/requests/b").await;
+    refuse(&app, &hourly("shop", "b")).await;
     fail(&app, "shop/h:443", "shop").await;
     let text = app.ask("", "GET", "/metrics", None).await.text;
     for line in [

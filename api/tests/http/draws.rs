@@ -58,7 +58,7 @@ pub(crate) async fn take(app: &App, budget: BudgetDefinition, permits: u32) {
 }
 
 /// The platform refuses a request that has just been sent, and says nothing but that.
-pub(crate) async fn refuse(app: &App, key: &str) {
+pub(crate) async fn refuse(app: &App, budget: &BudgetDefinition) {
     let mut db = app.database.session().await.unwrap();
     let now = syncline_shared::db::now(&mut db).await.unwrap();
     let correction = Correction {
@@ -67,7 +67,7 @@ pub(crate) async fn refuse(app: &App, key: &str) {
         reason: "HTTP 429 \"slow down\"".to_owned(),
         ..Correction::default()
     };
-    assert!(correct_budget(&mut db, key, &correction).await.unwrap());
+    assert!(correct_budget(&mut db, budget, &correction).await.unwrap());
 }
 
 /// A host fails so often that nothing is sent to it any more.

@@ -25,14 +25,17 @@ pub(super) struct Limits {
     #[arg(long = "max-pages", default_value_t = ReadLimits::default().max_pages)]
     pages: u64,
     /// Records that a stream may have.
-    #[arg(long = "max-records")]
-    pub(super) records: Option<u64>,
-    /// How long the whole command may take.
-    #[arg(long = "max-seconds", value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
-    seconds: Option<u64>,
+    #[arg(long = "max-records", default_value_t = 10_000_000)]
+    pub(super) records: u64,
+    /// How long the whole command may take, in seconds.
+    #[arg(long = "max-seconds", default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
+    seconds: u64,
     /// Largest answer in bytes, after decompression.
     #[arg(long = "max-page-bytes", default_value_t = ReadLimits::default().max_page_bytes)]
     page_bytes: usize,
+    /// Memory in bytes that one answer may take once it is decoded; about, from its text.
+    #[arg(long = "max-decoded-bytes", default_value_t = ReadLimits::default().max_decoded_bytes)]
+    decoded_bytes: usize,
     /// Longest wait in seconds for a limit of the platform, or between two tries.
     #[arg(long = "max-wait", default_value_t = 900, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     wait: u64,
@@ -67,15 +70,14 @@ impl<'a> Platform<'a> {
     pub(super) fn new(inputs: Inputs, limits: &'a Limits, output: Arc<Output>) -> Platform<'a> {
         let cancel = CancellationToken::new();
         let ended = CancellationToken::new();
-        if let Some(seconds) = limits.seconds {
-            let (cancel, ended) = (cancel.clone(), ended.clone());
-            tokio::spawn(async move {
-                tokio::select! {
-                    () = tokio::time::sleep(Duration::from_secs(seconds)) => cancel.cancel(),
-                    () = ended.cancelled() => {}
-                }
-            });
-        }
+        let most = Duration::from_secs(limits.seconds);
+        let (out_of_time, over) = (cancel.clone(), ended.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                () = tokio::time::sleep(most) => out_of_time.cancel(),
+                () = over.cancelled() => {}
+            }
+        });
         let wait = Duration::from_secs(limits.wait);
         let host = LocalHost::new(
             inputs.connector.budgets(),
@@ -113,6 +115,7 @@ impl<'a> Platform<'a> {
             limits: ReadLimits {
                 max_pages: self.limits.pages,
                 max_page_bytes: self.limits.page_bytes,
+                max_decoded_bytes: self.limits.decoded_bytes,
                 max_wait_in_slot: Duration::from_secs(self.limits.wait),
                 ..ReadLimits::default()
             },
@@ -135,7 +138,7 @@ impl<'a> Platform<'a> {
             let error = match reader.next_page().await {
                 Ok(page) => return Ok(page),
                 Err(ReadError::Cancelled) => {
-                    return Err(Failure::OutOfTime(self.limits.seconds.unwrap_or(0)));
+                    return Err(Failure::OutOfTime(self.limits.seconds));
                 }
                 Err(error) => error,
             };
@@ -186,9 +189,12 @@ impl Failure {
             Failure::Read(error) => {
                 let mut fault = Fault::of_read(stream, error);
                 let limit = error.failure().and_then(|failure| failure.limit);
-                if limit == Some("max_pages") {
-                    fault.message.push_str(" (--max-pages)");
-                }
+                let option = match limit {
+                    Some("max_pages") => " (--max-pages)",
+                    Some("max_decoded_bytes") => " (--max-decoded-bytes)",
+                    _ => "",
+                };
+                fault.message.push_str(option);
                 return fault;
             }
             Failure::TooManyRecords(limit) => {

@@ -48,7 +48,7 @@ pub(super) async fn run(command: ReadCommand) -> ExitCode {
 /// A read of several streams.
 struct Reading<'a> {
     platform: Platform<'a>,
-    max_records: Option<u64>,
+    max_records: u64,
     chosen: Vec<Chosen>,
     states: HashMap<String, Value>,
     output: Arc<Output>,
@@ -179,10 +179,10 @@ struct Printer<'a> {
 }
 
 impl Printer<'_> {
-    fn page(&mut self, page: &Page, max_records: Option<u64>) -> Result<(), Failure> {
+    fn page(&mut self, page: &Page, max_records: u64) -> Result<(), Failure> {
         for record in &page.records {
-            if let Some(limit) = max_records.filter(|limit| self.records >= *limit) {
-                return Err(Failure::TooManyRecords(limit));
+            if self.records >= max_records {
+                return Err(Failure::TooManyRecords(max_records));
             }
             if self.records == 0 {
                 self.output.status(self.stream, Status::Running);
@@ -193,6 +193,11 @@ impl Printer<'_> {
         }
         for rejected in &page.rejected {
             let message = format!("{}: {}: {}", self.stream, rejected.reason, rejected.sample);
+            self.output.log(Level::Warn, &message);
+        }
+        if page.more_rejected > 0 {
+            let (stream, more) = (self.stream, page.more_rejected);
+            let message = format!("{stream}: and {more} more that are no records");
             self.output.log(Level::Warn, &message);
         }
         if page.requests > 0 {

@@ -112,6 +112,7 @@ impl Legacy {
             credentials: vec![password],
             origin,
             read_timeout: None,
+            fetches_token: true,
         })
     }
 

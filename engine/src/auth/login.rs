@@ -289,6 +289,7 @@ impl OAuth {
             credentials,
             origin,
             read_timeout: None,
+            fetches_token: true,
         })
     }
 
@@ -484,14 +485,20 @@ impl Login {
         match self {
             Login::OAuth(oauth) => oauth.build(scope, base_url),
             Login::Legacy(legacy) => legacy.build(scope, base_url),
-            Login::Session(session) => session.requester.build(&Asked {
-                scope,
-                base_url,
-                paginator: &Paginator::None,
-                token: None,
-                cursor: None,
-                routers: None,
-            }),
+            Login::Session(session) => {
+                let built = session.requester.build(&Asked {
+                    scope,
+                    base_url,
+                    paginator: &Paginator::None,
+                    token: None,
+                    cursor: None,
+                    routers: None,
+                })?;
+                Ok(Built {
+                    fetches_token: true,
+                    ..built
+                })
+            }
         }
     }
 

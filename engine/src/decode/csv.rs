@@ -8,6 +8,7 @@ use std::io::BufRead;
 
 use serde_json::{Map, Value};
 
+use super::meter::{Meter, Metered, Syntax};
 use super::text::Encoding;
 use super::{Sink, Undecoded, unreadable};
 use crate::load::component::{Component, Problems};
@@ -43,12 +44,20 @@ impl Csv {
         })
     }
 
-    pub(super) fn decode(&self, bytes: impl BufRead, sink: &mut Sink<'_>) -> Result<(), Undecoded> {
+    pub(super) fn decode(
+        &self,
+        bytes: impl BufRead,
+        meter: &Meter,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Undecoded> {
+        let syntax = Syntax::Csv {
+            delimiter: self.delimiter,
+        };
         let mut reader = ::csv::ReaderBuilder::new()
             .delimiter(self.delimiter)
             .has_headers(false)
             .flexible(true)
-            .from_reader(self.encoding.reader(bytes));
+            .from_reader(Metered::new(self.encoding.reader(bytes), syntax, meter));
         let mut row = ::csv::StringRecord::new();
         if !read(&mut reader, &mut row)? {
             return Ok(());

@@ -4,11 +4,12 @@
 //! held.
 
 use std::fmt;
-use std::io::BufRead;
+use std::io::{BufRead, BufReader};
 
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
+use super::meter::{Meter, Metered, Syntax};
 use super::text::Encoding;
 use super::{Sink, Undecoded, json_error};
 use crate::load::component::{Component, Problems};
@@ -39,8 +40,14 @@ impl Items {
         })
     }
 
-    pub(super) fn decode(&self, bytes: impl BufRead, sink: &mut Sink<'_>) -> Result<(), Undecoded> {
-        walk(self.encoding.reader(bytes), &self.path, sink)
+    pub(super) fn decode(
+        &self,
+        bytes: impl BufRead,
+        meter: &Meter,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), Undecoded> {
+        let bytes = Metered::new(self.encoding.reader(bytes), Syntax::Json, meter);
+        walk(BufReader::new(bytes), &self.path, sink)
     }
 }
 
@@ -214,7 +221,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::super::tests::decoder;
-    use super::super::{Decoder, Undecoded};
+    use super::super::{Decoder, Meter, Undecoded};
 
     #[test]
     fn the_items_of_a_nested_list_are_given_one_by_one() {
@@ -242,7 +249,7 @@ mod tests {
             }
         };
         let body = br#"[{"a": 1}, {"a": 12345678901234567890123}, {"a"#;
-        let ended = Decoder::Json.rows(body.as_slice(), 100, &mut sink);
+        let ended = Decoder::Json.rows(body.as_slice(), 100, &Meter::new(10_000), &mut sink);
         assert!(matches!(ended, Err(Undecoded::Stopped)));
         assert_eq!(seen[1].to_string(), r#"{"a":12345678901234567890123}"#);
         let mut single = Vec::new();
@@ -251,7 +258,12 @@ mod tests {
             Ok(())
         };
         Decoder::Json
-            .rows(br#"{"a": [1.0]}"#.as_slice(), 100, &mut sink)
+            .rows(
+                br#"{"a": [1.0]}"#.as_slice(),
+                100,
+                &Meter::new(10_000),
+                &mut sink,
+            )
             .unwrap();
         assert_eq!(single[0].to_string(), r#"{"a":[1.0]}"#);
     }

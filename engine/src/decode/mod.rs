@@ -7,6 +7,7 @@
 mod csv;
 mod items;
 mod lines;
+mod meter;
 mod stream;
 mod text;
 mod xml;
@@ -19,6 +20,8 @@ use serde_json::Value;
 
 pub(crate) use self::csv::Csv;
 pub(crate) use self::items::Items;
+pub(crate) use self::meter::Meter;
+use self::meter::{Metered, Overfull, Syntax};
 pub(crate) use self::stream::{Batch, start};
 use crate::load::component::{Component, Problems};
 
@@ -70,6 +73,8 @@ pub(crate) enum Undecoded {
     Broken(String),
     /// Unpacked it is larger than this.
     TooLarge(usize),
+    /// Decoded it takes more memory than this.
+    Overfull(u64),
     /// The sink wants no more.
     Stopped,
 }
@@ -125,19 +130,44 @@ impl Decoder {
         matches!(self, Decoder::Json | Decoder::Xml)
     }
 
-    /// Decodes a whole answer: a list of rows, or the only value. `limit` is how many bytes it may have when unpacked.
+    /// Whether the answer itself is what is decoded, and has its length.
+    fn unpacks(&self) -> bool {
+        matches!(self, Decoder::Gzip(_) | Decoder::Zip(_))
+    }
+
+    /// As [`decode_within`](Self::decode_within), with enough memory.
+    #[cfg(test)]
     pub(crate) fn decode(&self, body: &[u8], limit: usize) -> Result<Value, Undecoded> {
+        self.decode_within(body, limit, &Meter::unlimited())
+    }
+
+    /// Decodes a whole answer: a list of rows, or the only value. `limit` is how many bytes it may have when unpacked.
+    pub(crate) fn decode_within(
+        &self,
+        body: &[u8],
+        limit: usize,
+        meter: &Meter,
+    ) -> Result<Value, Undecoded> {
         match self {
-            Decoder::Json => serde_json::from_slice(body).map_err(|error| broken_json(&error)),
-            Decoder::Xml => xml::decode(body),
-            Decoder::Streamed(inner) => inner.decode(body, limit),
+            Decoder::Json => json(body, meter),
+            Decoder::Xml => {
+                meter.take(Syntax::Xml, body)?;
+                xml::decode(body)
+            }
+            Decoder::Streamed(inner) => inner.decode_within(body, limit, meter),
             _ => {
+                let unlimited = Meter::unlimited();
+                let meter = if !self.unpacks() && meter.fits(body.len()) {
+                    &unlimited
+                } else {
+                    meter
+                };
                 let mut rows = Vec::new();
                 let mut sink = |row| {
                     rows.push(row);
                     Ok(())
                 };
-                self.rows(body, limit, &mut sink)?;
+                self.rows(body, limit, meter, &mut sink)?;
                 Ok(Value::Array(rows))
             }
         }
@@ -148,9 +178,11 @@ impl Decoder {
         &self,
         bytes: impl BufRead + 'r,
         limit: usize,
+        meter: &'r Meter,
         sink: &mut Sink<'_>,
     ) -> Result<(), Undecoded> {
         let mut bytes: Box<dyn BufRead + 'r> = Box::new(bytes);
+        let metered = |bytes, syntax| BufReader::new(Metered::new(bytes, syntax, meter));
         match self {
             Decoder::Gzip(inner) => {
                 let (is_gzip, whole) = with_start(bytes)?;
@@ -163,26 +195,33 @@ impl Decoder {
                     };
                     bytes = Box::new(BufReader::with_capacity(64 * 1024, unpacked));
                 }
-                inner.rows(bytes, limit, sink)
+                inner.rows(bytes, limit, meter, sink)
             }
-            Decoder::Streamed(inner) => inner.rows(bytes, limit, sink),
+            Decoder::Streamed(inner) => inner.rows(bytes, limit, meter, sink),
             Decoder::Zip(inner) => {
                 let mut whole = Vec::new();
                 bytes.read_to_end(&mut whole).map_err(unreadable)?;
-                zipped::decode(&whole, inner, limit, sink)
+                zipped::decode(&whole, inner, limit, meter, sink)
             }
-            Decoder::JsonLines => lines::json(bytes, sink),
-            Decoder::TextLines => lines::text(bytes, sink),
-            Decoder::Items(items) => items.decode(bytes, sink),
-            Decoder::Csv(csv) => csv.decode(bytes, sink),
-            Decoder::Json => items::decode_top_level(bytes, sink),
+            Decoder::JsonLines => lines::json(metered(bytes, Syntax::JsonLines), sink),
+            Decoder::TextLines => lines::text(metered(bytes, Syntax::TextLines), sink),
+            Decoder::Items(items) => items.decode(bytes, meter, sink),
+            Decoder::Csv(csv) => csv.decode(bytes, meter, sink),
+            Decoder::Json => items::decode_top_level(metered(bytes, Syntax::Json), sink),
             Decoder::Xml => {
                 let mut whole = Vec::new();
                 bytes.read_to_end(&mut whole).map_err(unreadable)?;
+                meter.take(Syntax::Xml, &whole)?;
                 sink(xml::decode(&whole)?)
             }
         }
     }
+}
+
+/// A whole answer that is JSON.
+pub(crate) fn json(body: &[u8], meter: &Meter) -> Result<Value, Undecoded> {
+    meter.take(Syntax::Json, body)?;
+    serde_json::from_slice(body).map_err(|error| broken_json(&error))
 }
 
 /// Looks at the first two bytes without losing them.
@@ -232,10 +271,22 @@ impl<R: Read> Read for Limited<R> {
     reason = "errors are mapped by its name"
 )]
 fn unreadable(error: io::Error) -> Undecoded {
-    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
-        Some(Beyond(limit)) => Undecoded::TooLarge(*limit),
-        None => Undecoded::Broken(format!("the answer cannot be unpacked: {error}")),
+    let inner = error.get_ref();
+    if let Some(Beyond(limit)) = inner.and_then(|inner| inner.downcast_ref()) {
+        return Undecoded::TooLarge(*limit);
     }
+    if let Some(Overfull(limit)) = inner.and_then(|inner| inner.downcast_ref()) {
+        return Undecoded::Overfull(*limit);
+    }
+    Undecoded::Broken(format!("the answer cannot be unpacked: {error}"))
+}
+
+/// What is said of an answer that takes too much memory.
+pub(crate) fn overfull(limit: u64) -> String {
+    format!(
+        "decoded, the answer takes more than {limit} bytes of memory, which is the limit (max_decoded_bytes); have the \
+         platform send fewer records at a time, or read the answer while it arrives (x_streamed)"
+    )
 }
 
 fn broken_json(error: &serde_json::Error) -> Undecoded {

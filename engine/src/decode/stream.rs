@@ -11,7 +11,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::{Decoder, Undecoded};
+use super::{Decoder, Meter, Undecoded};
 
 /// A batch is handed on when it has so many rows, or was made of so many bytes.
 const BATCH_ROWS: usize = 1_000;
@@ -28,10 +28,11 @@ pub(crate) struct Batch {
 /// Where the pieces of an answer go; an error says that no more will come though it is not whole.
 pub(crate) type Pieces = mpsc::Sender<io::Result<Bytes>>;
 
-/// Starts decoding. `limit` is how many bytes the answer may have when unpacked.
+/// Starts decoding. `limit` is how many bytes the answer may have when unpacked; `memory` is how many a batch may take once it is decoded.
 pub(crate) fn start(
     decoder: Decoder,
     limit: usize,
+    memory: usize,
 ) -> (Pieces, mpsc::Receiver<Result<Batch, Undecoded>>) {
     let (pieces, arriving) = mpsc::channel(PIECES);
     let (batches, ready) = mpsc::channel(1);
@@ -42,6 +43,7 @@ pub(crate) fn start(
             piece: Bytes::new(),
             taken: Rc::clone(&taken),
         };
+        let meter = Meter::new(memory);
         let mut rows = Vec::new();
         let mut told = 0u64;
         let mut sink = |row| {
@@ -52,10 +54,11 @@ pub(crate) fn start(
             }
             told = taken.get();
             let rows = std::mem::take(&mut rows);
+            meter.hand_on();
             let sent = batches.blocking_send(Ok(Batch { rows, bytes }));
             sent.map_err(|_| Undecoded::Stopped)
         };
-        let outcome = decoder.rows(BufReader::new(pipe), limit, &mut sink);
+        let outcome = decoder.rows(BufReader::new(pipe), limit, &meter, &mut sink);
         // Nobody listens any more if these fail.
         if !rows.is_empty() {
             let bytes = taken.get() - told;

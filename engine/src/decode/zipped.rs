@@ -6,7 +6,7 @@ use std::io::{BufReader, Cursor};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
-use super::{Decoder, Limited, Sink, Undecoded};
+use super::{Decoder, Limited, Meter, Sink, Undecoded};
 
 /// Files of one archive.
 const MOST_FILES: usize = 10_000;
@@ -16,6 +16,7 @@ pub(super) fn decode(
     archive: &[u8],
     inner: &Decoder,
     limit: usize,
+    meter: &Meter,
     sink: &mut Sink<'_>,
 ) -> Result<(), Undecoded> {
     let mut archive = ZipArchive::new(Cursor::new(archive)).map_err(|error| broken(&error))?;
@@ -35,7 +36,7 @@ pub(super) fn decode(
             left,
             limit,
         };
-        let outcome = inner.rows(BufReader::new(&mut limited), limit, sink);
+        let outcome = inner.rows(BufReader::new(&mut limited), limit, meter, sink);
         left = limited.left;
         outcome.map_err(|error| match error {
             Undecoded::Broken(message) => {

@@ -164,6 +164,11 @@ impl ResponseFilter {
         })
     }
 
+    /// Whether it looks into the answer.
+    pub(super) fn reads_body(&self) -> bool {
+        self.predicate.is_some() || self.contains.is_some() || self.message.is_some()
+    }
+
     /// Whether it has the pages of a slice begun anew.
     pub(super) fn resets_pages(&self) -> bool {
         self.action == Some(Action::ResetPagination)

@@ -123,6 +123,12 @@ impl ErrorHandler {
         Some(())
     }
 
+    /// Whether what is in an answer may decide on it.
+    pub(crate) fn reads_body(&self) -> bool {
+        let mut filters = self.children.iter().flatten();
+        filters.any(ResponseFilter::reads_body)
+    }
+
     /// Whether some answer has the pages of a slice begun anew.
     pub(crate) fn resets_pages(&self) -> bool {
         let mut filters = self.children.iter().flatten();

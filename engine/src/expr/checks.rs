@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::eval::{EvalError, contains, equal};
+use super::fuel::Fuel;
 use super::number;
 use super::value::{Val, json_compare};
 
@@ -33,6 +35,7 @@ pub(crate) enum Test {
     Lower,
     Upper,
     In,
+    SameAs,
 }
 
 const NAMES: &[(&str, Test, usize)] = &[
@@ -70,7 +73,11 @@ const NAMES: &[(&str, Test, usize)] = &[
     ("lower", Test::Lower, 0),
     ("upper", Test::Upper, 0),
     ("in", Test::In, 1),
+    ("sameas", Test::SameAs, 1),
 ];
+
+/// Of other values Python has many that are equal.
+pub(crate) const SINGLE: &str = "\"sameas\" asks for true, false and none only; use \"eq\"";
 
 impl Test {
     pub(crate) fn by_name(name: &str, arguments: usize) -> Result<Test, String> {
@@ -89,7 +96,13 @@ impl Test {
         }
     }
 
-    pub(crate) fn holds(self, value: &Val<'_>, argument: Option<&Val<'_>>) -> Result<bool, String> {
+    pub(crate) fn holds(
+        self,
+        value: &Val<'_>,
+        argument: Option<&Val<'_>>,
+        fuel: &Fuel,
+    ) -> Result<bool, EvalError> {
+        let wrong = |message: &str| EvalError::Type(message.to_owned());
         let json = value.as_json();
         let number = json.and_then(Value::as_number);
         Ok(match self {
@@ -112,17 +125,26 @@ impl Test {
             }
             Test::Odd | Test::Even => {
                 let Some(integer) = number.and_then(number::as_integer) else {
-                    return Err(format!("{} is neither odd nor even", value.type_name()));
+                    let message = format!("{} is neither odd nor even", value.type_name());
+                    return Err(EvalError::Type(message));
                 };
                 (integer.rem_euclid(2) == 1) == (self == Test::Odd)
             }
-            Test::Equal => argument.is_some_and(|other| value.equals(other)),
-            Test::NotEqual => !argument.is_some_and(|other| value.equals(other)),
+            Test::Equal | Test::NotEqual => {
+                let equal = match argument {
+                    Some(other) => equal(value, other, fuel)?,
+                    None => false,
+                };
+                equal == (self == Test::Equal)
+            }
             Test::Less | Test::LessOrEqual | Test::Greater | Test::GreaterOrEqual => {
+                if json.is_some_and(Value::is_array) {
+                    fuel.reads(value)?;
+                }
                 let order = json
                     .zip(argument.and_then(Val::as_json))
                     .and_then(|(left, right)| json_compare(left, right));
-                let order = order.ok_or_else(|| "the values have no order".to_owned())?;
+                let order = order.ok_or_else(|| wrong("the values have no order"))?;
                 match self {
                     Test::Less => order.is_lt(),
                     Test::LessOrEqual => order.is_le(),
@@ -134,11 +156,14 @@ impl Test {
                 let by = argument.and_then(Val::as_json).and_then(Value::as_number);
                 let by = by.and_then(number::as_integer).filter(|by| *by != 0);
                 let own = number.and_then(number::as_integer);
-                let (own, by) = own.zip(by).ok_or("only whole numbers divide each other")?;
+                let (own, by) = own
+                    .zip(by)
+                    .ok_or_else(|| wrong("only whole numbers divide each other"))?;
                 own.wrapping_rem(by) == 0
             }
             Test::Lower | Test::Upper => {
-                let text = value.to_text();
+                let text = fuel.text_of(value)?;
+                fuel.burn(text.len())?;
                 let letters = || {
                     text.chars()
                         .filter(|c| c.is_lowercase() || c.is_uppercase())
@@ -150,8 +175,12 @@ impl Test {
                 letters().next().is_some() && letters().all(wanted)
             }
             Test::In => match argument {
-                Some(container) => super::eval::contains(container, value)?,
+                Some(container) => contains(container, value, fuel)?,
                 None => false,
+            },
+            Test::SameAs => match argument.and_then(Val::as_json) {
+                Some(other @ (Value::Null | Value::Bool(_))) => json == Some(other),
+                _ => return Err(wrong(SINGLE)),
             },
         })
     }

@@ -1,7 +1,6 @@
 //! Evaluates compiled expressions over JSON, with Python's and Jinja's rules.
 //!
-//! There are no loops in expressions, so time is bounded by the tree and the data; texts that grow by
-//! repetition are bounded by [`limited`].
+//! Time and memory are bounded by [`Fuel`].
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -10,16 +9,23 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use super::dates::Dated;
+use super::filters::{Call, Filter};
+use super::fuel::{Fuel, ITEM, VALUE};
+use super::groups;
 use super::number::{self, Arithmetic};
+use super::printf;
 use super::scope::Scope;
 use super::tree::{Arguments, Comparison, Node};
 use super::value::{Val, as_number, json_compare, json_equals};
 
-/// The longest text that an expression may build.
-const MAX_TEXT: usize = 4 * 1024 * 1024;
-
-/// Evaluates a part of an expression in its scope.
-pub(super) type Evaluate<'a, 'f> = dyn Fn(&'a Node) -> Result<Val<'a>, EvalError> + 'f;
+/// What an evaluation has at hand.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a, 's> {
+    pub(crate) scope: &'s Scope<'a>,
+    /// The `$parameters` of the component that the expression is in.
+    pub(crate) parameters: &'a Value,
+    pub(crate) fuel: &'s Fuel,
+}
 
 /// Why an expression has no value.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -36,32 +42,16 @@ pub(crate) enum EvalError {
     Value(String),
 }
 
-/// Refuses texts beyond the limit before they are built.
-pub(crate) fn limited(length: usize) -> Result<(), EvalError> {
-    if length > MAX_TEXT {
-        return Err(EvalError::Value(format!(
-            "a text of more than {MAX_TEXT} bytes was built"
-        )));
-    }
-    Ok(())
-}
-
 #[expect(
     clippy::too_many_lines,
     reason = "one arm for each kind of node, on one page"
 )]
-/// Evaluates a tree. `parameters` are the `$parameters` of the component that the expression is in.
-pub(crate) fn evaluate<'a>(
-    node: &'a Node,
-    scope: &Scope<'a>,
-    parameters: &'a Value,
-) -> Result<Val<'a>, EvalError> {
-    let eval = |node: &'a Node| evaluate(node, scope, parameters);
+/// Evaluates a tree.
+pub(crate) fn evaluate<'a>(node: &'a Node, context: Context<'a, '_>) -> Result<Val<'a>, EvalError> {
+    let fuel = context.fuel;
+    let eval = |node: &'a Node| evaluate(node, context);
     let eval_all = |nodes: &'a [Node]| -> Result<Vec<Value>, EvalError> {
-        nodes
-            .iter()
-            .map(|node| eval(node).map(Val::into_json))
-            .collect()
+        nodes.iter().map(|node| fuel.own(eval(node)?)).collect()
     };
     match node {
         Node::Const(value) => Ok(Val::Json(Cow::Borrowed(value))),
@@ -70,11 +60,13 @@ pub(crate) fn evaluate<'a>(
         Node::Dict(pairs) => {
             let mut members = Map::new();
             for (key, value) in pairs {
-                members.insert(eval(key)?.to_text().into_owned(), eval(value)?.into_json());
+                let key = fuel.text_of(&eval(key)?)?.into_owned();
+                fuel.burn(VALUE + key.len())?;
+                members.insert(key, fuel.own(eval(value)?)?);
             }
             Ok(Val::json(Value::Object(members)))
         }
-        Node::Var(var) => Ok(scope.get(*var, parameters)),
+        Node::Var(var) => Ok(context.scope.get(*var, context.parameters)),
         Node::Attribute(of, name) => {
             let of = eval(of)?;
             if matches!(of, Val::Undefined) {
@@ -98,7 +90,8 @@ pub(crate) fn evaluate<'a>(
                 Some(node) => slice_bound(&eval(node)?),
                 None => Ok(None),
             };
-            slice(&eval(of)?, bound(start)?, bound(stop)?, bound(step)?)
+            let of = eval(of)?;
+            slice(&of, bound(start)?, bound(stop)?, bound(step)?, fuel)
         }
         Node::Not(of) => Ok(Val::boolean(!eval(of)?.is_true())),
         Node::Negate(of) => {
@@ -131,19 +124,19 @@ pub(crate) fn evaluate<'a>(
             }
         }
         Node::Arithmetic(operator, left, right) => {
-            arithmetic(*operator, &eval(left)?, &eval(right)?)
+            arithmetic(*operator, &eval(left)?, &eval(right)?, fuel)
         }
         Node::Concat(left, right) => {
             let (left, right) = (eval(left)?, eval(right)?);
-            let (left, right) = (left.to_text(), right.to_text());
-            limited(left.len() + right.len())?;
+            let (left, right) = (fuel.text_of(&left)?, fuel.text_of(&right)?);
+            fuel.text(left.len() + right.len())?;
             Ok(Val::text(format!("{left}{right}")))
         }
         Node::Compare(first, links) => {
             let mut left = eval(first)?;
             for (operator, right) in links {
                 let right = eval(right)?;
-                if !compare(*operator, &left, &right)? {
+                if !compare(*operator, &left, &right, fuel)? {
                     return Ok(Val::boolean(false));
                 }
                 left = right;
@@ -164,14 +157,14 @@ pub(crate) fn evaluate<'a>(
             }
         }
         Node::Filter(filter, input, arguments) => {
-            let arguments = filter_arguments(*filter, arguments, &eval)?;
-            filter.apply(eval(input)?, &arguments)
+            let input = eval(input)?;
+            filter.apply(input, &call(*filter, arguments, context)?)
         }
-        Node::Each(each, of) => each.apply(&eval(of)?, &eval),
+        Node::Each(each, of) => each.apply(&eval(of)?, context),
         Node::Test(test, of, arguments) => {
             let argument = arguments.first().map(eval).transpose()?;
-            let holds = test.holds(&eval(of)?, argument.as_ref());
-            holds.map(Val::boolean).map_err(EvalError::Type)
+            let holds = test.holds(&eval(of)?, argument.as_ref(), fuel)?;
+            Ok(Val::boolean(holds))
         }
         Node::Method(method, receiver, arguments) => {
             let receiver = eval(receiver)?;
@@ -180,38 +173,55 @@ pub(crate) fn evaluate<'a>(
                 return Err(EvalError::Undefined(message));
             }
             let arguments: Vec<Val<'a>> = arguments.iter().map(eval).collect::<Result<_, _>>()?;
-            method.call(&receiver, &arguments)
+            method.call(&receiver, &arguments, fuel)
         }
         Node::Function(function, arguments) => {
             let mut values = Vec::with_capacity(arguments.len());
             for argument in arguments {
                 values.push(argument.as_ref().map(eval).transpose()?);
             }
-            function.call(values, scope).map_err(EvalError::Type)
+            for value in values.iter().flatten() {
+                fuel.reads(value)?;
+            }
+            function.call(values, context.scope, fuel)
         }
     }
 }
 
-pub(super) fn filter_arguments<'a>(
-    filter: super::filters::Filter,
+/// What a filter is called with.
+pub(super) fn call<'a, 's>(
+    filter: Filter,
     arguments: &'a Arguments,
-    eval: &Evaluate<'a, '_>,
-) -> Result<Vec<Option<Val<'a>>>, EvalError> {
+    context: Context<'a, 's>,
+) -> Result<Call<'a, 's>, EvalError>
+where
+    'a: 's,
+{
     let mut values = Vec::with_capacity(arguments.positional.len() + arguments.named.len());
+    let mut named = Vec::new();
     for node in &arguments.positional {
-        values.push(Some(eval(node)?));
+        values.push(Some(evaluate(node, context)?));
     }
     for (name, node) in &arguments.named {
+        if filter == Filter::Format {
+            named.push((name.as_str(), evaluate(node, context)?));
+            continue;
+        }
         let place = filter.place_of(name);
         // The names were checked when the expression was compiled.
         if place < 8 {
             if values.len() <= place {
                 values.resize(place + 1, None);
             }
-            values[place] = Some(eval(node)?);
+            values[place] = Some(evaluate(node, context)?);
         }
     }
-    Ok(values)
+    Ok(Call {
+        arguments: values,
+        named,
+        pattern: arguments.pattern.as_deref(),
+        fuel: context.fuel,
+    })
 }
 
 /// A member of a dict; undefined for anything else.
@@ -222,6 +232,10 @@ fn member<'a>(of: Val<'a>, name: &str) -> Val<'a> {
             .map_or(Val::Undefined, |found| Val::Json(Cow::Borrowed(found))),
         Val::Json(Cow::Owned(Value::Object(mut members))) => {
             members.swap_remove(name).map_or(Val::Undefined, Val::json)
+        }
+        Val::Json(Cow::Owned(Value::Array(items))) => {
+            let found = groups::member(&items, name).cloned();
+            found.map_or(Val::Undefined, Val::json)
         }
         _ => Val::Undefined,
     }
@@ -290,6 +304,7 @@ fn slice<'a>(
     start: Option<i64>,
     end: Option<i64>,
     step: Option<i64>,
+    fuel: &Fuel,
 ) -> Result<Val<'a>, EvalError> {
     let step = step.unwrap_or(1);
     if step == 0 {
@@ -298,6 +313,7 @@ fn slice<'a>(
         ));
     }
     if let Some(text) = of.as_str() {
+        fuel.burn(text.len())?;
         let characters: Vec<char> = text.chars().collect();
         let picked = slice_places(characters.len(), start, end, step);
         return Ok(Val::text(
@@ -314,8 +330,8 @@ fn slice<'a>(
         };
     };
     let picked: Vec<Value> = slice_places(items.len(), start, end, step)
-        .map(|place| items[place].clone())
-        .collect();
+        .map(|place| fuel.copy(&items[place]))
+        .collect::<Result<_, _>>()?;
     Ok(match of {
         Val::Tuple(_) => Val::Tuple(picked),
         _ => Val::json(Value::Array(picked)),
@@ -373,6 +389,7 @@ fn arithmetic<'a>(
     operator: Arithmetic,
     left: &Val<'a>,
     right: &Val<'a>,
+    fuel: &Fuel,
 ) -> Result<Val<'a>, EvalError> {
     let symbol = match operator {
         Arithmetic::Add => "+",
@@ -397,18 +414,25 @@ fn arithmetic<'a>(
     }
     match (operator, left.as_str(), right.as_str()) {
         (Arithmetic::Add, Some(left), Some(right)) => {
-            limited(left.len() + right.len())?;
+            fuel.text(left.len() + right.len())?;
             return Ok(Val::text(format!("{left}{right}")));
+        }
+        (Arithmetic::Remainder, Some(text), _) => {
+            fuel.burn(text.len())?;
+            fuel.reads(right)?;
+            let filled = printf::percent(text, right)?;
+            fuel.text(filled.len())?;
+            return Ok(Val::text(filled));
         }
         (Arithmetic::Multiply, Some(text), None) => {
             if let Some(times) = repetitions(right) {
-                limited(text.len().saturating_mul(times))?;
+                fuel.text(text.len().saturating_mul(times))?;
                 return Ok(Val::text(text.repeat(times)));
             }
         }
         (Arithmetic::Multiply, None, Some(text)) => {
             if let Some(times) = repetitions(left) {
-                limited(text.len().saturating_mul(times))?;
+                fuel.text(text.len().saturating_mul(times))?;
                 return Ok(Val::text(text.repeat(times)));
             }
         }
@@ -419,6 +443,9 @@ fn arithmetic<'a>(
         && same_kind
         && let (Some(first), Some(second)) = (left.as_items(), right.as_items())
     {
+        for item in [first, second].into_iter().flatten() {
+            fuel.json(item)?;
+        }
         let joined = [first, second].concat();
         let is_tuple = matches!(left, Val::Tuple(_));
         return Ok(if is_tuple {
@@ -435,23 +462,29 @@ fn repetitions(value: &Val<'_>) -> Option<usize> {
     Some(usize::try_from(times).unwrap_or(0))
 }
 
-fn compare(operator: Comparison, left: &Val<'_>, right: &Val<'_>) -> Result<bool, EvalError> {
+fn compare(
+    operator: Comparison,
+    left: &Val<'_>,
+    right: &Val<'_>,
+    fuel: &Fuel,
+) -> Result<bool, EvalError> {
     let (symbol, wanted): (&str, fn(Ordering) -> bool) = match operator {
-        Comparison::Equal => return Ok(left.equals(right)),
-        Comparison::NotEqual => return Ok(!left.equals(right)),
-        Comparison::In => return contains(right, left).map_err(EvalError::Type),
-        Comparison::NotIn => {
-            return contains(right, left)
-                .map(|found| !found)
-                .map_err(EvalError::Type);
-        }
+        Comparison::Equal => return equal(left, right, fuel),
+        Comparison::NotEqual => return equal(left, right, fuel).map(|equal| !equal),
+        Comparison::In => return contains(right, left, fuel),
+        Comparison::NotIn => return contains(right, left, fuel).map(|found| !found),
         Comparison::Less => ("<", Ordering::is_lt),
         Comparison::LessOrEqual => ("<=", Ordering::is_le),
         Comparison::Greater => (">", Ordering::is_gt),
         Comparison::GreaterOrEqual => (">=", Ordering::is_ge),
     };
     let order = match (left, right) {
-        (Val::Json(left), Val::Json(right)) => json_compare(left, right),
+        (Val::Json(left), Val::Json(right)) => {
+            if left.is_array() && right.is_array() {
+                fuel.json(left)?;
+            }
+            json_compare(left, right)
+        }
         (Val::Dated(left), Val::Dated(right)) => left.compare(right),
         _ => None,
     };
@@ -460,8 +493,24 @@ fn compare(operator: Comparison, left: &Val<'_>, right: &Val<'_>) -> Result<bool
         .ok_or_else(|| unsupported(symbol, left, Some(right)))
 }
 
+/// Python's `==`.
+pub(crate) fn equal(left: &Val<'_>, right: &Val<'_>, fuel: &Fuel) -> Result<bool, EvalError> {
+    let is_single = |value: &Val<'_>| match value {
+        Val::Json(json) => !json.is_array() && !json.is_object(),
+        _ => false,
+    };
+    if !is_single(left) && !is_single(right) {
+        fuel.reads(left)?;
+    }
+    Ok(left.equals(right))
+}
+
 /// Python's `in`: part of a text, member of a list, key of a dict. Nothing is in undefined.
-pub(crate) fn contains(container: &Val<'_>, wanted: &Val<'_>) -> Result<bool, String> {
+pub(crate) fn contains(
+    container: &Val<'_>,
+    wanted: &Val<'_>,
+    fuel: &Fuel,
+) -> Result<bool, EvalError> {
     if matches!(container, Val::Undefined) {
         return Ok(false);
     }
@@ -469,6 +518,10 @@ pub(crate) fn contains(container: &Val<'_>, wanted: &Val<'_>) -> Result<bool, St
         let Some(wanted) = wanted.as_json() else {
             return Ok(false);
         };
+        fuel.burn_each(items.len(), ITEM)?;
+        if wanted.is_array() || wanted.is_object() {
+            fuel.reads(container)?;
+        }
         return Ok(items.iter().any(|item| json_equals(item, wanted)));
     }
     match container.as_json() {
@@ -476,12 +529,18 @@ pub(crate) fn contains(container: &Val<'_>, wanted: &Val<'_>) -> Result<bool, St
             Ok(wanted.as_str().is_some_and(|key| members.contains_key(key)))
         }
         Some(Value::String(text)) => match wanted.as_str() {
-            Some(part) => Ok(text.contains(part)),
-            None => Err(format!(
+            Some(part) => {
+                fuel.burn(text.len() + part.len())?;
+                Ok(text.contains(part))
+            }
+            None => Err(EvalError::Type(format!(
                 "\"in\" a text needs a text, not {}",
                 wanted.type_name()
-            )),
+            ))),
         },
-        _ => Err(format!("\"in\" does not work on {}", container.type_name())),
+        _ => Err(EvalError::Type(format!(
+            "\"in\" does not work on {}",
+            container.type_name()
+        ))),
     }
 }

@@ -1,7 +1,9 @@
 //! The filters of expressions: Jinja's own, and those that the language adds.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -10,10 +12,13 @@ use regex::Regex;
 use serde_json::Value;
 use sha2::Digest as _;
 
-use super::eval::{EvalError, limited};
+use super::eval::EvalError;
+use super::fuel::{Fuel, ITEM, VALUE, limited};
+use super::groups;
 use super::kept::Kept;
 use super::methods;
 use super::number;
+use super::printf;
 use super::sequences;
 use super::tree::{Arguments, Node};
 use super::value::{Val, json_is_true, write_repr};
@@ -55,6 +60,17 @@ pub(crate) enum Filter {
     Round,
     Items,
     WordCount,
+    DictSort,
+    GroupBy,
+    Batch,
+    Slice,
+    Format,
+    Truncate,
+    Indent,
+    Escape,
+    ForceEscape,
+    Safe,
+    Attribute,
 }
 
 /// Name, filter, names of its parameters in order, how many of them are required.
@@ -71,7 +87,7 @@ const NAMES: &[Known] = &[
     ("d", Filter::Default, &["default_value", "boolean"], 0),
     ("first", Filter::First, &[], 0),
     ("last", Filter::Last, &[], 0),
-    ("join", Filter::Join, &["d"], 0),
+    ("join", Filter::Join, &["d", "attribute"], 0),
     ("lower", Filter::Lower, &[], 0),
     ("upper", Filter::Upper, &[], 0),
     ("capitalize", Filter::Capitalize, &[], 0),
@@ -112,6 +128,33 @@ const NAMES: &[Known] = &[
     ("round", Filter::Round, &["precision", "method"], 0),
     ("items", Filter::Items, &[], 0),
     ("wordcount", Filter::WordCount, &[], 0),
+    (
+        "dictsort",
+        Filter::DictSort,
+        &["case_sensitive", "by", "reverse"],
+        0,
+    ),
+    (
+        "groupby",
+        Filter::GroupBy,
+        &["attribute", "default", "case_sensitive"],
+        1,
+    ),
+    ("batch", Filter::Batch, &["linecount", "fill_with"], 1),
+    ("slice", Filter::Slice, &["slices", "fill_with"], 1),
+    ("format", Filter::Format, &[], 0),
+    (
+        "truncate",
+        Filter::Truncate,
+        &["length", "killwords", "end", "leeway"],
+        0,
+    ),
+    ("indent", Filter::Indent, &["width", "first", "blank"], 0),
+    ("escape", Filter::Escape, &[], 0),
+    ("e", Filter::Escape, &[], 0),
+    ("forceescape", Filter::ForceEscape, &[], 0),
+    ("safe", Filter::Safe, &[], 0),
+    ("attr", Filter::Attribute, &["name"], 1),
 ];
 
 /// Digests of the `hash` filter.
@@ -125,7 +168,56 @@ const QUOTED: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~');
 const QUOTED_PATH: &AsciiSet = &QUOTED.remove(b'/');
 
-static REGEXES: Kept<Regex> = Kept::new();
+/// Patterns that are no constants.
+static PATTERNS: Kept<Pattern> = Kept::new();
+
+/// A regular expression, and the steps of looking at a byte with it, which its compiled size bounds.
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    regex: Regex,
+    steps: usize,
+}
+
+impl Pattern {
+    fn compile(pattern: &str) -> Result<Pattern, String> {
+        for size in [4 * 1024, 16 * 1024, 64 * 1024, 256 * 1024] {
+            if let Ok(regex) = built(pattern, size) {
+                let steps = size / 1024;
+                return Ok(Pattern { regex, steps });
+            }
+        }
+        let regex = compile_regex(pattern)?;
+        Ok(Pattern { regex, steps: 1024 })
+    }
+}
+
+/// What a filter is called with.
+pub(crate) struct Call<'a, 'c> {
+    pub(crate) arguments: Vec<Option<Val<'a>>>,
+    /// Those that are given by name, for a filter that takes any.
+    pub(crate) named: Vec<(&'a str, Val<'a>)>,
+    pub(crate) pattern: Option<&'c Pattern>,
+    pub(crate) fuel: &'c Fuel,
+}
+
+impl<'a> Call<'a, '_> {
+    pub(crate) fn argument(&self, place: usize) -> Option<&Val<'a>> {
+        self.arguments.get(place).and_then(Option::as_ref)
+    }
+
+    /// The regular expression of the first argument.
+    fn with_pattern<T>(
+        &self,
+        found: impl FnOnce(&Pattern) -> Result<T, EvalError>,
+    ) -> Result<T, EvalError> {
+        if let Some(pattern) = self.pattern {
+            return found(pattern);
+        }
+        let text = self.argument(0).map(Val::to_text).unwrap_or_default();
+        let pattern = PATTERNS.get(&text, Pattern::compile);
+        found(&*pattern.map_err(EvalError::Value)?)
+    }
+}
 
 impl Filter {
     pub(crate) fn by_name(name: &str) -> Result<Filter, String> {
@@ -148,8 +240,14 @@ impl Filter {
     }
 
     /// Refuses arguments that the filter does not take, and constants that cannot work.
-    pub(crate) fn check(self, arguments: &Arguments) -> Result<(), String> {
+    pub(crate) fn check(self, arguments: &mut Arguments) -> Result<(), String> {
         let (name, _, parameters, required) = self.known();
+        if self == Filter::Format {
+            return match arguments.positional.is_empty() || arguments.named.is_empty() {
+                true => Ok(()),
+                false => Err("the filter \"format\" takes values by place or by name".to_owned()),
+            };
+        }
         let given = arguments.positional.len() + arguments.named.len();
         if arguments.positional.len() > parameters.len() || given < *required {
             return Err(format!(
@@ -184,7 +282,8 @@ impl Filter {
                 ));
             }
             if matches!(self, Filter::RegexSearch | Filter::RegexReplace) {
-                compile_regex(constant)?;
+                let pattern = Pattern::compile(constant)?;
+                arguments.pattern = Some(Arc::new(pattern));
             }
         }
         Ok(())
@@ -199,16 +298,61 @@ impl Filter {
             .unwrap_or(usize::MAX)
     }
 
+    pub(crate) fn apply<'a>(
+        self,
+        value: Val<'a>,
+        call: &Call<'a, '_>,
+    ) -> Result<Val<'a>, EvalError> {
+        let fuel = call.fuel;
+        if !self.counts_for_itself() {
+            fuel.reads(&value)?;
+            for argument in call.arguments.iter().flatten() {
+                fuel.reads(argument)?;
+            }
+        }
+        let result = self.make(value, call)?;
+        // What is lent was there before.
+        if let Val::Json(Cow::Owned(Value::String(text))) = &result {
+            fuel.text(text.len())?;
+        }
+        Ok(result)
+    }
+
+    /// Whether it takes the steps of what it looks through.
+    fn counts_for_itself(self) -> bool {
+        use Filter::{
+            Attribute, Batch, Default, DictSort, First, GroupBy, Join, Last, Length, List, Max,
+            Min, Reverse, Slice, Sort, Sum, Unique,
+        };
+        matches!(
+            self,
+            Attribute
+                | Batch
+                | Default
+                | DictSort
+                | First
+                | GroupBy
+                | Join
+                | Last
+                | Length
+                | List
+                | Max
+                | Min
+                | Reverse
+                | Slice
+                | Sort
+                | Sum
+                | Unique
+        )
+    }
+
     #[expect(
         clippy::too_many_lines,
         reason = "one arm for each filter, on one page"
     )]
-    pub(crate) fn apply<'a>(
-        self,
-        value: Val<'a>,
-        arguments: &[Option<Val<'a>>],
-    ) -> Result<Val<'a>, EvalError> {
-        let argument = |index: usize| arguments.get(index).and_then(Option::as_ref);
+    fn make<'a>(self, value: Val<'a>, call: &Call<'a, '_>) -> Result<Val<'a>, EvalError> {
+        let fuel = call.fuel;
+        let argument = |place: usize| call.argument(place);
         Ok(match self {
             Filter::Int => to_int(&value, argument(0), argument(1))?,
             Filter::Float => to_float(&value, argument(0))?,
@@ -220,8 +364,8 @@ impl Filter {
                     json_text(&value, JsonStyle::Python)
                 )),
             },
-            Filter::Length => Val::integer(length(&value)?),
-            Filter::List => Val::json(Value::Array(items(&value)?)),
+            Filter::Length => Val::integer(length(&value, fuel)?),
+            Filter::List => Val::json(Value::Array(into_items(value, fuel)?)),
             Filter::Default => {
                 let also_false = argument(1).is_some_and(Val::is_true);
                 let missing = matches!(value, Val::Undefined) || (also_false && !value.is_true());
@@ -231,17 +375,33 @@ impl Filter {
                     value
                 }
             }
-            Filter::First => items(&value)?
-                .into_iter()
-                .next()
-                .map_or(Val::Undefined, Val::json),
-            Filter::Last => items(&value)?
-                .into_iter()
-                .next_back()
-                .map_or(Val::Undefined, Val::json),
+            Filter::First => match value.as_str() {
+                Some(text) => text
+                    .chars()
+                    .next()
+                    .map_or(Val::Undefined, |c| Val::text(c.to_string())),
+                None => one(items(&value, fuel)?.first(), fuel)?,
+            },
+            Filter::Last => one(items(&value, fuel)?.last(), fuel)?,
             Filter::Join => {
-                let separator = argument(0).map(|value| value.to_text().into_owned());
-                Val::text(join(&items(&value)?, &separator.unwrap_or_default())?)
+                let separator = match argument(0) {
+                    Some(separator) => fuel.text_of(separator)?,
+                    None => Cow::Borrowed(""),
+                };
+                let items = items(&value, fuel)?;
+                match argument(1).filter(|name| name.as_json() != Some(&Value::Null)) {
+                    None => Val::text(join(items.iter(), &separator, fuel)?),
+                    Some(name) => {
+                        let path = sequences::path_of(Some(name));
+                        let empty = Value::String(String::new());
+                        let mut found = Vec::with_capacity(items.len());
+                        for item in items.iter() {
+                            let attribute = sequences::attribute(item, &path, None)?;
+                            found.push(attribute.unwrap_or(&empty));
+                        }
+                        Val::text(join(found, &separator, fuel)?)
+                    }
+                }
             }
             Filter::Lower => Val::text(value.to_text().to_lowercase()),
             Filter::Upper => Val::text(value.to_text().to_uppercase()),
@@ -255,6 +415,8 @@ impl Filter {
             Filter::Trim => {
                 let characters = argument(0).map(|value| value.to_text().into_owned());
                 let text = value.to_text();
+                let known = characters.as_ref().map_or(0, String::len);
+                fuel.burn_each(text.len(), known)?;
                 Val::text(match characters {
                     Some(characters) => text.trim_matches(|c| characters.contains(c)),
                     None => text.trim(),
@@ -292,26 +454,24 @@ impl Filter {
                 Val::text(hash(&kind, input.as_bytes())?)
             }
             Filter::RegexSearch => {
-                let pattern = argument(0).map(Val::to_text).unwrap_or_default();
-                let regex = REGEXES
-                    .get(&pattern, compile_regex)
-                    .map_err(EvalError::Value)?;
                 let Some(text) = value.as_str() else {
                     return Err(wrong(&value, "is no text to search"));
                 };
-                let group = regex
-                    .captures(text)
-                    .and_then(|found| found.get(1).map(|g| g.as_str()));
-                Val::text(group.unwrap_or_default())
+                call.with_pattern(|pattern| {
+                    fuel.burn_each(text.len(), pattern.steps)?;
+                    let found = pattern.regex.captures(text);
+                    let group = found.and_then(|found| found.get(1).map(|group| group.as_str()));
+                    Ok(Val::text(group.unwrap_or_default()))
+                })?
             }
             Filter::RegexReplace => {
-                let pattern = argument(0).map(Val::to_text).unwrap_or_default();
-                let regex = compile_regex(&pattern).map_err(EvalError::Value)?;
                 let replacement = argument(1).map(Val::to_text).unwrap_or_default();
                 let Some(text) = value.as_str() else {
                     return Err(wrong(&value, "is no text to search"));
                 };
-                Val::text(replace_all(&regex, text, &replacement)?)
+                call.with_pattern(|pattern| {
+                    replace_all(pattern, text, &replacement, fuel).map(Val::text)
+                })?
             }
             Filter::Base64Ascii => match value.as_str() {
                 Some(text) if text.is_ascii() => Val::text(STANDARD.encode(text)),
@@ -330,28 +490,29 @@ impl Filter {
                 let tag = ring::hmac::sign(&key, value.to_text().as_bytes());
                 Val::text(hex(tag.as_ref()))
             }
-            Filter::Unique => Val::json(sequences::unique(&value, argument(0), argument(1))?),
+            Filter::Unique => Val::json(sequences::unique(&value, argument(0), argument(1), fuel)?),
             Filter::Sort => {
-                let sorted = sequences::sort(&value, argument(0), argument(1), argument(2))?;
+                let sorted = sequences::sort(&value, argument(0), argument(1), argument(2), fuel)?;
                 Val::json(sorted)
             }
             Filter::Reverse => {
                 if let Some(text) = value.as_str() {
+                    fuel.burn(text.len())?;
                     Val::text(text.chars().rev().collect::<String>())
                 } else {
-                    let mut items = items(&value)?;
+                    let mut items = into_items(value, fuel)?;
                     items.reverse();
                     Val::json(Value::Array(items))
                 }
             }
-            Filter::Sum => Val::json(sequences::sum(&value, argument(0), argument(1))?),
+            Filter::Sum => Val::json(sequences::sum(&value, argument(0), argument(1), fuel)?),
             Filter::Min | Filter::Max => {
                 let wanted = if self == Filter::Max {
                     Ordering::Greater
                 } else {
                     Ordering::Less
                 };
-                let best = sequences::extreme(&value, wanted, argument(0), argument(1))?;
+                let best = sequences::extreme(&value, wanted, argument(0), argument(1), fuel)?;
                 best.map_or(Val::Undefined, Val::json)
             }
             Filter::Round => Val::json(sequences::round(&value, argument(0), argument(1))?),
@@ -372,15 +533,129 @@ impl Filter {
                 let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
                 Val::integer(words.filter(|word| !word.is_empty()).count())
             }
+            Filter::DictSort => Val::json(groups::dictsort(&value, call)?),
+            Filter::GroupBy => Val::json(groups::groupby(&value, call)?),
+            Filter::Batch => Val::json(groups::batch(&value, call)?),
+            Filter::Slice => Val::json(groups::slice(&value, call)?),
+            Filter::Format => {
+                let values: Vec<&Val<'_>> = call.arguments.iter().flatten().collect();
+                Val::text(printf::fill(&value.to_text(), &values, &call.named, false)?)
+            }
+            Filter::Truncate => Val::text(truncate_text(&value, call)?),
+            Filter::Indent => Val::text(indent(&value, call)?),
+            Filter::Escape | Filter::ForceEscape => Val::text(escape(&value.to_text())),
+            Filter::Safe => Val::text(value.to_text()),
+            Filter::Attribute => match &value {
+                Val::Undefined => return Err(wrong(&value, "")),
+                // Members of dicts are no attributes.
+                Val::Dated(dated) => argument(0)
+                    .and_then(Val::as_str)
+                    .and_then(|name| dated.attribute(name))
+                    .map_or(Val::Undefined, Val::json),
+                _ => Val::Undefined,
+            },
         })
     }
 }
 
+/// A whole number that is given, or the usual one.
+fn count(value: Option<&Val<'_>>, usual: usize) -> Result<usize, EvalError> {
+    let Some(value) = value else {
+        return Ok(usual);
+    };
+    let number = value.as_json().and_then(Value::as_u64);
+    let number = number.and_then(|number| usize::try_from(number).ok());
+    number.ok_or_else(|| wrong(value, "is no whole number of 0 and more"))
+}
+
+/// `truncate(length, killwords, end, leeway)`.
+fn truncate_text(value: &Val<'_>, call: &Call<'_, '_>) -> Result<String, EvalError> {
+    let text = value
+        .as_str()
+        .ok_or_else(|| wrong(value, "is no text to cut"))?;
+    let most = count(call.argument(0), 255)?;
+    let cuts_words = call.argument(1).is_some_and(Val::is_true);
+    let end = call.argument(2).map_or("...".into(), Val::to_text);
+    let leeway = call.argument(3);
+    let leeway = count(
+        leeway.filter(|leeway| leeway.as_json() != Some(&Value::Null)),
+        5,
+    )?;
+    let Some(kept) = most.checked_sub(end.chars().count()) else {
+        return Err(EvalError::Value(
+            "truncate() needs room for its end".to_owned(),
+        ));
+    };
+    if text.chars().count() <= most.saturating_add(leeway) {
+        return Ok(text.to_owned());
+    }
+    let head: String = text.chars().take(kept).collect();
+    let head = match head.rsplit_once(' ') {
+        Some((whole_words, _)) if !cuts_words => whole_words,
+        _ => &head,
+    };
+    Ok(format!("{head}{end}"))
+}
+
+/// `indent(width, first, blank)`.
+fn indent(value: &Val<'_>, call: &Call<'_, '_>) -> Result<String, EvalError> {
+    let text = value
+        .as_str()
+        .ok_or_else(|| wrong(value, "is no text to indent"))?;
+    let space = match call.argument(0) {
+        Some(text) if text.as_str().is_some() => text.to_text(),
+        width => {
+            let width = count(width, 4)?;
+            limited(width)?;
+            " ".repeat(width).into()
+        }
+    };
+    let first = call.argument(1).is_some_and(Val::is_true);
+    let blank = call.argument(2).is_some_and(Val::is_true);
+    let text = format!("{text}\n");
+    let mut out = String::new();
+    for (place, line) in methods::lines(&text).into_iter().enumerate() {
+        let is_first = place == 0;
+        if !is_first {
+            out.push('\n');
+        }
+        if (is_first && first) || (!is_first && (blank || !line.is_empty())) {
+            out.push_str(&space);
+        }
+        out.push_str(line);
+        limited(out.len())?;
+    }
+    Ok(out)
+}
+
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&#34;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// Python's `re.sub`: `\1` and `\g<name>` stand for groups.
-fn replace_all(regex: &Regex, text: &str, replacement: &str) -> Result<String, EvalError> {
+fn replace_all(
+    pattern: &Pattern,
+    text: &str,
+    replacement: &str,
+    fuel: &Fuel,
+) -> Result<String, EvalError> {
     let mut out = String::new();
     let mut end = 0;
-    for found in regex.captures_iter(text) {
+    fuel.burn_each(text.len(), pattern.steps)?;
+    for found in pattern.regex.captures_iter(text) {
+        // Each search may look as far as the end before it knows what it has found.
+        fuel.burn_each((text.len() - end) / 4, pattern.steps)?;
         let Some(whole) = found.get(0) else { continue };
         out.push_str(&text[end..whole.start()]);
         end = whole.end();
@@ -446,13 +721,16 @@ fn wrong(value: &Val<'_>, what: &str) -> EvalError {
 }
 
 pub(crate) fn compile_regex(pattern: &str) -> Result<Regex, String> {
-    let built = regex::RegexBuilder::new(pattern)
-        .size_limit(1 << 20)
-        .build();
-    built.map_err(|error| {
+    built(pattern, 1 << 20).map_err(|error| {
         let reason = error.to_string().replace('\n', " ");
         format!("the regular expression \"{pattern}\" cannot be used: {reason}")
     })
+}
+
+fn built(pattern: &str, most_bytes: usize) -> Result<Regex, regex::Error> {
+    regex::RegexBuilder::new(pattern)
+        .size_limit(most_bytes)
+        .build()
 }
 
 /// Python's `int()`: texts are tried as integer and then as float; what is none gives the default.
@@ -539,14 +817,17 @@ fn to_float<'a>(value: &Val<'a>, default: Option<&Val<'a>>) -> Result<Val<'a>, E
     }
 }
 
-fn length(value: &Val<'_>) -> Result<usize, EvalError> {
+fn length(value: &Val<'_>, fuel: &Fuel) -> Result<usize, EvalError> {
     match value {
         Val::Undefined => Ok(0),
         Val::Tuple(items) | Val::Set(items) => Ok(items.len()),
         Val::Bytes(bytes) => Ok(bytes.len()),
         Val::Ellipsis | Val::Dated(_) => Err(wrong(value, "has no length")),
         Val::Json(json) => match json.as_ref() {
-            Value::String(text) => Ok(text.chars().count()),
+            Value::String(text) => {
+                fuel.burn(text.len())?;
+                Ok(text.chars().count())
+            }
             Value::Array(items) => Ok(items.len()),
             Value::Object(members) => Ok(members.len()),
             _ => Err(wrong(value, "has no length")),
@@ -555,29 +836,68 @@ fn length(value: &Val<'_>) -> Result<usize, EvalError> {
 }
 
 /// What Python's `iter()` yields: characters of a text, keys of a dict.
-pub(crate) fn items(value: &Val<'_>) -> Result<Vec<Value>, EvalError> {
-    match value {
-        Val::Undefined => Ok(Vec::new()),
-        Val::Tuple(items) | Val::Set(items) => Ok(items.clone()),
+pub(crate) fn items<'v>(value: &'v Val<'_>, fuel: &Fuel) -> Result<Cow<'v, [Value]>, EvalError> {
+    let items = match value {
+        Val::Undefined => Cow::Borrowed([].as_slice()),
+        Val::Tuple(items) | Val::Set(items) => Cow::Borrowed(items.as_slice()),
         Val::Json(json) => match json.as_ref() {
-            Value::String(text) => Ok(text.chars().map(|c| Value::String(c.to_string())).collect()),
-            Value::Array(items) => Ok(items.clone()),
-            Value::Object(members) => Ok(members.keys().cloned().map(Value::String).collect()),
-            _ => Err(wrong(value, "cannot be gone through")),
+            Value::String(text) => {
+                fuel.burn_each(text.len(), VALUE)?;
+                let character = |c: char| Value::String(c.to_string());
+                Cow::Owned(text.chars().map(character).collect())
+            }
+            Value::Array(items) => Cow::Borrowed(items.as_slice()),
+            Value::Object(members) => {
+                for key in members.keys() {
+                    fuel.burn(VALUE + key.len())?;
+                }
+                Cow::Owned(members.keys().cloned().map(Value::String).collect())
+            }
+            _ => return Err(wrong(value, "cannot be gone through")),
         },
-        _ => Err(wrong(value, "cannot be gone through")),
+        _ => return Err(wrong(value, "cannot be gone through")),
+    };
+    fuel.burn_each(items.len(), ITEM)?;
+    Ok(items)
+}
+
+/// The same, as values of their own.
+pub(crate) fn into_items(value: Val<'_>, fuel: &Fuel) -> Result<Vec<Value>, EvalError> {
+    match value {
+        Val::Json(Cow::Owned(Value::Array(items))) | Val::Tuple(items) | Val::Set(items) => {
+            Ok(items)
+        }
+        value => match items(&value, fuel)? {
+            Cow::Owned(items) => Ok(items),
+            Cow::Borrowed(items) => items.iter().map(|item| fuel.copy(item)).collect(),
+        },
     }
 }
 
-fn join(items: &[Value], separator: &str) -> Result<String, EvalError> {
+/// An item, or undefined.
+fn one<'a>(item: Option<&Value>, fuel: &Fuel) -> Result<Val<'a>, EvalError> {
+    match item {
+        Some(item) => Ok(Val::json(fuel.copy(item)?)),
+        None => Ok(Val::Undefined),
+    }
+}
+
+fn join<'v>(
+    items: impl IntoIterator<Item = &'v Value>,
+    separator: &str,
+    fuel: &Fuel,
+) -> Result<String, EvalError> {
     let mut joined = String::new();
-    for (index, item) in items.iter().enumerate() {
+    for (index, item) in items.into_iter().enumerate() {
         if index > 0 {
             joined.push_str(separator);
         }
         match item {
             Value::String(text) => joined.push_str(text),
-            other => write_repr(&mut joined, other),
+            other => {
+                fuel.json(other)?;
+                write_repr(&mut joined, other);
+            }
         }
         limited(joined.len())?;
     }

@@ -1,14 +1,18 @@
 //! The functions of expressions (the language calls them macros).
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use chrono_tz::Tz;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::dates::{self, Dated};
+use super::eval::EvalError;
+use super::filters::items;
+use super::fuel::{Fuel, VALUE};
 use super::scope::Scope;
 use super::tree::{Arguments, Node};
-use super::value::{Val, json_compare};
+use super::value::{NULL, Val, json_compare};
 use crate::host::Host;
 
 /// A function that the engine knows.
@@ -28,6 +32,8 @@ pub(crate) enum Function {
     TodayWithTimezone,
     GenerateUuid,
     JsonLoads,
+    /// With a dict or pairs before its named arguments.
+    Dict,
 }
 
 /// Name, function, names of its parameters in order, how many of them are required.
@@ -63,6 +69,7 @@ const NAMES: &[Known] = &[
     ),
     ("generate_uuid", Function::GenerateUuid, &[], 0),
     ("json_loads", Function::JsonLoads, &["s"], 1),
+    ("dict", Function::Dict, &[], 0),
 ];
 
 impl Function {
@@ -114,7 +121,29 @@ impl Function {
         self,
         arguments: Vec<Option<Val<'a>>>,
         scope: &Scope<'a>,
-    ) -> Result<Val<'a>, String> {
+        fuel: &Fuel,
+    ) -> Result<Val<'a>, EvalError> {
+        let found = match self {
+            Function::Max | Function::Min => {
+                self.extreme(arguments.into_iter().flatten().collect())
+            }
+            Function::JsonLoads => {
+                let source = arguments.into_iter().flatten().next();
+                let source = source.as_ref().and_then(Val::as_str).unwrap_or_default();
+                // A value may be of two bytes.
+                fuel.burn_each(source.len(), VALUE / 2)?;
+                let value = serde_json::from_str(source);
+                value
+                    .map(Val::json)
+                    .map_err(|_| "the text is no JSON".to_owned())
+            }
+            Function::Dict => dict(arguments, fuel)?,
+            _ => self.give(&arguments, scope),
+        };
+        found.map_err(EvalError::Type)
+    }
+
+    fn give<'a>(self, arguments: &[Option<Val<'a>>], scope: &Scope<'a>) -> Result<Val<'a>, String> {
         let now = scope.now;
         let clock =
             || now.ok_or_else(|| "date functions that read the clock do not work here".to_owned());
@@ -126,9 +155,6 @@ impl Function {
             None => Err(format!("a text is needed, not {}", value.type_name())),
         };
         Ok(match self {
-            Function::Max | Function::Min => {
-                return self.extreme(arguments.into_iter().flatten().collect());
-            }
             Function::NowUtc => Val::Dated(dates::now(clock()?)),
             Function::TodayUtc => Val::Dated(dates::today(clock()?)),
             Function::Timestamp => dates::to_timestamp(required(0)?)?,
@@ -158,11 +184,8 @@ impl Function {
                 let random = random.ok_or("generate_uuid() does not work here")?;
                 Val::text(uuid_text(random))
             }
-            Function::JsonLoads => {
-                let source = text(required(0)?)?;
-                let value = serde_json::from_str(&source);
-                Val::json(value.map_err(|_| "the text is no JSON".to_owned())?)
-            }
+            // These are called above.
+            Function::Max | Function::Min | Function::JsonLoads | Function::Dict => NULL,
         })
     }
 
@@ -220,6 +243,40 @@ impl Function {
             Ordering::Less
         }
     }
+}
+
+/// `dict(of, name=value)`.
+fn dict<'a>(
+    arguments: Vec<Option<Val<'a>>>,
+    fuel: &Fuel,
+) -> Result<Result<Val<'a>, String>, EvalError> {
+    let mut arguments = arguments.into_iter().flatten();
+    let first = arguments.next().unwrap_or(Val::Undefined);
+    let mut members = Map::new();
+    match &first {
+        Val::Undefined => return Err(EvalError::Undefined("dict() of undefined".to_owned())),
+        Val::Json(json) if json.is_object() => {
+            if let Value::Object(given) = fuel.own(first)? {
+                members = given;
+            }
+        }
+        pairs => {
+            for pair in items(pairs, fuel)?.iter() {
+                let Some([key, value]) = pair.as_array().map(Vec::as_slice) else {
+                    return Ok(Err("dict() needs a dict, or a list of pairs".to_owned()));
+                };
+                if key.is_array() || key.is_object() {
+                    return Ok(Err("a list or a dict is no key of a dict".to_owned()));
+                }
+                let key = Val::Json(Cow::Borrowed(key)).to_text().into_owned();
+                members.insert(key, fuel.copy(value)?);
+            }
+        }
+    }
+    if let Some(Value::Object(named)) = arguments.next().map(Val::into_json) {
+        members.extend(named);
+    }
+    Ok(Ok(Val::json(Value::Object(members))))
 }
 
 /// A random UUID (version 4) of these bits.

@@ -58,19 +58,6 @@ const DIFFERENT: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "\"%\" fills no texts",
-        &[
-            "{{ 'a' % [1, 2] }}",
-            "{{ 'a' % {'a': 1} }}",
-            "{{ 'a' % config.nothing }}",
-            "{{ '12' % [1, 2] }}",
-            "{{ '12' % {'a': 1} }}",
-            "{{ '12' % config.nothing }}",
-            "{{ '' % [1, 2] }}",
-            "{{ '' % {'a': 1} }}",
-        ],
-    ),
-    (
         "a list or a dict is no key of a dict, which is no reason to fail",
         &[
             "{{ [1, 2] in {'a': 1} }}",
@@ -223,7 +210,7 @@ fn expressions_have_the_values_of_the_reference() {
     let now = table["now"].as_str().unwrap();
     let now = chrono::DateTime::parse_from_rfc3339(now).unwrap().to_utc();
     let cases = table["cases"].as_array().unwrap();
-    assert!(cases.len() > 5_000);
+    assert!(cases.len() > 5_200);
     let parameters = Arc::new(json!({"p": "param"}));
     let empty = json!({});
     let host = Random;

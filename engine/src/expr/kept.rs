@@ -6,6 +6,8 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 const PLACES: usize = 16;
+/// Longer texts are data rather than formats, and not kept.
+const MAX_TEXT: usize = 4096;
 
 /// The things compiled last, by their text.
 pub(crate) struct Kept<T> {
@@ -36,6 +38,9 @@ impl<T> Kept<T> {
             }
         }
         let thing = Arc::new(make(text)?);
+        if text.len() > MAX_TEXT {
+            return Ok(thing);
+        }
         let mut things = self.things.lock().unwrap_or_else(PoisonError::into_inner);
         things.truncate(PLACES - 1);
         things.insert(0, (text.to_owned(), Arc::clone(&thing)));

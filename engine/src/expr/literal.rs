@@ -4,10 +4,12 @@
 //! keep their digits: a float's text is normalised only when no digit is lost. Complex numbers are
 //! never values; keys of dicts become texts, since JSON knows no other.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::number;
-use super::value::Val;
+use super::value::{Val, equality_key};
 
 /// Deeper nesting is no literal of a config or an answer.
 const MAX_DEPTH: usize = 64;
@@ -264,6 +266,7 @@ impl<'t> Parser<'t> {
         self.brackets += 1;
         let mut members = Map::new();
         let mut items: Vec<Value> = Vec::new();
+        let mut known = HashSet::new();
         while !self.eat("}") {
             let key = self.expression()?;
             if self.eat(":") {
@@ -282,7 +285,7 @@ impl<'t> Parser<'t> {
                     return None;
                 }
                 let item = key.into_json();
-                if !items.contains(&item) {
+                if known.insert(equality_key(&item)) {
                     items.push(item);
                 }
             }

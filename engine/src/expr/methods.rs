@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::eval::{EvalError, limited};
+use super::eval::EvalError;
+use super::fuel::{Fuel, VALUE, limited};
 use super::value::{NULL, Val};
 
 /// A method that the engine knows.
@@ -113,6 +114,11 @@ pub(crate) fn is_dict_method(name: &str) -> bool {
     )
 }
 
+/// Whether some value has a method of this name.
+pub(crate) fn is_method(name: &str) -> bool {
+    is_dict_method(name) || NAMES.iter().any(|(known, ..)| *known == name)
+}
+
 impl Method {
     pub(crate) fn by_name(name: &str, arguments: usize) -> Result<Method, String> {
         match NAMES.iter().find(|(known, ..)| *known == name) {
@@ -134,10 +140,31 @@ impl Method {
         self,
         receiver: &Val<'a>,
         arguments: &[Val<'a>],
+        fuel: &Fuel,
+    ) -> Result<Val<'a>, EvalError> {
+        // A member is lent.
+        if self != Method::Get {
+            fuel.reads(receiver)?;
+            for argument in arguments {
+                fuel.reads(argument)?;
+            }
+        }
+        let result = self.make(receiver, arguments, fuel)?;
+        if let Val::Json(Cow::Owned(Value::String(text))) = &result {
+            fuel.text(text.len())?;
+        }
+        Ok(result)
+    }
+
+    fn make<'a>(
+        self,
+        receiver: &Val<'a>,
+        arguments: &[Val<'a>],
+        fuel: &Fuel,
     ) -> Result<Val<'a>, EvalError> {
         match receiver {
             Val::Json(value) => match value.as_ref() {
-                Value::String(text) => self.of_text(text, arguments),
+                Value::String(text) => self.of_text(text, arguments, fuel),
                 Value::Object(_) => self.of_dict(receiver, arguments),
                 Value::Array(_) => self.of_list(receiver, arguments),
                 _ => Err(self.missing(receiver)),
@@ -225,12 +252,17 @@ impl Method {
         clippy::too_many_lines,
         reason = "one arm for each method, on one page"
     )]
-    fn of_text<'a>(self, text: &str, arguments: &[Val<'a>]) -> Result<Val<'a>, EvalError> {
+    fn of_text<'a>(
+        self,
+        text: &str,
+        arguments: &[Val<'a>],
+        fuel: &Fuel,
+    ) -> Result<Val<'a>, EvalError> {
         let first = arguments.first();
         let second = arguments.get(1);
         Ok(match self {
-            Method::Split => Val::json(split(text, first, second, false)?),
-            Method::RightSplit => Val::json(split(text, first, second, true)?),
+            Method::Split => Val::json(split(text, first, second, false, fuel)?),
+            Method::RightSplit => Val::json(split(text, first, second, true, fuel)?),
             Method::Replace => {
                 let old = required_text(first)?;
                 let new = required_text(second)?;
@@ -242,6 +274,7 @@ impl Method {
                     Some(value) if value.as_json() == Some(&Value::Null) => None,
                     Some(value) => Some(required_text(Some(value))?),
                 };
+                fuel.burn_each(text.len(), characters.map_or(0, str::len))?;
                 let strips = |c: char| match characters {
                     None => c.is_whitespace(),
                     Some(characters) => characters.contains(c),
@@ -360,7 +393,11 @@ impl Method {
                 };
                 Val::Tuple(parts.map(Value::from).to_vec())
             }
-            Method::SplitLines => Val::json(text.lines().map(Value::from).collect()),
+            Method::SplitLines => {
+                let lines = lines(text);
+                fuel.burn_each(lines.len(), VALUE)?;
+                Val::json(lines.into_iter().map(Value::from).collect())
+            }
             Method::SwapCase => {
                 let mut swapped = String::with_capacity(text.len());
                 for c in text.chars() {
@@ -434,6 +471,7 @@ fn split(
     separator: Option<&Val<'_>>,
     count: Option<&Val<'_>>,
     from_right: bool,
+    fuel: &Fuel,
 ) -> Result<Value, EvalError> {
     let at_most = match count.and_then(Val::as_json) {
         None | Some(Value::Null) => usize::MAX,
@@ -458,6 +496,7 @@ fn split(
             text.splitn(limit, separator).collect()
         }
     };
+    fuel.burn_each(pieces.len(), VALUE)?;
     Ok(pieces
         .into_iter()
         .map(|piece| Value::String(piece.to_owned()))
@@ -494,6 +533,31 @@ fn split_at_space(text: &str, at_most: usize, from_right: bool) -> Vec<&str> {
         pieces.reverse();
     }
     pieces
+}
+
+/// Python's `splitlines()`.
+pub(crate) fn lines(text: &str) -> Vec<&str> {
+    let ends = |c: char| {
+        matches!(
+            c,
+            '\n' | '\r' | '\u{b}' | '\u{c}' | '\u{1c}'
+                ..='\u{1e}' | '\u{85}' | '\u{2028}' | '\u{2029}'
+        )
+    };
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while let Some(end) = rest.find(ends) {
+        lines.push(&rest[..end]);
+        let after = &rest[end..];
+        rest = after
+            .strip_prefix("\r\n")
+            .or_else(|| after.strip_prefix(ends))
+            .unwrap_or_default();
+    }
+    if !rest.is_empty() {
+        lines.push(rest);
+    }
+    lines
 }
 
 pub(crate) fn capitalize(text: &str) -> String {

@@ -8,11 +8,14 @@ mod checks;
 mod dates;
 mod eval;
 mod filters;
+mod fuel;
 mod functions;
+mod groups;
 mod kept;
 mod literal;
 mod methods;
 pub(crate) mod number;
+mod printf;
 mod scope;
 mod sequences;
 mod template;
@@ -33,3 +36,5 @@ pub(crate) use value::json_equals;
 
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod hostile;

@@ -127,11 +127,66 @@ pub(crate) fn is_same(left: &Number, right: &Number) -> bool {
     decimal(left.as_str()) == decimal(right.as_str())
 }
 
-/// Order of two numbers; exact between integers.
+/// Order of two numbers. Integers are taken by their digits, also beside a float: an order by the nearest floats would not be one.
 pub(crate) fn compare(left: &Number, right: &Number) -> Option<Ordering> {
-    match (as_integer(left), as_integer(right)) {
-        (Some(left), Some(right)) => Some(left.cmp(&right)),
-        _ => as_float(left).partial_cmp(&as_float(right)),
+    match (is_integer(left), is_integer(right)) {
+        (true, true) => Some(match (as_integer(left), as_integer(right)) {
+            (Some(left), Some(right)) => left.cmp(&right),
+            _ => compare_digits(left.as_str(), right.as_str()),
+        }),
+        (true, false) => integer_beside_float(left, as_float(right)),
+        (false, true) => integer_beside_float(right, as_float(left)).map(Ordering::reverse),
+        (false, false) => as_float(left).partial_cmp(&as_float(right)),
+    }
+}
+
+fn integer_beside_float(integer: &Number, float: f64) -> Option<Ordering> {
+    if !float.is_finite() {
+        return 0.0.partial_cmp(&float);
+    }
+    // A float holds any integer of so few digits.
+    if integer.as_str().len() <= 15 {
+        return as_float(integer).partial_cmp(&float);
+    }
+    // All digits of the whole part, however many.
+    let whole = format!("{:.0}", float.trunc());
+    let order = compare_digits(integer.as_str(), &whole);
+    if order.is_eq() {
+        return 0.0.partial_cmp(&float.fract());
+    }
+    Some(order)
+}
+
+/// Order of two integers by their digits.
+fn compare_digits(left: &str, right: &str) -> Ordering {
+    let is_negative = |text: &str| text.starts_with('-') && text != "-0";
+    let (left_negative, right_negative) = (is_negative(left), is_negative(right));
+    let (left, right) = (left.trim_start_matches('-'), right.trim_start_matches('-'));
+    let size = left.len().cmp(&right.len()).then_with(|| left.cmp(right));
+    match (left_negative, right_negative) {
+        (false, false) => size,
+        (true, true) => size.reverse(),
+        (true, false) => Ordering::Less,
+        (false, true) => Ordering::Greater,
+    }
+}
+
+/// A text that is the same for numbers that [`compare`] calls equal, and for no others.
+pub(crate) fn exact(number: &Number) -> Cow<'_, str> {
+    let text = if is_integer(number) {
+        Cow::Borrowed(number.as_str())
+    } else {
+        let float = as_float(number);
+        if float.is_finite() && float.fract() == 0.0 {
+            Cow::Owned(format!("{float:.0}"))
+        } else {
+            Cow::Owned(float_text(float))
+        }
+    };
+    if text == "-0" {
+        Cow::Borrowed("0")
+    } else {
+        text
     }
 }
 

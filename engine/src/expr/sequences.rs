@@ -4,15 +4,18 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::HashSet;
 
 use serde_json::{Number, Value};
 
 use super::checks::Test;
-use super::eval::{EvalError, Evaluate};
+use super::eval::{Context, EvalError, call, evaluate};
 use super::filters::{Filter, items};
+use super::fuel::{Fuel, ITEM, VALUE};
+use super::groups::{self, directed, order};
 use super::number::{self, Arithmetic};
 use super::tree::{Arguments, Node};
-use super::value::{Val, as_number, json_compare, json_equals};
+use super::value::{Val, as_number, equality_key, json_equals};
 
 /// A filter that goes through a sequence and does something with each item.
 #[derive(Debug, Clone)]
@@ -36,16 +39,19 @@ pub(crate) const NAMES: &[&str] = &["map", "select", "reject", "selectattr", "re
 
 impl Each {
     pub(crate) fn compile(name: &str, arguments: Arguments) -> Result<Each, String> {
-        let Arguments { positional, named } = arguments;
+        let Arguments {
+            positional, named, ..
+        } = arguments;
         let mut positional = positional.into_iter();
         if name == "map" {
             if let Some(first) = positional.next() {
                 let filter = Filter::by_name(constant(name, Some(&first))?)?;
-                let arguments = Arguments {
+                let mut arguments = Arguments {
                     positional: positional.collect(),
                     named,
+                    pattern: None,
                 };
-                filter.check(&arguments)?;
+                filter.check(&mut arguments)?;
                 return Ok(Each::Filter(filter, arguments));
             }
             let (mut path, mut default) = (None, None);
@@ -90,36 +96,51 @@ impl Each {
     pub(crate) fn apply<'a>(
         &'a self,
         of: &Val<'a>,
-        eval: &Evaluate<'a, '_>,
+        context: Context<'a, '_>,
     ) -> Result<Val<'a>, EvalError> {
+        let fuel = context.fuel;
+        let items = items(of, fuel)?;
         let mut results = Vec::new();
-        for item in items(of)? {
-            match self {
-                Each::Attribute { path, default } => {
-                    let default = default.as_ref().map(eval).transpose()?.map(Val::into_json);
-                    let found = attribute(&item, path, default.as_ref())?;
-                    let missing = || Value::String(String::new());
-                    results.push(found.map_or_else(missing, Cow::into_owned));
+        match self {
+            Each::Attribute { path, default } => {
+                let default = match default {
+                    Some(node) => Some(fuel.own(evaluate(node, context)?)?),
+                    None => None,
+                };
+                for item in items.iter() {
+                    results.push(match attribute(item, path, default.as_ref())? {
+                        Some(found) => fuel.copy(found)?,
+                        None => Value::String(String::new()),
+                    });
                 }
-                Each::Filter(filter, arguments) => {
-                    let arguments = super::eval::filter_arguments(*filter, arguments, eval)?;
-                    results.push(filter.apply(Val::json(item), &arguments)?.into_json());
+            }
+            Each::Filter(filter, arguments) => {
+                let call = call(*filter, arguments, context)?;
+                for item in items.iter() {
+                    let result = filter.apply(Val::Json(Cow::Borrowed(item)), &call)?;
+                    results.push(fuel.own(result)?);
                 }
-                Each::Choose { path, test, keeps } => {
-                    let value = match attribute(&item, path, None)? {
-                        Some(found) => Val::json(found.into_owned()),
+            }
+            Each::Choose { path, test, keeps } => {
+                let test = match test {
+                    Some((test, arguments)) => {
+                        let argument = arguments.first();
+                        let argument = argument.map(|node| evaluate(node, context)).transpose()?;
+                        Some((test, argument))
+                    }
+                    None => None,
+                };
+                for item in items.iter() {
+                    let value = match attribute(item, path, None)? {
+                        Some(found) => Val::Json(Cow::Borrowed(found)),
                         None => Val::Undefined,
                     };
-                    let holds = match test {
+                    let holds = match &test {
                         None => value.is_true(),
-                        Some((test, arguments)) => {
-                            let argument = arguments.first().map(eval).transpose()?;
-                            let holds = test.holds(&value, argument.as_ref());
-                            holds.map_err(EvalError::Type)?
-                        }
+                        Some((test, argument)) => test.holds(&value, argument.as_ref(), fuel)?,
                     };
                     if holds == *keeps {
-                        results.push(item);
+                        results.push(fuel.copy(item)?);
                     }
                 }
             }
@@ -157,11 +178,11 @@ fn attribute_path(node: &Node) -> Result<Vec<String>, String> {
 }
 
 /// The attribute of an item; no steps give the item itself. A default stands in for each step that leads nowhere.
-fn attribute<'v>(
+pub(super) fn attribute<'v>(
     item: &'v Value,
     path: &[String],
     default: Option<&'v Value>,
-) -> Result<Option<Cow<'v, Value>>, EvalError> {
+) -> Result<Option<&'v Value>, EvalError> {
     let mut place = Some(item);
     for step in path {
         let Some(value) = place else {
@@ -170,25 +191,49 @@ fn attribute<'v>(
         };
         place = match (value, step.parse::<usize>()) {
             (Value::Array(items), Ok(index)) => items.get(index),
+            (Value::Array(items), Err(_)) => groups::member(items, step),
             (Value::Object(members), _) => members.get(step),
             _ => None,
         }
         .or(default);
     }
-    Ok(place.map(Cow::Borrowed))
+    Ok(place)
 }
 
-/// The attribute that an argument names, or the item itself.
-fn key_of(item: &Value, name: Option<&Val<'_>>, folds_case: bool) -> Result<Value, EvalError> {
-    let name = name.filter(|name| name.as_json() != Some(&Value::Null));
-    let path: Vec<String> = match name {
+/// The way to the attribute that an argument names; no steps lead to the item itself.
+pub(super) fn path_of(name: Option<&Val<'_>>) -> Vec<String> {
+    match name.filter(|name| name.as_json() != Some(&Value::Null)) {
         None => Vec::new(),
         Some(name) => name.to_text().split('.').map(str::to_owned).collect(),
-    };
-    let found = attribute(item, &path, None)?.map_or(Value::Null, Cow::into_owned);
-    Ok(match found {
-        Value::String(text) if folds_case => Value::String(text.to_lowercase()),
-        other => other,
+    }
+}
+
+/// The ways to several attributes, which commas part.
+fn paths_of(name: Option<&Val<'_>>) -> Vec<Vec<String>> {
+    match name.and_then(Val::as_str) {
+        Some(names) => names
+            .split(',')
+            .map(|name| path_of(Some(&Val::text(name))))
+            .collect(),
+        None => vec![path_of(name)],
+    }
+}
+
+/// The attribute of an item, in small letters if their case does not count.
+pub(super) fn key_of<'v>(
+    item: &'v Value,
+    path: &[String],
+    default: Option<&'v Value>,
+    folds_case: bool,
+    fuel: &Fuel,
+) -> Result<Cow<'v, Value>, EvalError> {
+    Ok(match attribute(item, path, default)? {
+        None => Cow::Owned(Value::Null),
+        Some(Value::String(text)) if folds_case => {
+            fuel.burn(VALUE + text.len())?;
+            Cow::Owned(Value::String(text.to_lowercase()))
+        }
+        Some(other) => Cow::Borrowed(other),
     })
 }
 
@@ -202,43 +247,83 @@ pub(super) fn unique(
     value: &Val<'_>,
     case_sensitive: Option<&Val<'_>>,
     name: Option<&Val<'_>>,
+    fuel: &Fuel,
 ) -> Result<Value, EvalError> {
-    let mut keys: Vec<Value> = Vec::new();
+    let path = path_of(name);
+    let mut known = HashSet::new();
     let mut results = Vec::new();
-    for item in items(value)? {
-        let key = key_of(&item, name, folds_case(case_sensitive))?;
-        if !keys.iter().any(|known| json_equals(known, &key)) {
-            keys.push(key);
-            results.push(item);
+    for item in items(value, fuel)?.iter() {
+        let key = key_of(item, &path, None, folds_case(case_sensitive), fuel)?;
+        fuel.json(&key)?;
+        if known.insert(equality_key(&key)) {
+            results.push(fuel.copy(item)?);
         }
     }
     Ok(Value::Array(results))
 }
 
-/// `sort(reverse, case_sensitive, attribute)`.
+/// `sort(reverse, case_sensitive, attribute)`, by one attribute or several.
 pub(super) fn sort(
     value: &Val<'_>,
     reverse: Option<&Val<'_>>,
     case_sensitive: Option<&Val<'_>>,
     name: Option<&Val<'_>>,
+    fuel: &Fuel,
 ) -> Result<Value, EvalError> {
-    let mut keyed = Vec::new();
-    for item in items(value)? {
-        keyed.push((key_of(&item, name, folds_case(case_sensitive))?, item));
+    let paths = paths_of(name);
+    let items = items(value, fuel)?;
+    let mut keyed = Vec::with_capacity(items.len());
+    for item in items.iter() {
+        let mut keys = Vec::with_capacity(paths.len());
+        for path in &paths {
+            keys.push(key_of(item, path, None, folds_case(case_sensitive), fuel)?);
+        }
+        keyed.push((keys, item));
     }
     let reverse = reverse.is_some_and(Val::is_true);
-    let mut has_order = true;
-    keyed.sort_by(|(left, _), (right, _)| {
-        let order = json_compare(left, right).unwrap_or_else(|| {
-            has_order = false;
-            Ordering::Equal
-        });
-        if reverse { order.reverse() } else { order }
-    });
-    if !has_order {
-        return Err(EvalError::Type("the values have no order".to_owned()));
+    let keyed = sorted(keyed, fuel, |(left, _), (right, _)| {
+        for (left, right) in left.iter().zip(right) {
+            if left.is_array() || left.is_object() {
+                fuel.json(left)?;
+            }
+            // What is equal needs no order.
+            if !json_equals(left, right) {
+                return Ok(directed(order(left, right, fuel)?, reverse));
+            }
+        }
+        Ok(Ordering::Equal)
+    })?;
+    keyed.into_iter().map(|(_, item)| fuel.copy(item)).collect()
+}
+
+/// Sorts what may turn out to have no order, equal ones staying as they were. The standard library's sort may panic on such.
+pub(super) fn sorted<T: Clone>(
+    mut items: Vec<T>,
+    fuel: &Fuel,
+    order: impl Fn(&T, &T) -> Result<Ordering, EvalError>,
+) -> Result<Vec<T>, EvalError> {
+    let mut width = 1;
+    while width < items.len() {
+        let mut merged = Vec::with_capacity(items.len());
+        fuel.burn_each(items.len(), ITEM)?;
+        for pair in items.chunks(width * 2) {
+            let (mut left, mut right) = pair.split_at(width.min(pair.len()));
+            while let ([first, left_rest @ ..], [second, right_rest @ ..]) = (left, right) {
+                if order(first, second)?.is_gt() {
+                    merged.push(second.clone());
+                    right = right_rest;
+                } else {
+                    merged.push(first.clone());
+                    left = left_rest;
+                }
+            }
+            merged.extend_from_slice(left);
+            merged.extend_from_slice(right);
+        }
+        items = merged;
+        width *= 2;
     }
-    Ok(keyed.into_iter().map(|(_, item)| item).collect())
+    Ok(items)
 }
 
 /// `min` and `max` (`case_sensitive`, `attribute`); `None` of nothing.
@@ -247,23 +332,22 @@ pub(super) fn extreme(
     wanted: Ordering,
     case_sensitive: Option<&Val<'_>>,
     name: Option<&Val<'_>>,
+    fuel: &Fuel,
 ) -> Result<Option<Value>, EvalError> {
-    let mut best: Option<(Value, Value)> = None;
-    for item in items(value)? {
-        let key = key_of(&item, name, folds_case(case_sensitive))?;
+    let path = path_of(name);
+    let items = items(value, fuel)?;
+    let mut best: Option<(Cow<'_, Value>, &Value)> = None;
+    for item in items.iter() {
+        let key = key_of(item, &path, None, folds_case(case_sensitive), fuel)?;
         let better = match &best {
             None => true,
-            Some((known, _)) => {
-                let order = json_compare(&key, known);
-                order.ok_or_else(|| EvalError::Type("the values have no order".to_owned()))?
-                    == wanted
-            }
+            Some((known, _)) => order(&key, known, fuel)? == wanted,
         };
         if better {
             best = Some((key, item));
         }
     }
-    Ok(best.map(|(_, item)| item))
+    best.map(|(_, item)| fuel.copy(item)).transpose()
 }
 
 /// `sum(attribute, start)`.
@@ -271,15 +355,17 @@ pub(super) fn sum(
     value: &Val<'_>,
     name: Option<&Val<'_>>,
     start: Option<&Val<'_>>,
+    fuel: &Fuel,
 ) -> Result<Value, EvalError> {
+    let path = path_of(name);
     let no_number = || EvalError::Type("only numbers can be added up".to_owned());
     let number_of = |value: &Value| as_number(value).map(Cow::into_owned).ok_or_else(no_number);
     let mut total = match start.and_then(Val::as_json) {
         None => Number::from(0),
         Some(start) => number_of(start)?,
     };
-    for item in items(value)? {
-        let next = number_of(&key_of(&item, name, false)?)?;
+    for item in items(value, fuel)?.iter() {
+        let next = number_of(&*key_of(item, &path, None, false, fuel)?)?;
         let sum = number::calculate(Arithmetic::Add, &total, &next).map_err(EvalError::Value)?;
         total = number_of(&sum)?;
     }

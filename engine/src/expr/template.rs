@@ -7,10 +7,12 @@
 use std::sync::Arc;
 
 use minijinja::machinery::ast::Stmt;
+use minijinja::machinery::{Token, tokenize};
 use minijinja::syntax::SyntaxConfig;
 use serde_json::Value;
 
-use super::eval::{EvalError, evaluate, limited};
+use super::eval::{Context, EvalError, evaluate};
+use super::fuel::{Fuel, limited};
 use super::literal::literal_eval;
 use super::number;
 use super::scope::{Place, Scope, Var};
@@ -19,6 +21,8 @@ use super::value::Val;
 
 /// The most operators, dots and brackets of an expression. The longest of public manifests have some fifty.
 const MAX_CHAIN: usize = 300;
+
+const STATEMENT: &str = "a statement ({% %}); only expressions ({{ }}) are supported";
 
 /// A compiled text.
 #[derive(Debug, Clone)]
@@ -72,12 +76,15 @@ impl Template {
             };
             return Ok(template);
         }
-        if longest_chain(body) > MAX_CHAIN {
-            return Err(format!(
-                "\"{}...\" holds an expression that is too long: it has more than {MAX_CHAIN} operators, dots and brackets",
-                source.chars().take(60).collect::<String>()
-            ));
-        }
+        look_over(body).map_err(|message| {
+            let begin = source.chars().take(60).collect::<String>();
+            let dots = if begin.len() < source.len() {
+                "..."
+            } else {
+                ""
+            };
+            format!("\"{begin}{dots}\" holds {message}")
+        })?;
         let syntax = SyntaxConfig::default();
         let parsed = minijinja::machinery::parse(body, "expression", syntax)
             .map_err(|error| format!("\"{source}\" cannot be read: {}", syntax_message(&error)))?;
@@ -92,12 +99,7 @@ impl Template {
                         .map_err(|message| format!("in \"{source}\": {message}"))?;
                     Part::Expression(node)
                 }
-                _ => {
-                    return Err(format!(
-                        "\"{source}\" holds a statement ({{% %}}); only expressions ({{{{ }}}}) are \
-                         supported"
-                    ));
-                }
+                _ => return Err(format!("\"{source}\" holds {STATEMENT}")),
             };
             template.parts.push(part);
         }
@@ -126,13 +128,17 @@ impl Template {
             Fixed::Value(value) => return Ok(Some(value.borrowed())),
         }
         if let [Part::Expression(node)] = self.parts.as_slice() {
-            let value = evaluate(node, scope, &self.parameters)?;
+            let fuel = Fuel::full();
+            let value = evaluate(node, self.context(scope, &fuel))?;
             let is_empty_text = value.to_text_is_empty();
             if is_empty_text {
                 return Ok(None);
             }
             return Ok(Some(match value.as_str() {
-                Some(_) => read_literal(value),
+                Some(text) => {
+                    limited(text.len())?;
+                    read_literal(value)
+                }
                 None => normalised(value),
             }));
         }
@@ -155,8 +161,9 @@ impl Template {
     /// The value that the expression gives, not read as a literal: a text stays a text, and so does one with expressions in it.
     /// `None` for empty and undefined.
     pub(crate) fn untyped<'a>(&'a self, scope: &Scope<'a>) -> Result<Option<Val<'a>>, EvalError> {
+        let fuel = Fuel::full();
         let value = match self.parts.as_slice() {
-            [Part::Expression(node)] => evaluate(node, scope, &self.parameters),
+            [Part::Expression(node)] => evaluate(node, self.context(scope, &fuel)),
             _ => self.render(scope).map(Val::text),
         };
         match value {
@@ -167,12 +174,14 @@ impl Template {
 
     /// The rendered text, not read as a literal.
     pub(crate) fn render(&self, scope: &Scope<'_>) -> Result<String, EvalError> {
+        let fuel = Fuel::full();
         let mut text = String::new();
         for part in &self.parts {
             match part {
                 Part::Text(plain) => text.push_str(plain),
                 Part::Expression(node) => {
-                    text.push_str(&evaluate(node, scope, &self.parameters)?.to_text());
+                    let value = evaluate(node, self.context(scope, &fuel))?;
+                    text.push_str(&fuel.text_of(&value)?);
                 }
             }
             limited(text.len())?;
@@ -183,10 +192,10 @@ impl Template {
     /// A value for a place that needs a text (addresses, header values): typed first, as the language
     /// has it, and then written as Python would. Empty if it renders to nothing.
     pub(crate) fn text(&self, scope: &Scope<'_>) -> Result<String, EvalError> {
-        let value = self.evaluate(scope)?;
-        Ok(value
-            .map(|value| value.to_text().into_owned())
-            .unwrap_or_default())
+        match self.evaluate(scope)? {
+            Some(value) => Ok(Fuel::full().text_of(&value)?.into_owned()),
+            None => Ok(String::new()),
+        }
     }
 
     /// A credential: quotes around the whole are taken off, but digits stay as they are written.
@@ -211,6 +220,14 @@ impl Template {
             ),
             None => value.is_true(),
         })
+    }
+
+    fn context<'a, 's>(&'a self, scope: &'s Scope<'a>, fuel: &'s Fuel) -> Context<'a, 's> {
+        Context {
+            scope,
+            parameters: &self.parameters,
+            fuel,
+        }
     }
 
     /// The expressions in it.
@@ -239,70 +256,44 @@ impl Val<'_> {
     }
 }
 
-/// The operators, dots and brackets of the expression that has most of them. Each may be a level of the tree, which is made, walked
-/// and dropped by recursion, and the parser bounds the levels of brackets only.
-fn longest_chain(text: &str) -> usize {
-    let bytes = text.as_bytes();
-    let mut longest = 0;
-    let mut place = 0;
-    while let Some(start) = bytes[place..]
-        .windows(2)
-        .position(|pair| matches!(pair, b"{{" | b"{%"))
-    {
-        place += start;
-        let is_statement = bytes[place + 1] == b'%';
-        place += 2;
-        let (length, chain) = chain_of(&bytes[place..], is_statement);
-        longest = longest.max(chain);
-        place += length;
-    }
-    longest
-}
-
-/// The length of an expression up to its end, and what it has of operators, dots and brackets.
-fn chain_of(bytes: &[u8], is_statement: bool) -> (usize, usize) {
+/// Refuses statements, and expressions with too many operators, dots and brackets: each may be a level of the tree, which is made,
+/// walked and dropped by recursion, and the parser bounds the levels of brackets only. What is counted are the parser's own tokens,
+/// so comments, raw blocks and quotes are what they are to it.
+fn look_over(text: &str) -> Result<(), String> {
     let mut chain = 0;
-    let mut braces = 0_usize;
-    let mut quote = None;
-    let mut place = 0;
-    while let Some(&byte) = bytes.get(place) {
-        let next = bytes.get(place + 1);
-        match (quote, byte) {
-            (Some(_), b'\\') => place += 1,
-            (Some(open), _) if open == byte => quote = None,
-            (None, b'\'' | b'"') => quote = Some(byte),
-            (None, b'%') if is_statement && next == Some(&b'}') => return (place + 2, chain),
-            (None, b'}') if !is_statement && braces == 0 && next == Some(&b'}') => {
-                return (place + 2, chain);
-            }
-            (None, b'{') => {
-                braces += 1;
-                chain += 1;
-            }
-            (None, b'}') => braces = braces.saturating_sub(1),
-            (
-                None,
-                b'+' | b'-' | b'*' | b'/' | b'%' | b'~' | b'|' | b'.' | b'[' | b'(' | b'<' | b'>'
-                | b'=' | b'!',
-            ) => chain += 1,
-            (None, b'a'..=b'z') => {
-                let word = bytes[place..]
-                    .iter()
-                    .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_')
-                    .count();
-                if matches!(
-                    &bytes[place..place + word],
-                    b"and" | b"or" | b"not" | b"if" | b"is" | b"in"
-                ) {
+    for token in tokenize(text, false, SyntaxConfig::default()) {
+        // What is behind a mistake is not parsed.
+        let Ok((token, _)) = token else { break };
+        match token {
+            Token::BlockStart => return Err(STATEMENT.to_owned()),
+            Token::VariableStart => chain = 0,
+            Token::Ident(name) => {
+                if matches!(name, "and" | "or" | "not" | "if" | "is" | "in") {
                     chain += 1;
                 }
-                place += word - 1;
             }
-            _ => {}
+            Token::TemplateData(_)
+            | Token::VariableEnd
+            | Token::BlockEnd
+            | Token::Str(_)
+            | Token::String(_)
+            | Token::Int(_)
+            | Token::Int128(_)
+            | Token::Float(_)
+            | Token::Comma
+            | Token::Colon
+            | Token::BracketClose
+            | Token::ParenClose
+            | Token::BraceClose => {}
+            _ => chain += 1,
         }
-        place += 1;
+        if chain > MAX_CHAIN {
+            return Err(format!(
+                "an expression that is too long: it has more than {MAX_CHAIN} operators, dots and brackets"
+            ));
+        }
     }
-    (bytes.len(), chain)
+    Ok(())
 }
 
 /// A text as the literal that it is, or as it stands.

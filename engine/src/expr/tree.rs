@@ -5,13 +5,15 @@
 //! rules (literal text, numbers by their digits, `a + b` of other types), and its values would have to
 //! be copied from and to JSON.
 
+use std::sync::Arc;
+
 use minijinja::machinery::ast::{
     self, BinOpKind, CallArg, CallType, CompareOpKind, Expr, UnaryOpKind,
 };
 use serde_json::Value;
 
-use super::checks::Test;
-use super::filters::Filter;
+use super::checks::{self, Test};
+use super::filters::{Filter, Pattern};
 use super::functions::Function;
 use super::methods::{self, Method};
 use super::number::{self, Arithmetic};
@@ -61,6 +63,8 @@ pub(crate) enum Node {
 pub(crate) struct Arguments {
     pub(crate) positional: Vec<Node>,
     pub(crate) named: Vec<(String, Node)>,
+    /// The first argument of a filter that takes a regular expression, if it is a constant.
+    pub(crate) pattern: Option<Arc<Pattern>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,6 +130,11 @@ pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, Strin
         Expr::Test(test) => {
             let arguments = positional(&test.args, place, test.name)?;
             let known = Test::by_name(test.name, arguments.len())?;
+            if let (Test::SameAs, Some(Node::Const(other))) = (known, arguments.first())
+                && !(other.is_null() || other.is_boolean())
+            {
+                return Err(checks::SINGLE.to_owned());
+            }
             Node::Test(known, compile_box(&test.expr)?, arguments)
         }
         Expr::GetAttr(attribute) => {
@@ -154,6 +163,9 @@ pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, Strin
                         "the function \"json_loads\" exists in a JwtAuthenticator only".to_owned(),
                     );
                 }
+                if name == "dict" {
+                    return dict(arguments);
+                }
                 let (function, arguments) = Function::compile(name, arguments)?;
                 Node::Function(function, arguments)
             }
@@ -169,18 +181,56 @@ pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, Strin
     })
 }
 
+/// `dict(a=1)`, `dict(other, a=1)`, `dict(pairs)`.
+fn dict(arguments: Arguments) -> Result<Node, String> {
+    let named = arguments.named.into_iter();
+    let named: Vec<(Node, Node)> = named
+        .map(|(name, node)| (Node::Const(Value::String(name)), node))
+        .collect();
+    let mut positional = arguments.positional.into_iter();
+    match (positional.next(), positional.next()) {
+        (None, _) => Ok(Node::Dict(named)),
+        (Some(first), None) => Ok(Node::Function(
+            Function::Dict,
+            vec![Some(first), Some(Node::Dict(named))],
+        )),
+        _ => Err("the function \"dict\" takes at most 1 argument without a name".to_owned()),
+    }
+}
+
 fn filter_node(filter: &ast::Filter<'_>, place: Place) -> Result<Node, String> {
     let Some(input) = &filter.expr else {
         return Err("a filter needs a value before it".to_owned());
     };
     let input = Box::new(compile(input, place)?);
-    let arguments = arguments(&filter.args, place)?;
+    let mut arguments = arguments(&filter.args, place)?;
     if sequences::NAMES.contains(&filter.name) {
         let each = Each::compile(filter.name, arguments)?;
         return Ok(Node::Each(Box::new(each), input));
     }
     let known = Filter::by_name(filter.name)?;
-    known.check(&arguments)?;
+    known.check(&mut arguments)?;
+    if known == Filter::Attribute
+        && let Some(Node::Const(Value::String(name))) = arguments.positional.first()
+    {
+        if methods::is_method(name) {
+            return Err(format!("attr(\"{name}\") is a method; call it: .{name}()"));
+        }
+        if let (Node::Var(Var::StreamSlice), Some(part)) = (input.as_ref(), Var::of_slice(name)) {
+            return Ok(Node::Var(part));
+        }
+    }
+    // What is safe is not escaped again.
+    let is_safe = matches!(
+        input.as_ref(),
+        Node::Filter(
+            Filter::Escape | Filter::ForceEscape | Filter::Safe | Filter::ToJson,
+            ..
+        )
+    );
+    if known == Filter::Escape && is_safe {
+        return Ok(*input);
+    }
     Ok(Node::Filter(known, input, arguments))
 }
 

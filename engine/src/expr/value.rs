@@ -226,6 +226,43 @@ pub(crate) fn json_compare(left: &Value, right: &Value) -> Option<Ordering> {
     }
 }
 
+/// A text that is the same for values that are equal in Python's eyes, and for no others.
+pub(crate) fn equality_key(value: &Value) -> String {
+    let mut key = String::new();
+    write_key(&mut key, value);
+    key
+}
+
+fn write_key(key: &mut String, value: &Value) {
+    match value {
+        Value::Null => key.push('n'),
+        Value::Bool(truth) => key.push_str(if *truth { "#1" } else { "#0" }),
+        Value::Number(number) => {
+            key.push('#');
+            key.push_str(&number::exact(number));
+        }
+        Value::String(text) => {
+            key.push_str(&format!("'{}:", text.len()));
+            key.push_str(text);
+        }
+        Value::Array(items) => {
+            key.push_str(&format!("[{}:", items.len()));
+            for item in items {
+                write_key(key, item);
+            }
+        }
+        Value::Object(members) => {
+            let mut members: Vec<(&String, &Value)> = members.iter().collect();
+            members.sort_by_key(|(name, _)| *name);
+            key.push_str(&format!("{{{}:", members.len()));
+            for (name, member) in members {
+                key.push_str(&format!("{}:{name}", name.len()));
+                write_key(key, member);
+            }
+        }
+    }
+}
+
 /// A number, or a boolean as 0 or 1.
 pub(crate) fn as_number(value: &Value) -> Option<Cow<'_, serde_json::Number>> {
     match value {

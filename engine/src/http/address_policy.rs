@@ -151,7 +151,14 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
     if let Some(v4) = embedded_v4(address) {
         return is_public_v4(v4);
     }
-    let first = address.segments()[0];
+    let [first, second, third, fourth, ..] = address.segments();
+    // NAT64 of a network's own, whose form nobody outside knows.
+    let local_nat64 = [first, second, third] == [0x64, 0xff9b, 1];
+    let discard = [first, second, third, fourth] == [0x100, 0, 0, 0];
+    // Teredo, which leads to an IPv4 address, benchmarks and the like.
+    let protocol_assignments = first == 0x2001 && second < 0x200;
+    let documentation = [first, second] == [0x2001, 0xdb8] || (first == 0x3fff && second < 0x1000);
+    let segment_routing = first == 0x5f00;
     let unique_local = first & 0xfe00 == 0xfc00;
     let link_local = first & 0xffc0 == 0xfe80;
     let site_local = first & 0xffc0 == 0xfec0;
@@ -160,7 +167,12 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         || address.is_multicast()
         || unique_local
         || link_local
-        || site_local)
+        || site_local
+        || local_nat64
+        || discard
+        || protocol_assignments
+        || documentation
+        || segment_routing)
 }
 
 /// The IPv4 address that a mapped, compatible, NAT64 or 6to4 address leads to.
@@ -214,10 +226,25 @@ mod tests {
             "::127.0.0.1",
             "64:ff9b::7f00:1",
             "2002:7f00:1::",
+            "64:ff9b:1::7f00:1",
+            "100::1",
+            "2001::7f00:1",
+            "2001:2::1",
+            "2001:db8::1",
+            "3fff:123::1",
+            "5f00::1",
         ] {
             assert!(refused(&policy, address), "{address} must be refused");
         }
-        for address in ["1.1.1.1", "172.32.0.1", "2606:4700::1111", "::ffff:8.8.8.8"] {
+        for address in [
+            "1.1.1.1",
+            "172.32.0.1",
+            "2606:4700::1111",
+            "::ffff:8.8.8.8",
+            "64:ff9b::808:808",
+            "2001:4860:4860::8888",
+            "100:0:0:1::1",
+        ] {
             assert!(!refused(&policy, address), "{address} must be allowed");
         }
     }

@@ -28,6 +28,8 @@ mod records;
 mod secrets;
 mod waits;
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::Value;
 
 use crate::error::LoadProblem;
@@ -101,26 +103,32 @@ const THEMES: &[Look] = &[
     conditions::look,
 ];
 
-/// The warnings so far.
+/// The warnings so far. The second part says which of them has these words, the third which place is named in it.
 #[derive(Default)]
-struct Found(Vec<LintWarning>);
+struct Found(
+    Vec<LintWarning>,
+    HashMap<(&'static str, String), usize>,
+    HashSet<(usize, String)>,
+);
 
 impl Found {
     /// Adds a warning; the same words about another place become one warning with both.
     fn add(&mut self, trap: &'static str, path: &str, happens: String, advice: &'static str) {
-        let same = |known: &&mut LintWarning| known.trap == trap && known.happens == happens;
-        if let Some(known) = self.0.iter_mut().find(same) {
-            if !known.paths.iter().any(|place| place == path) {
-                known.paths.push(path.to_owned());
-            }
-            return;
+        let Found(warnings, known, places) = self;
+        let index = *known
+            .entry((trap, happens.clone()))
+            .or_insert(warnings.len());
+        let is_new = places.insert((index, path.to_owned()));
+        match warnings.get_mut(index) {
+            Some(warning) if is_new => warning.paths.push(path.to_owned()),
+            Some(_) => {}
+            None => warnings.push(LintWarning {
+                trap,
+                paths: vec![path.to_owned()],
+                happens,
+                advice,
+            }),
         }
-        self.0.push(LintWarning {
-            trap,
-            paths: vec![path.to_owned()],
-            happens,
-            advice,
-        });
     }
 }
 
@@ -161,6 +169,18 @@ mod tests {
     use super::example::{manifest, traps};
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn warnings_without_end_are_taken_down_in_good_time() {
+        let mut found = Found::default();
+        for number in 0..100_000 {
+            found.add("one", &format!("/a/{number}"), "same".to_owned(), "none");
+            found.add("two", "/a", format!("other {number}"), "none");
+            found.add("two", "/a", format!("other {number}"), "none");
+        }
+        assert_eq!((found.0.len(), found.0[0].paths.len()), (100_001, 100_000));
+        assert_eq!(found.0[1].paths, ["/a"]);
+    }
 
     #[test]
     fn a_good_manifest_has_nothing_to_warn_of() {

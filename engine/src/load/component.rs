@@ -4,6 +4,8 @@
 //! put such fields everywhere). A field that the language knows and the engine does not do is refused,
 //! because leaving it out would silently change what is read.
 
+use std::collections::HashSet;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -11,9 +13,12 @@ use serde_json::{Map, Value};
 use crate::error::LoadProblem;
 use crate::expr::{Place, Template};
 
-/// Collects what is wrong while loading goes on.
+/// Problems of one manifest that are named; the others are counted.
+const MOST_PROBLEMS: usize = 1_000;
+
+/// Collects what is wrong while loading goes on. The second part is the hash of each problem, to know those that come again.
 #[derive(Default)]
-pub(crate) struct Problems(pub(crate) Vec<LoadProblem>);
+pub(crate) struct Problems(pub(crate) Vec<LoadProblem>, HashSet<u64>, RandomState);
 
 impl Problems {
     pub(crate) fn add(&mut self, path: impl Into<String>, message: impl Into<String>) {
@@ -21,9 +26,22 @@ impl Problems {
             path: path.into(),
             message: message.into(),
         };
-        if !self.0.contains(&problem) {
+        let is_new = self.1.insert(self.2.hash_one(&problem));
+        if is_new && self.0.len() < MOST_PROBLEMS {
             self.0.push(problem);
         }
+    }
+
+    /// The problems, the last of which says how many more there are.
+    pub(crate) fn told(self) -> Vec<LoadProblem> {
+        let Problems(mut told, all, _) = self;
+        if all.len() > told.len() {
+            told.push(LoadProblem {
+                path: String::new(),
+                message: format!("and {} more problems", all.len() - told.len()),
+            });
+        }
+        told
     }
 }
 
@@ -311,5 +329,25 @@ impl<'v> Component<'v> {
             }
         }
         texts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_without_end_are_counted() {
+        let mut problems = Problems::default();
+        for number in 0..200_000 {
+            problems.add(format!("/a/{number}"), "no");
+            problems.add("/a/0", "no");
+        }
+        let told = problems.told();
+        assert_eq!(told.len(), MOST_PROBLEMS + 1);
+        assert_eq!(
+            told[MOST_PROBLEMS].to_string(),
+            "/: and 199000 more problems"
+        );
     }
 }

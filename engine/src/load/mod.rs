@@ -55,7 +55,7 @@ pub(crate) fn load(platform: &str, yaml: &str) -> Result<Source, LoadErrors> {
         Some(source) if problems.0.is_empty() => Ok(source),
         _ => Err(LoadErrors {
             platform: platform.to_owned(),
-            problems: problems.0,
+            problems: problems.told(),
         }),
     }
 }
@@ -293,6 +293,13 @@ fn load_spec(component: &Component<'_>, problems: &mut Problems) -> (Value, Conf
             open
         }
     };
+    if crate::config::has_secret_without_property(&schema) {
+        problems.add(
+            spec.path_of("connection_specification"),
+            "airbyte_secret on the config as a whole, or on members of it without a name (additionalProperties, \
+             patternProperties), cannot be kept apart from its other settings; name the property that is secret",
+        );
+    }
     (schema, rules)
 }
 

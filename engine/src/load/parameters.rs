@@ -46,7 +46,7 @@ fn default_type(parent: &str, field: &str) -> Option<&'static str> {
 }
 
 /// Bytes of all copies of parameters together.
-const MAX_COPIED: usize = 256 * 1024 * 1024;
+const MAX_COPIED: usize = 64 * 1024 * 1024;
 
 /// Hands everything down; `Err` if that grows beyond all bounds.
 pub(crate) fn propagate(source: &mut Map<String, Value>) -> Result<(), LoadProblem> {
@@ -91,7 +91,7 @@ fn component(
     if *copied > MAX_COPIED {
         return Err(LoadProblem {
             path: String::new(),
-            message: "with its $parameters handed down the manifest exceeds 256 MiB".to_owned(),
+            message: "with its $parameters handed down the manifest exceeds 64 MiB".to_owned(),
         });
     }
     for (name, value) in &parameters {

@@ -9,10 +9,10 @@ use serde_json::{Map, Value};
 use crate::error::LoadProblem;
 
 /// Values of the resolved manifest; the largest public ones stay well below.
-const MAX_VALUES: usize = 4_000_000;
+const MAX_VALUES: usize = 400_000;
 const MAX_DEPTH: usize = 120;
 /// Bytes of its texts, names and paths: few values can be large ones.
-const MAX_TEXT: usize = 256 * 1024 * 1024;
+const MAX_TEXT: usize = 64 * 1024 * 1024;
 /// Bytes of a path to a value: paths are kept for messages.
 const MAX_PATH: usize = 4 * 1024;
 
@@ -68,8 +68,8 @@ impl<'r> Resolver<'r> {
         let limit = match () {
             () if path.len() > MAX_PATH => Some("4 KiB of names on the way to one value"),
             () if depth > MAX_DEPTH => Some("120 levels"),
-            () if self.values > MAX_VALUES => Some("4,000,000 values"),
-            () if self.text > MAX_TEXT => Some("256 MiB of text"),
+            () if self.values > MAX_VALUES => Some("400,000 values"),
+            () if self.text > MAX_TEXT => Some("64 MiB of text"),
             () => None,
         };
         if let Some(limit) = limit {

@@ -344,6 +344,7 @@ impl Lane {
         let shared = SharedReads {
             tokens: Arc::clone(&reader.tokens),
             parents: reader.parents.clone(),
+            given_secrets: Arc::clone(&reader.given_secrets),
         };
         let (source, stream) = (Arc::clone(&reader.source), Arc::clone(&reader.stream));
         let own =

@@ -90,6 +90,7 @@ pub struct StreamReader {
     owes_state: bool,
     tokens: Tokens,
     parents: KeptParents,
+    given_secrets: Arc<[String]>,
     lanes: Lanes,
     pages: u64,
 }
@@ -181,7 +182,8 @@ impl StreamReader {
         settings: ReadSettings,
         shared: SharedReads,
     ) -> Result<StreamReader, ReadError> {
-        let secrets = crate::config::secret_values(&source.config_schema, &settings.config);
+        let mut secrets = crate::config::secret_values(&source.config_schema, &settings.config);
+        secrets.extend_from_slice(&shared.given_secrets);
         let redactor = Redactor::new(&secrets);
         if let Some(problem) = contradiction(&stream, &settings) {
             let failure = failure_of(redactor.text(&problem));
@@ -195,7 +197,7 @@ impl StreamReader {
         let sender = Sender {
             source: Arc::clone(&source),
             stream: stream.name.clone(),
-            scopes: budget_scopes(&source, &settings.config)?,
+            scopes: budget_scopes(&source, &settings.config, &redactor)?,
             was_held_up: false,
             plain_values: plain_values(&settings.config, &secrets),
             redactor: redactor.clone(),
@@ -226,6 +228,7 @@ impl StreamReader {
             owes_state: false,
             tokens: shared.tokens,
             parents: shared.parents,
+            given_secrets: shared.given_secrets,
             lanes,
             pages: 0,
         })
@@ -282,6 +285,7 @@ impl StreamReader {
             SharedReads {
                 tokens: Arc::clone(&self.tokens),
                 parents: self.parents.clone(),
+                given_secrets: Arc::clone(&self.given_secrets),
             },
         );
         self.route = Some(Route::new(walk, cancel.drop_guard()));

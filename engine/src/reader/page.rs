@@ -18,11 +18,15 @@ use crate::partition::PartitionStates;
 use crate::request::BuildError;
 use crate::request::send::Received;
 
+/// What is kept of one page that is no record.
+const MOST_SAMPLES: usize = 100;
+
 /// What an answer holds.
 #[derive(Default)]
 pub(super) struct Contents {
     records: Vec<Record>,
     rejected: Vec<RejectedRecord>,
+    more_rejected: u64,
     /// The next page of the slice.
     next: Option<Token>,
 }
@@ -180,6 +184,7 @@ impl StreamReader {
             number,
             records: contents.records,
             rejected: contents.rejected,
+            more_rejected: contents.more_rejected,
             closes_slice,
             state: after.state,
             bytes,
@@ -194,6 +199,7 @@ impl StreamReader {
             number: None,
             records: Vec::new(),
             rejected: Vec::new(),
+            more_rejected: 0,
             next,
             slice,
             closes_slice: false,
@@ -273,10 +279,12 @@ impl StreamReader {
         let extracted = found.len() as u64;
         let mut records = Vec::with_capacity(found.len());
         let mut rejected = Vec::new();
+        let mut more_rejected = 0;
         for value in found {
             match stream.extractor.record_of(value) {
                 Ok(record) => records.push(record),
-                Err(other) => rejected.push(self.reject(&other)),
+                Err(other) if rejected.len() < MOST_SAMPLES => rejected.push(self.reject(&other)),
+                Err(_) => more_rejected += 1,
             }
         }
         // What is downloaded of a job is paged through before it is filtered.
@@ -315,6 +323,7 @@ impl StreamReader {
         Ok(Contents {
             records,
             rejected,
+            more_rejected,
             next,
         })
     }

@@ -77,6 +77,9 @@ pub struct ReadLimits {
     pub max_page_bytes: usize,
     /// Size of an answer after a `GzipDecoder` or a `ZipfileDecoder` has unpacked it. Default 256 MiB.
     pub max_unpacked_bytes: usize,
+    /// Memory that one answer, or a batch of one that is read while it arrives, may take once it is decoded; about, from its text.
+    /// Default 1 GiB.
+    pub max_decoded_bytes: usize,
     /// Size of an answer that is read while it arrives (`x_streamed`), as it comes and unpacked. Default 16 GiB.
     pub max_streamed_bytes: usize,
     /// The longest wait between two tries that is spent inside the reader; longer ones end the read
@@ -96,6 +99,7 @@ impl Default for ReadLimits {
             max_pages: 1_000_000,
             max_page_bytes: 64 * 1024 * 1024,
             max_unpacked_bytes: 256 * 1024 * 1024,
+            max_decoded_bytes: 1024 * 1024 * 1024,
             max_streamed_bytes: 16 * 1024 * 1024 * 1024,
             max_wait_in_slot: Duration::from_secs(2),
             max_redirects: 5,

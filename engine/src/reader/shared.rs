@@ -20,6 +20,8 @@ const MOST_BYTES: usize = 8 * 1024 * 1024;
 pub struct SharedReads {
     pub(crate) tokens: Tokens,
     pub(crate) parents: KeptParents,
+    /// Secrets of the config as it was given. The manifest's rules may have moved them to where nothing is marked.
+    pub(crate) given_secrets: Arc<[String]>,
 }
 
 impl std::fmt::Debug for SharedReads {

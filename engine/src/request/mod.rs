@@ -78,6 +78,8 @@ pub(crate) struct Built {
     pub(crate) origin: String,
     /// The longest silence, if the manifest states one.
     pub(crate) read_timeout: Option<Duration>,
+    /// The answer is to hold a token, so nothing of its body may be shown: nobody knows yet what would have to be taken out.
+    pub(crate) fetches_token: bool,
 }
 
 /// What a request is built from besides its requester.
@@ -264,6 +266,7 @@ impl Requester {
             credentials,
             origin,
             read_timeout: self.read_timeout,
+            fetches_token: false,
         })
     }
 
@@ -417,9 +420,11 @@ pub(crate) fn header(name: &str, value: &str) -> Result<(HeaderName, HeaderValue
 }
 
 /// The account part of each budget's key.
-pub(crate) fn budget_scopes(source: &Source, config: &Value) -> Result<Vec<String>, ReadError> {
-    let secrets = crate::config::secret_values(&source.config_schema, config);
-    let redactor = Redactor::new(&secrets);
+pub(crate) fn budget_scopes(
+    source: &Source,
+    config: &Value,
+    redactor: &Redactor,
+) -> Result<Vec<String>, ReadError> {
     let mut scopes = Vec::with_capacity(source.budget_scopes.len());
     for template in &source.budget_scopes {
         let Some(template) = template else {
@@ -428,7 +433,7 @@ pub(crate) fn budget_scopes(source: &Source, config: &Value) -> Result<Vec<Strin
         };
         let value = template.value(&Scope::of_config(config));
         let value = value
-            .map_err(|error| BuildError::Field(at(template, error)).into_read_error(&redactor))?;
+            .map_err(|error| BuildError::Field(at(template, error)).into_read_error(redactor))?;
         let text = value
             .map(|value: Val<'_>| value.to_text().into_owned())
             .unwrap_or_default();

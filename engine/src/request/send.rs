@@ -14,7 +14,7 @@ use super::permit::{Draw, refusal};
 use super::stream::Streamed;
 use super::{BuildError, Built, url};
 use crate::budget::Concern;
-use crate::decode::{Decoder, Undecoded};
+use crate::decode::{Decoder, Meter, Undecoded, json, overfull};
 use crate::error::{Failure, ReadError};
 use crate::errors::ErrorHandler;
 use crate::errors::{Action, AnswerView, ErrorKind, Verdict, Wait, error_message, platform_code};
@@ -62,6 +62,12 @@ pub(super) struct Trial<'a> {
 }
 
 impl Trial<'_> {
+    /// Whether anything looks into the body of an answer that the status does not make a failure.
+    fn reads_body(&self) -> bool {
+        let mut concerns = self.concerns.iter();
+        self.handler.reads_body() || concerns.any(|concern| concern.policy.signals.read_body())
+    }
+
     /// Whether one of the budgets says that this status is a limit.
     pub(super) fn is_limit_status(&self, status: StatusCode) -> bool {
         let status = status.as_u16();
@@ -308,7 +314,10 @@ impl Sender {
                 Err(refusal(refused))
             }
             Some(Err(HttpFailure::Unanswered(failure))) => {
-                signals.outcome = Outcome::Transport;
+                signals.outcome = match &failure {
+                    Unanswered::Refused { .. } => Outcome::Unsent,
+                    _ => Outcome::Transport,
+                };
                 Ok(self.transport_failure(failure, &trial, &mut signals))
             }
             Some(Ok(Arrived::Whole(answer))) => self.judge(&answer, &trial, &mut signals),
@@ -392,8 +401,15 @@ impl Sender {
             ..
         } = *trial;
         let status = answer.status;
+        let is_json = matches!(decoder, Decoder::Json);
+        let meter = || Meter::new(settings.limits.max_decoded_bytes);
         // Error handlers and budgets read JSON, whatever the records come in.
-        let parsed = serde_json::from_slice::<Value>(&answer.body);
+        let is_read = is_json || status.as_u16() >= 400 || trial.reads_body();
+        let parsed = if is_read {
+            json(&answer.body, &meter())
+        } else {
+            Err(Undecoded::Stopped)
+        };
         signals.bytes = answer.body.len() as u64;
         self.hear(
             trial,
@@ -407,9 +423,10 @@ impl Sender {
             return Ok(Try::Redirect { status, location });
         }
         let no_content = status == StatusCode::NO_CONTENT;
-        let parse_error = parsed.as_ref().err().map(ToString::to_string);
-        let is_json = matches!(decoder, Decoder::Json);
-        let body = parsed.unwrap_or_else(|_| Value::Object(Map::new()));
+        let (mut body, parse_error) = match parsed {
+            Ok(body) => (body, None),
+            Err(error) => (Value::Object(Map::new()), Some(error)),
+        };
         let headers = headers_value(&answer.headers);
         let view = AnswerView {
             status: status.as_u16(),
@@ -425,15 +442,15 @@ impl Sender {
             .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
         let usable = matches!(verdict.action, Action::Success | Action::Ignore);
         let decoded = if is_json {
-            parse_error.map_or(Ok(None), |error| {
-                let message = format!("the answer is no readable JSON: {error}");
-                Err(Undecoded::Broken(message))
-            })
+            parse_error.map_or(Ok(None), Err)
         } else if !usable || status.as_u16() >= 400 || no_content {
             Ok(None)
         } else {
+            // The answer is not held twice.
+            body = Value::Object(Map::new());
             let limit = settings.limits.max_unpacked_bytes;
-            decoder.decode(&answer.body, limit).map(Some)
+            let decoded = decoder.decode_within(&answer.body, limit, &meter());
+            decoded.map(Some)
         };
         self.judged(answer, trial, (body, headers), decoded, &verdict, signals)
     }
@@ -479,12 +496,18 @@ impl Sender {
             message: String::new(),
             http_status: Some(status.as_u16()),
             platform_code: platform_code(&body).map(|code| self.redactor.text(&code)),
-            body_excerpt: Some(self.redactor.excerpt(&answer.body)),
+            body_excerpt: (!request.fetches_token).then(|| self.redactor.excerpt(&answer.body)),
             url: Some(self.redactor.url(&request.url)),
             ..Failure::default()
         };
         if usable {
-            let is_too_large = matches!(undecoded, Some(Undecoded::TooLarge(_)));
+            let is_too_large = matches!(
+                undecoded,
+                Some(Undecoded::TooLarge(_) | Undecoded::Overfull(_))
+            );
+            if matches!(undecoded, Some(Undecoded::Overfull(_))) {
+                failure.limit = Some("max_decoded_bytes");
+            }
             signals.outcome = Outcome::Transient;
             failure.message = self.unreadable(answer, undecoded);
             let failure = Box::new(failure);
@@ -501,7 +524,16 @@ impl Sender {
             });
         }
         let text = verdict.message.clone();
-        let text = text.unwrap_or_else(|| error_message(&body, &answer.body));
+        let text = text.unwrap_or_else(|| {
+            if !request.fetches_token {
+                error_message(&body, &answer.body)
+            } else if status.as_u16() >= 400 {
+                // What a refusal says of itself in a member for that.
+                error_message(&body, b"")
+            } else {
+                String::new()
+            }
+        });
         failure.message = self.failure_message(&text, status);
         if action == Action::ResetPagination {
             let is_good = status.as_u16() < 400;
@@ -575,6 +607,7 @@ impl Sender {
             Some(Undecoded::TooLarge(limit)) => {
                 format!("unpacked, the answer has more than {limit} bytes, which is the limit")
             }
+            Some(Undecoded::Overfull(limit)) => overfull(limit),
             Some(Undecoded::Stopped) | None => "the answer cannot be read".to_owned(),
         };
         self.redactor.text(&message)

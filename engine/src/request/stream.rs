@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::BuildError;
 use super::send::{Sender, Trial, end, headers_value};
-use crate::decode::{Batch, Decoder, Undecoded, start};
+use crate::decode::{Batch, Decoder, Undecoded, overfull, start};
 use crate::error::{Failure, ReadError};
 use crate::errors::{Action, AnswerView, ErrorHandler, ErrorKind, error_message, platform_code};
 use crate::expr::Scope;
@@ -77,7 +77,11 @@ impl Sender {
     ) -> Streamed {
         self.hear(trial, answer.status, &answer.headers, None, &mut signals);
         let limits = &trial.settings.limits;
-        let (pieces, batches) = start(decoder.clone(), limits.max_streamed_bytes);
+        let (pieces, batches) = start(
+            decoder.clone(),
+            limits.max_streamed_bytes,
+            limits.max_decoded_bytes,
+        );
         let limit = limits.max_streamed_bytes;
         let headers = headers_value(&answer.headers);
         let head = (answer.status, answer.headers.clone());
@@ -248,6 +252,7 @@ fn why_undecoded(error: Undecoded) -> (ErrorKind, String) {
             ErrorKind::Permanent,
             format!("unpacked, the answer has more than {limit} bytes, which is the limit"),
         ),
+        Undecoded::Overfull(limit) => (ErrorKind::Permanent, overfull(limit)),
         Undecoded::Broken(message) => (ErrorKind::Transient, message),
         Undecoded::Stopped => (ErrorKind::Transient, "the answer was not read".to_owned()),
     }

@@ -61,6 +61,14 @@ impl Signals {
         }
     }
 
+    /// Whether it is told of in the body.
+    pub(crate) fn read_body(&self) -> bool {
+        match self {
+            Signals::Counters(_) => false,
+            Signals::Rules(rules) => rules.iter().any(Rule::reads_body),
+        }
+    }
+
     /// The headers that are named by the manifest.
     pub(crate) fn headers(&self) -> Vec<&HeaderName> {
         match self {

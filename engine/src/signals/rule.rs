@@ -52,6 +52,10 @@ impl Rule {
         }
     }
 
+    pub(super) fn reads_body(&self) -> bool {
+        matches!(self.origin, Origin::Body)
+    }
+
     /// What the answer tells by this rule; of several objects the worst counts.
     pub(super) fn read(&self, policy: &str, heard: &Heard<'_>) -> Option<BudgetTold> {
         let mut worst: Option<BudgetTold> = None;

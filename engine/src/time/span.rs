@@ -45,7 +45,8 @@ impl Span {
             match unit {
                 'Y' | 'M' => {
                     let number: i64 = number.parse().ok()?;
-                    months += number * if unit == 'Y' { 12 } else { 1 };
+                    let factor = if unit == 'Y' { 12 } else { 1 };
+                    months = months.checked_add(number.checked_mul(factor)?)?;
                 }
                 'W' => micros += number.parse::<f64>().ok()? * 7.0 * DAY,
                 _ => micros += number.parse::<f64>().ok()? * DAY,
@@ -190,6 +191,22 @@ mod tests {
 
     fn moment(text: &str) -> Moment {
         Moment::parse_from_rfc3339(text).unwrap()
+    }
+
+    #[test]
+    fn spans_beyond_all_bounds_are_none() {
+        for text in [
+            "P9223372036854775807Y",
+            "P9223372036854775807M1Y",
+            "P9223372036854775807Y9223372036854775807M",
+            "P1Y9223372036854775807M",
+            "P99999999999999999999Y",
+            "P3001Y",
+            "P9999999999D",
+        ] {
+            assert_eq!(Span::parse(text), None, "{text}");
+            assert_eq!(Span::parse(&format!("-{text}")), None, "{text}");
+        }
     }
 
     #[test]

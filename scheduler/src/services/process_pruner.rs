@@ -1,10 +1,13 @@
-//! Deletes rows of processes that ended long ago, and what runs that are gone have left behind.
+//! Deletes rows of processes that ended long ago, what runs that are gone have left behind, and budgets that nobody draws on any more.
 
 use std::time::Duration;
 
-use syncline_shared::db::{Database, DbResult, history, idempotency, process};
+use syncline_shared::db::{Database, DbResult, budget, history, idempotency, process};
 
 use super::{Next, Service};
+
+/// Budgets, windows and draws of one pass.
+const MOST_BUDGETS: i64 = 1_000;
 
 pub(super) struct ProcessPruner {
     database: Database,
@@ -29,9 +32,12 @@ impl Service for ProcessPruner {
         let keys = history::prune_seen_keys(&mut db).await?;
         let answers = idempotency::prune(&mut db).await?;
         db.commit().await?;
-        Ok((processes + keys + answers > 0).then(|| {
+        let mut db = self.database.begin().await?;
+        let budgets = budget::prune_budgets(&mut db, MOST_BUDGETS).await?;
+        db.commit().await?;
+        Ok((processes + keys + answers + budgets > 0).then(|| {
             format!(
-                "{processes} processes, {keys} keys of ended runs and {answers} idempotency keys were deleted"
+                "{processes} processes, {keys} keys of ended runs, {answers} idempotency keys and {budgets} budgets, windows and draws that nobody uses were deleted"
             )
         }))
     }

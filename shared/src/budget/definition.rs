@@ -8,6 +8,10 @@ const SLOTS: i64 = 50;
 const GUARD: i64 = 20;
 /// Of counters that the platform resets the guard is no longer than this: only the clocks and the way differ.
 const LONGEST_RESET_GUARD_MS: i64 = 10_000;
+/// Nor shorter than this: resets are told in whole seconds.
+const SHORTEST_RESET_GUARD_MS: i64 = 2_000;
+/// In shorter windows resets are not believed (`syncline.correct_budget`).
+const SHORTEST_RESET_MS: i64 = 10_000;
 /// The guard around midnight of a calendar.
 const CALENDAR_GUARD_MS: i64 = 60_000;
 const DAY_MS: i64 = 86_400_000;
@@ -30,7 +34,7 @@ pub struct BudgetDefinition {
 pub struct BudgetWindow {
     /// What is counted.
     pub kind: BudgetWindowKind,
-    /// Points; at least 1.
+    /// Points, or requests at once; at least 1.
     pub limit: u32,
 }
 
@@ -46,7 +50,7 @@ pub enum BudgetWindowKind {
     Day(String),
     /// Points of a month in this time zone (IANA name).
     Month(String),
-    /// Points of requests that are under way.
+    /// Requests that are under way, whatever they cost.
     Concurrent,
 }
 
@@ -54,15 +58,6 @@ impl BudgetDefinition {
     /// `platform/name/scope`.
     pub fn key(&self) -> String {
         format!("{}/{}/{}", self.platform, self.name, self.scope)
-    }
-
-    /// The most that one request may cost: what is dearer is charged so much, since it could never be sent otherwise.
-    pub fn dearest(&self) -> u32 {
-        self.windows
-            .iter()
-            .map(|window| window.limit)
-            .min()
-            .unwrap_or(u32::MAX)
     }
 
     /// The shortest window of time.
@@ -132,7 +127,8 @@ impl BudgetWindowKind {
         let part = self.per_ms() / GUARD + 1;
         match self {
             Self::Rolling(_) => part,
-            Self::Fixed(_) => part.min(LONGEST_RESET_GUARD_MS),
+            Self::Fixed(per) if whole_ms(*per) < SHORTEST_RESET_MS => part,
+            Self::Fixed(_) => part.clamp(SHORTEST_RESET_GUARD_MS, LONGEST_RESET_GUARD_MS),
             Self::Day(_) | Self::Month(_) => CALENDAR_GUARD_MS,
             Self::Concurrent => 0,
         }
@@ -180,10 +176,7 @@ mod tests {
             .map(|window| window.kind.word())
             .collect();
         assert_eq!(words, ["rolling 1000ms", "day Europe/Berlin", "concurrent"]);
-        assert_eq!(
-            (definition.dearest(), definition.shortest()),
-            (4, Some(Duration::from_secs(1)))
-        );
+        assert_eq!(definition.shortest(), Some(Duration::from_secs(1)));
     }
 
     #[test]
@@ -192,5 +185,10 @@ mod tests {
         assert_eq!((second.guard_ms(), second.slot_ms()), (51, 20));
         let quarter = BudgetWindowKind::Fixed(Duration::from_mins(15));
         assert_eq!((quarter.guard_ms(), quarter.slot_ms()), (10_000, 18_000));
+        let guard_of = |seconds| BudgetWindowKind::Fixed(Duration::from_secs(seconds)).guard_ms();
+        assert_eq!(
+            (guard_of(9), guard_of(10), guard_of(60)),
+            (451, 2_000, 3_001)
+        );
     }
 }

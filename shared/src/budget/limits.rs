@@ -41,6 +41,9 @@ pub struct LimitWindow {
         serialize_with = "write_seconds"
     )]
     pub per_seconds: Option<f64>,
+    /// True: so many seconds lie between two resets of the platform's counter.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fixed: bool,
     /// In each `day` or `month` of the calendar.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per: Option<CalendarUnit>,
@@ -104,7 +107,11 @@ impl LimitWindow {
         let kind = match (self.per_seconds, self.per, self.at_once) {
             (Some(seconds), None, false) => {
                 let per = Duration::try_from_secs_f64(seconds).ok()?;
-                BudgetWindowKind::Rolling(per)
+                if self.fixed {
+                    BudgetWindowKind::Fixed(per)
+                } else {
+                    BudgetWindowKind::Rolling(per)
+                }
             }
             (None, Some(CalendarUnit::Day), false) => BudgetWindowKind::Day(zone()),
             (None, Some(CalendarUnit::Month), false) => BudgetWindowKind::Month(zone()),
@@ -145,7 +152,7 @@ mod tests {
     fn one_window_and_several_are_read_in_the_form_in_which_they_are_written() {
         let stored = json!({
             "requests": {"limit": 100, "per_seconds": 0.5},
-            "reports": {"limit": 5, "per_seconds": 60},
+            "reports": {"limit": 5, "per_seconds": 60, "fixed": true},
             "operations": {
                 "windows": [
                     {"limit": 15_000, "per": "day", "time_zone": "America/Los_Angeles"},
@@ -156,6 +163,7 @@ mod tests {
         });
         let limits = Limits::read(&stored);
         assert_eq!(words(&limits.0["requests"]), ["100 rolling 500ms"]);
+        assert_eq!(words(&limits.0["reports"]), ["5 fixed 60000ms"]);
         assert_eq!(
             words(&limits.0["operations"]),
             ["15000 day America/Los_Angeles", "4 concurrent"]

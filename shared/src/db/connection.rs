@@ -5,6 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{DbConnection, DbResult};
+use crate::db::budget::end_waits;
 use crate::ids::{BusinessId, ConnectionId};
 use crate::secret::Sealed;
 
@@ -102,12 +103,23 @@ async fn end_pause_for_person(db: &mut DbConnection, id: ConnectionId) -> DbResu
     Ok(())
 }
 
-/// Replaces what a connection was saved from, but for its key and credentials. Ends a pause that waited for a person.
+/// Replaces what a connection was saved from, but for its key and credentials. Ends a pause that waited for a person; if its limits change,
+/// runs that wait for one look again.
 pub async fn update(
     db: &mut DbConnection,
     id: ConnectionId,
     draft: &ConnectionDraft<'_>,
 ) -> DbResult<()> {
+    let has_other_limits = sqlx::query_scalar!(
+        r#"select limits is distinct from $2 as "is!" from syncline.connection where id = $1"#,
+        id.0,
+        draft.limits
+    )
+    .fetch_optional(&mut *db)
+    .await?;
+    if has_other_limits == Some(true) {
+        end_waits(db, draft.platform, Some(id)).await?;
+    }
     sqlx::query!(
         "update syncline.connection set
              name = $2, business_id = $3, platform = $4, config = $5, base_url = $6, streams = $7,

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{DbConnection, DbResult};
 use crate::budget::Limits;
+use crate::db::budget::end_waits;
 use crate::ids::{BusinessId, ConnectionId, ScheduleId};
 use crate::run::RetryPolicy;
 
@@ -80,16 +81,20 @@ pub async fn list_limits(db: &mut DbConnection) -> DbResult<Vec<(String, Value)>
         .collect())
 }
 
-/// Sets the limits of a platform, whole.
+/// Sets the limits of a platform, whole. If they change, runs that wait for one look again.
 pub async fn set_limits(db: &mut DbConnection, platform: &str, limits: &Limits) -> DbResult<()> {
-    sqlx::query!(
-        "insert into syncline.platform (name, limits) values ($1, $2)
-         on conflict (name) do update set limits = excluded.limits, updated_at = syncline.now()",
+    let changed = sqlx::query!(
+        "insert into syncline.platform as p (name, limits) values ($1, $2)
+         on conflict (name) do update set limits = excluded.limits, updated_at = syncline.now()
+         where p.limits is distinct from excluded.limits",
         platform,
         sqlx::types::Json(limits) as _
     )
-    .execute(db)
+    .execute(&mut *db)
     .await?;
+    if changed.rows_affected() > 0 {
+        end_waits(db, platform, None).await?;
+    }
     Ok(())
 }
 

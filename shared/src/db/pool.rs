@@ -30,7 +30,7 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 
 /// Settings of every connection. The time-outs lie below the shortest useful lease, so that a worker that stalls in
 /// mid-transaction lets go of its locks before its runs are rescued.
-const SETTINGS: [(&str, &str); 6] = [
+const SETTINGS: [(&str, &str); 7] = [
     // A custom plan made while no run was queued reads the whole table; a generic plan does not know which states are rare.
     ("plan_cache_mode", "force_generic_plan"),
     // And a plan that was made while the queue was empty reads it as a whole, and sorts it, when it has long become full: the
@@ -40,6 +40,8 @@ const SETTINGS: [(&str, &str); 6] = [
     ("idle_in_transaction_session_timeout", "15s"),
     ("tcp_user_timeout", "15s"),
     ("jit", "off"),
+    // What a server forgets in a crash is done again: a permit given twice, a run claimed twice.
+    ("synchronous_commit", "on"),
 ];
 /// Those that a connection cannot have when a pooler's server lies behind it: the network's end is the pooler.
 const OF_THE_CONNECTION: &str = "tcp_user_timeout";

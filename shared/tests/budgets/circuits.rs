@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use syncline_shared::budget::BudgetDefinition;
 use syncline_shared::db::budget::{
-    Ask, Drawn, Grant, list_changes, list_circuits, note_failure, note_success, take_permits,
+    Ask, Drawn, Grant, HostAnswered, list_changes, list_circuits, note_failure, note_success,
+    take_permits,
 };
 
 use crate::world::{ANSWER_MS, Given, World, asker, rolling};
@@ -41,7 +42,9 @@ impl<'a> Host<'a> {
 
     async fn answers(&self) -> bool {
         let mut db = self.world.database.session().await.unwrap();
-        note_success(&mut db, HOST).await.unwrap()
+        let sent_at = Some(i64::MAX);
+        let noted = note_success(&mut db, HOST, sent_at).await.unwrap();
+        noted == HostAnswered::Again
     }
 
     async fn ask(&self, who: u128, circuit: &str) -> Given {

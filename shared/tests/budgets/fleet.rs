@@ -50,6 +50,8 @@ pub(crate) struct Fleet<'a> {
     /// How often permits were asked for in `work_for`.
     pub(crate) asks: usize,
     loses_answers: bool,
+    /// Requests cost up to so much.
+    dearest: u32,
 }
 
 impl<'a> Fleet<'a> {
@@ -63,6 +65,14 @@ impl<'a> Fleet<'a> {
             referee: Referee::default(),
             asks: 0,
             loses_answers: true,
+            dearest: 3,
+        }
+    }
+
+    pub(crate) fn with_requests_up_to(self, points: u32) -> Self {
+        Self {
+            dearest: points,
+            ..self
         }
     }
 
@@ -134,7 +144,7 @@ impl<'a> Fleet<'a> {
             let process = self.random.random_range(0..PROCESSES);
             let lease = self.shortest_ms() / 10;
             let early = self.random.random_range(0..=lease / 2);
-            let weight = self.random.random_range(1..=3);
+            let weight = self.random.random_range(1..=self.dearest);
             let wait = self.ask_for(process, 1_000, lease, early, weight).await;
             if let Some(wait) = wait {
                 // Some come when they are told, some later.
@@ -179,7 +189,7 @@ impl<'a> Fleet<'a> {
         let want = self.random.random_range(1..=6);
         let lease = self.random.random_range(0..=self.shortest_ms() / 10);
         let early = self.random.random_range(0..=self.shortest_ms() / 20);
-        let weight = self.random.random_range(1..=3);
+        let weight = self.random.random_range(1..=self.dearest);
         self.ask_for(process, want, lease, early, weight).await;
     }
 
@@ -226,7 +236,7 @@ impl<'a> Fleet<'a> {
             let begins_in = i64::try_from(granted.begins_in.as_millis()).unwrap();
             self.processes[process].leases.push(Lease {
                 charge: granted.charge,
-                points: i64::from(weight.min(self.budget.dearest())),
+                points: i64::from(weight),
                 left: granted.permits,
                 first: self.now + begins_in,
                 last: self.now - late + begins_in + lease_ms,
@@ -273,6 +283,7 @@ impl<'a> Fleet<'a> {
         let settled = Cost {
             key: self.budget.key(),
             charge: lease.charge,
+            permits: 1,
             points: lease.points,
             settled: Settled::Sent {
                 at: (sent.at + lease.late + lease.clock).min(lease.charge.at),
@@ -291,6 +302,7 @@ impl<'a> Fleet<'a> {
         let settled = Cost {
             key: self.budget.key(),
             charge: lease.charge,
+            permits: i64::from(lease.left),
             points: lease.points * i64::from(lease.left),
             settled: Settled::Unused,
         };

@@ -11,6 +11,7 @@ mod early;
 mod fleet;
 mod learning;
 mod parking;
+mod prices;
 mod referee;
 mod turns;
 mod under_way;
@@ -35,6 +36,7 @@ async fn whatever_dies_no_window_gets_more_than_its_limit() {
         vec![rolling(40, 10_000)],
         vec![rolling(4, 500), rolling(20, 8_000)],
         vec![rolling(6, 1_000), concurrent(3)],
+        vec![rolling(10, 1_000), rolling(80, 8_000), concurrent(4)],
     ];
     for seed in 0..WALKS {
         for (number, windows) in shapes.iter().enumerate() {
@@ -44,6 +46,9 @@ async fn whatever_dies_no_window_gets_more_than_its_limit() {
                 budget,
                 StdRng::seed_from_u64(seed * 100 + number as u64),
             );
+            if windows.len() > 2 {
+                fleet = fleet.with_requests_up_to(14);
+            }
             for _ in 0..STEPS {
                 fleet.step().await;
             }

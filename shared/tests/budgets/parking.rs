@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use serde_json::json;
+use syncline_shared::budget::{BudgetDefinition, Limits};
 use syncline_shared::db::batch::{self, NewBatch};
 use syncline_shared::db::budget::{list_budgets, note_draws, park_runs, resume_budget};
 use syncline_shared::db::business;
 use syncline_shared::db::connection::{self, ConnectionDraft};
+use syncline_shared::db::platform;
 use syncline_shared::db::run::{self, NewRun, RunTarget};
 use syncline_shared::ids::RunId;
 use syncline_shared::run::{PRIORITY_MANUAL, RunKind, RunOrigin, SYNC_QUEUE};
@@ -102,10 +104,20 @@ impl<'a> Queue<'a> {
     }
 
     async fn park(&self) -> usize {
+        self.park_but(false).await
+    }
+
+    async fn park_but(&self, spares_manual: bool) -> usize {
         let mut db = self.world.database.session().await.unwrap();
-        park_runs(&mut db, KEY, Duration::from_secs(90), "used up")
-            .await
-            .unwrap()
+        park_runs(
+            &mut db,
+            KEY,
+            Duration::from_secs(90),
+            "used up",
+            spares_manual,
+        )
+        .await
+        .unwrap()
     }
 
     async fn see(&self, id: RunId) -> Seen {
@@ -227,4 +239,87 @@ async fn waiting_runs_are_counted_and_are_due_when_a_person_ends_the_wait() {
     assert_eq!((states[0].key.as_str(), states[0].waiting_runs), (KEY, 2));
     assert_eq!(resume_budget(&mut db, KEY).await.unwrap(), Some(2));
     assert_eq!(queue.see(first).await.due_in, 0);
+}
+
+#[tokio::test]
+async fn runs_that_a_person_started_are_spared_where_a_part_is_kept_for_them() {
+    let world = World::new().await;
+    let queue = Queue::new(&world, 1).await;
+    queue.draws(0, "orders").await;
+    let by_hand = queue.enqueue(0, None).await;
+    assert_eq!(queue.park_but(true).await, 0);
+    assert_eq!(queue.see(by_hand).await.state, "queued");
+    assert_eq!(queue.park_but(false).await, 1);
+}
+
+#[tokio::test]
+async fn a_connection_that_draws_on_another_account_is_not_parked_for_the_one_before() {
+    let world = World::new().await;
+    let queue = Queue::new(&world, 1).await;
+    let of_account = |scope: &str| BudgetDefinition {
+        scope: scope.to_owned(),
+        ..world.budget("parked", vec![rolling(5, 1_000)])
+    };
+    let other = of_account("other");
+    for budget in [of_account(""), other.clone()] {
+        assert_eq!(world.take(&[(budget, 1)], 1).await.granted(), 1);
+    }
+    queue.draws(0, "orders").await;
+    queue.enqueue(0, None).await;
+    let mut db = world.database.session().await.unwrap();
+    let connection = queue.targets[0].connection_id;
+    note_draws(&mut db, connection, "orders", &[other.key()])
+        .await
+        .unwrap();
+    drop(db);
+    assert_eq!(queue.park().await, 0);
+}
+
+#[tokio::test]
+async fn runs_that_wait_look_again_when_their_limits_change() {
+    let world = World::new().await;
+    let queue = Queue::new(&world, 2).await;
+    for number in 0..2 {
+        queue.draws(number, "orders").await;
+    }
+    let runs = [queue.enqueue(0, None).await, queue.enqueue(1, None).await];
+    assert_eq!(queue.park().await, 2);
+    let due = async || {
+        let mut due = Vec::new();
+        for run in &runs {
+            due.push(queue.see(*run).await.due_in == 0);
+        }
+        due
+    };
+    let mut db = world.database.session().await.unwrap();
+    let limits = json!({"parked": {"limit": 9, "per_seconds": 1}});
+    let empty = json!({});
+    let draft = |limits| ConnectionDraft {
+        key: "c1",
+        name: "a connection",
+        business_id: queue.targets[1].business_id,
+        platform: "test",
+        config: &empty,
+        base_url: None,
+        streams: None,
+        enabled: true,
+        limits,
+        retry: &empty,
+    };
+    let second = queue.targets[1].connection_id;
+    connection::update(&mut db, second, &draft(&empty))
+        .await
+        .unwrap();
+    assert_eq!(due().await, [false, false]);
+    connection::update(&mut db, second, &draft(&limits))
+        .await
+        .unwrap();
+    assert_eq!(due().await, [false, true]);
+    platform::set_limits(&mut db, "test", &Limits::default())
+        .await
+        .unwrap();
+    platform::set_limits(&mut db, "test", &Limits::read(&limits))
+        .await
+        .unwrap();
+    assert_eq!(due().await, [true, true]);
 }

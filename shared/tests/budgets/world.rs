@@ -72,6 +72,7 @@ pub(crate) fn settled(budget: &BudgetDefinition, given: &Given, settled: Settled
     Cost {
         key: budget.key(),
         charge,
+        permits: i64::from(count),
         points: i64::from(count),
         settled,
     }
@@ -230,9 +231,7 @@ impl World {
             reason: "told".to_owned(),
             ..correction
         };
-        correct_budget(&mut db, &budget.key(), &correction)
-            .await
-            .unwrap()
+        correct_budget(&mut db, budget, &correction).await.unwrap()
     }
 
     /// The database's clock in milliseconds since 1970.
@@ -280,6 +279,14 @@ impl Given {
     pub(crate) fn wait_ms(&self) -> i64 {
         match &self.0 {
             Grant::Wait { wait, .. } => i64::try_from(wait.as_millis()).unwrap(),
+            other => panic!("no wait: {other:?}"),
+        }
+    }
+
+    /// After so long there is room for anybody.
+    pub(crate) fn room_ms(&self) -> i64 {
+        match &self.0 {
+            Grant::Wait { room, .. } => i64::try_from(room.as_millis()).unwrap(),
             other => panic!("no wait: {other:?}"),
         }
     }

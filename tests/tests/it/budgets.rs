@@ -2,7 +2,7 @@
 
 use syncline_tests::arrivals::Window;
 use syncline_tests::chaos::budgets::{Played, Shape, cluster, play};
-use syncline_tests::{ClusterBuilder, wrong_clock};
+use syncline_tests::{ClusterBuilder, PoolerSettings, wrong_clock};
 
 fn rolling(limit: u64, ms: u64) -> Window {
     Window::Rolling { limit, ms }
@@ -141,6 +141,18 @@ async fn proof_three_windows_at_once_hold() {
 #[ignore = "takes minutes: run by `cargo xtask proof`"]
 async fn proof_weighted_points_hold() {
     prove(of_weighted_points(), 13).await;
+}
+
+#[tokio::test]
+#[ignore = "takes minutes: run by `cargo xtask proof`"]
+async fn proof_a_budget_of_a_second_holds_behind_a_pooler() {
+    // More servers than processes that freeze in the middle of a question.
+    let settings = PoolerSettings {
+        servers: 12,
+        ..PoolerSettings::default()
+    };
+    let builder = cluster().through_pooler(settings);
+    play_and_check(&of_a_second(), builder, 14, PROVEN).await;
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod api;
 mod bad_input;
 mod budget_circuits;
 mod budget_feedback;
+mod budget_neighbours;
 mod budget_parking;
 mod budget_storm;
 mod budgets;

@@ -40,13 +40,13 @@ pub(super) enum Stop {
 
 /// What an attempt is known to have done when it ends.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     /// Failures that counted before this end.
-    pub(super) failures: i32,
+    pub(crate) failures: i32,
     /// What it cost.
-    pub(super) spent: Spent,
+    pub(crate) spent: Spent,
     /// What the run's connection says of retries.
-    pub(super) policy: RetryPolicy,
+    pub(crate) policy: RetryPolicy,
 }
 
 /// The end of an attempt that stopped early. `draw` is uniform in [0, 1).
@@ -218,19 +218,8 @@ fn stall_error(idle: Duration) -> RunError {
 }
 
 /// The end of an attempt that was asked to end, did not, and so loses its lease: a failure like another, so that a run whose attempts
-/// always stand still does not circulate for ever. What it sent is not known here.
-pub(crate) fn stalled(
-    lease: Lease,
-    failures: i32,
-    policy: RetryPolicy,
-    idle: Duration,
-    draw: f64,
-) -> AttemptEnd {
-    let standing = Standing {
-        failures,
-        spent: Spent::default(),
-        policy,
-    };
+/// always stand still does not circulate for ever.
+pub(crate) fn stalled(lease: Lease, standing: Standing, idle: Duration, draw: f64) -> AttemptEnd {
     let error = RunError::new(
         FailureKind::Transient,
         format!(

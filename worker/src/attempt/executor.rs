@@ -18,7 +18,6 @@ use super::checkpoint::RunPosition;
 use super::end::{Standing, Stop, completed, stopped};
 use super::host::AttemptHost;
 use super::log::AttemptLog;
-use super::meter::Meter;
 use super::prepare::{Prepared, prepare};
 use super::stream_sync::{StreamEnd, StreamSync};
 use super::tokens::Tokens;
@@ -78,7 +77,7 @@ impl Handler for Executor {
 impl Executor {
     async fn attempt(&self, run: Arc<ClaimedRun>, held: Held) -> AttemptEnd {
         let began = Instant::now();
-        let meter = Arc::new(Meter::default());
+        let meter = held.meter();
         let mut writer = Writer {
             database: self.database.clone(),
             run: run.clone(),
@@ -93,7 +92,7 @@ impl Executor {
         };
         let mut policy = RetryPolicy::default();
         // On the heap: everything that a sync has under way is in it.
-        let result = Box::pin(self.sync_all(&run, held, &meter, &mut writer, &mut policy)).await;
+        let result = Box::pin(self.sync_all(&run, held, &mut writer, &mut policy)).await;
         let spent = meter.spent();
         let end = match result {
             Ok(stream_error) => completed(&run, &writer.state, spent, stream_error),
@@ -126,7 +125,6 @@ impl Executor {
         &self,
         run: &Arc<ClaimedRun>,
         held: Held,
-        meter: &Arc<Meter>,
         writer: &mut Writer,
         policy: &mut RetryPolicy,
     ) -> Result<Option<RunError>, Stop> {
@@ -151,9 +149,9 @@ impl Executor {
             limits: prepared.limits.clone(),
             turn: prepared.turn,
             permits: self.permits.clone(),
+            meter: held.meter(),
             held,
             draining: self.draining.clone(),
-            meter: meter.clone(),
             refused_by: Mutex::default(),
             tokens: Tokens {
                 database: self.database.clone(),

@@ -41,6 +41,9 @@ const TURN_WITHIN: Duration = Duration::from_secs(10);
 const STORED_WITHIN: Duration = Duration::from_mins(5);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// What a permit carries: the leave, until it is reported what became of it.
+type Handed = Mutex<Option<Leave>>;
+
 impl AttemptHost {
     /// The budget that the attempt was last refused by, or the host that does not answer.
     pub(super) fn refused_by(&self) -> Option<String> {
@@ -71,9 +74,9 @@ impl AttemptHost {
                     // Last, since the answer may have taken its time: without a trusted lease nothing is sent.
                     let is_trusted = self.held.clone().trusted().await;
                     if is_trusted && leave.look() {
-                        return Ok(leave);
+                        return Ok(leave.handed_out());
                     }
-                    self.permits.unused(&leave);
+                    self.permits.unused(&mut leave);
                     if !is_trusted {
                         return Err(stop("the lease was lost"));
                     }
@@ -111,39 +114,46 @@ impl Host for AttemptHost {
         let leave = self.obtain(&draw).await?;
         self.held.progressed();
         self.meter.sends(draw.points());
-        Ok(Permit::with(Mutex::new(leave)))
+        Ok(Permit::with(Handed::new(Some(leave))))
     }
 
     async fn confirm(&self, permit: &Permit) -> Result<(), Refused> {
-        let Some(leave) = permit.payload::<Mutex<Leave>>() else {
+        let Some(handed) = permit.payload::<Handed>() else {
             return Ok(());
         };
         let draw = {
-            let mut leave = lock(leave);
+            let mut held = lock(handed);
+            let Some(leave) = held.as_mut() else {
+                return Err(stop("the request was given up"));
+            };
             if leave.look() {
                 return Ok(());
+            }
+            // Nothing has left by it: where requests under way are counted, the next one would wait for this one's end.
+            if leave.draw().counts_concurrency() {
+                self.permits.unused(leave);
             }
             leave.draw().clone()
         };
         let renewed = self.obtain(&draw).await?;
-        let lapsed = std::mem::replace(&mut *lock(leave), renewed);
-        self.permits.unused(&lapsed);
+        let lapsed = lock(handed).replace(renewed);
+        if let Some(mut lapsed) = lapsed {
+            self.permits.unused(&mut lapsed);
+        }
         Ok(())
     }
 
     async fn report(&self, permit: Permit, signals: &ResponseSignals) -> Reported {
         self.held.progressed();
-        let Some(leave) = permit.payload::<Mutex<Leave>>() else {
+        // Taken out, so that no lock is held while the database is asked.
+        let leave = permit
+            .payload::<Handed>()
+            .and_then(|handed| lock(handed).take());
+        let Some(mut leave) = leave else {
             return Reported::Noted;
         };
-        // Nobody else has it any more: it is taken out, so that no lock is held while the database is asked.
-        let leave = {
-            let mut held = lock(leave);
-            let spent = held.spent();
-            std::mem::replace(&mut *held, spent)
-        };
         if signals.outcome == Outcome::Unsent {
-            self.permits.unused(&leave);
+            self.permits.unused(&mut leave);
             self.meter.did_not_send(leave.draw().points());
             return Reported::Noted;
         }
@@ -151,7 +161,9 @@ impl Host for AttemptHost {
             let mut told = signals.told.iter().filter(|told| told.policy == policy);
             told.find_map(|told| told.cost).map(i64::from)
         };
-        self.permits.sent(&leave, signals.left_at_once, cost);
+        let points = leave.draw().points();
+        self.meter.cost(points, leave.draw().settled_points(cost));
+        self.permits.sent(&mut leave, signals.left_at_once, cost);
         self.permits
             .hear_of_host(&leave, self.connector.platform(), signals)
             .await;
@@ -245,3 +257,6 @@ fn stop(reason: &str) -> Refused {
         reason: reason.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,7 @@ use syncline_shared::run::Spent;
 
 /// Counts requests, their points, and the time for which permits were waited for.
 #[derive(Debug, Default)]
-pub(super) struct Meter {
+pub(crate) struct Meter {
     calls: AtomicI64,
     points: AtomicI64,
     waited_ms: AtomicI64,
@@ -15,9 +15,14 @@ pub(super) struct Meter {
 
 impl Meter {
     /// A request is sent that costs so many points.
-    pub(super) fn sends(&self, points: i64) {
+    pub(crate) fn sends(&self, points: i64) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.points.fetch_add(points, Ordering::Relaxed);
+    }
+
+    /// What was sent cost so many points in truth, in place of those that were counted for it.
+    pub(super) fn cost(&self, counted: i64, cost: i64) {
+        self.points.fetch_add(cost - counted, Ordering::Relaxed);
     }
 
     /// It was not sent after all.
@@ -33,7 +38,7 @@ impl Meter {
     }
 
     /// What was counted so far.
-    pub(super) fn spent(&self) -> Spent {
+    pub(crate) fn spent(&self) -> Spent {
         Spent {
             calls: self.calls.load(Ordering::Relaxed),
             points: self.points.load(Ordering::Relaxed),

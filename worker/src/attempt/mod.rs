@@ -12,5 +12,6 @@ mod stream_sync;
 mod tokens;
 mod writer;
 
-pub(crate) use end::{Lease, abnormal_end, handed_back, stalled};
+pub(crate) use end::{Lease, Standing, abnormal_end, handed_back, stalled};
 pub(crate) use executor::Executor;
+pub(crate) use meter::Meter;

@@ -269,9 +269,9 @@ impl StreamSync<'_> {
         let next = fetched.last().and_then(|last| last.page.next.clone());
         let done = next.is_none();
         let whole = self.stream.full_read && !is_page;
-        let rejected: usize = fetched
+        let rejected: u64 = fetched
             .iter()
-            .map(|fetched| fetched.page.rejected.len())
+            .map(|fetched| fetched.page.rejected.len() as u64 + fetched.page.more_rejected)
             .sum();
         let records: usize = fetched
             .iter()
@@ -317,8 +317,8 @@ impl StreamSync<'_> {
             encoded: self
                 .table
                 .encode(fetched.iter().flat_map(|fetched| &fetched.page.records)),
-            read: u64::try_from(records + rejected).unwrap_or(u64::MAX),
-            rejected: u64::try_from(rejected).unwrap_or(u64::MAX),
+            read: (records as u64).saturating_add(rejected),
+            rejected,
             pages: u64::try_from(with_content).unwrap_or(u64::MAX),
             position: StreamPosition {
                 done,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use syncline_shared::db::budget::list_changes;
-use syncline_shared::db::{DbResult, answered, notify};
+use syncline_shared::db::{DbResult, answered, notify, now};
 use syncline_shared::lifecycle::Lifecycle;
 use tokio::sync::Notify;
 
@@ -63,6 +63,8 @@ struct Heard {
 impl Heard {
     async fn look(&mut self, permits: &Permits) -> DbResult<()> {
         let mut db = permits.0.database.session().await?;
+        // A clock that was set back dates changes before those that are known.
+        self.newest = self.newest.min(now(&mut db).await?);
         let since = self.newest.checked_sub_signed(LATE).unwrap_or(self.newest);
         for change in list_changes(&mut db, since).await? {
             self.newest = self.newest.max(change.at);
@@ -75,7 +77,6 @@ impl Heard {
             permits.drop_stock(&change.key);
             self.known.insert(change.key, change.at);
         }
-        let since = self.newest.checked_sub_signed(LATE).unwrap_or(self.newest);
         self.known.retain(|_, at| *at >= since);
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use syncline_engine::{Outcome, ResponseSignals};
-use syncline_shared::db::budget::{note_failure, note_success};
+use syncline_shared::db::budget::{HostAnswered, note_failure, note_success};
 use syncline_shared::db::{DbResult, answered};
 
 use super::leave::Leave;
@@ -40,8 +40,12 @@ impl Circuits {
         lock(&self.0).insert(key.to_owned(), is_open);
     }
 
-    fn forget(&self, key: &str) -> bool {
-        lock(&self.0).remove(key).is_some()
+    fn has_failed(&self, key: &str) -> bool {
+        lock(&self.0).contains_key(key)
+    }
+
+    fn forget(&self, key: &str) {
+        lock(&self.0).remove(key);
     }
 }
 
@@ -56,7 +60,7 @@ impl Permits {
         let key = leave.draw().circuit();
         let noting = async {
             match health(signals) {
-                Health::Answers if self.0.circuits.forget(key) => self.note_answer(key).await,
+                Health::Answers if self.0.circuits.has_failed(key) => self.note_answer(leave).await,
                 Health::Answers | Health::Unknown => Ok(()),
                 Health::Fails => self.note_failure(leave, platform, signals).await,
             }
@@ -66,12 +70,18 @@ impl Permits {
         }
     }
 
-    async fn note_answer(&self, key: &str) -> DbResult<()> {
+    async fn note_answer(&self, leave: &Leave) -> DbResult<()> {
+        let key = leave.draw().circuit();
         let mut db = self.0.database.session().await?;
-        let failed_before = note_success(&mut db, key).await?;
+        let answered = note_success(&mut db, key, leave.left_after_ms()).await?;
         db.end().await?;
-        if failed_before {
-            self.drop_stock(key);
+        match answered {
+            HostAnswered::TooEarly => {}
+            HostAnswered::AsEver => self.0.circuits.forget(key),
+            HostAnswered::Again => {
+                self.0.circuits.forget(key);
+                self.drop_stock(key);
+            }
         }
         Ok(())
     }
@@ -99,11 +109,14 @@ impl Permits {
     }
 }
 
-/// A host that refuses, or cannot find, answers all the same.
+/// A host that refuses, or cannot find, answers all the same. So does one whose failure means something else by its manifest: that a limit
+/// is reached, or that there is nothing.
 fn health(signals: &ResponseSignals) -> Health {
     match (signals.status, signals.outcome) {
         (_, Outcome::Cancelled | Outcome::Unsent) => Health::Unknown,
-        (Some(500..), _) | (None, Outcome::Transport) => Health::Fails,
+        (Some(500..), Outcome::Transient | Outcome::Transport) | (None, Outcome::Transport) => {
+            Health::Fails
+        }
         (Some(_), _) => Health::Answers,
         (None, _) => Health::Unknown,
     }
@@ -131,7 +144,11 @@ mod tests {
         assert_eq!(health_of(Some(200), Outcome::Ok), Health::Answers);
         assert_eq!(health_of(Some(404), Outcome::Refused), Health::Answers);
         assert_eq!(health_of(Some(429), Outcome::RateLimited), Health::Answers);
+        for outcome in [Outcome::RateLimited, Outcome::Ok, Outcome::Refused] {
+            assert_eq!(health_of(Some(503), outcome), Health::Answers);
+        }
         assert_eq!(health_of(Some(503), Outcome::Transient), Health::Fails);
+        assert_eq!(health_of(Some(502), Outcome::Transport), Health::Fails);
         assert_eq!(health_of(None, Outcome::Transport), Health::Fails);
         assert_eq!(health_of(None, Outcome::Cancelled), Health::Unknown);
     }

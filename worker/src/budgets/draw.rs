@@ -119,9 +119,24 @@ impl Draw {
         self.drawn.iter().find(|drawn| drawn.budget.name == policy)
     }
 
+    /// True if a part of this budget is kept for runs that a person started.
+    pub(super) fn keeps_reserve(&self, key: &str) -> bool {
+        let mut of_key = self.drawn.iter().filter(|drawn| drawn.budget.key() == key);
+        of_key.any(|drawn| drawn.manual_reserve > 0)
+    }
+
     /// What one request costs the dearest of its budgets.
     pub(crate) fn points(&self) -> i64 {
         let points = self.drawn.iter().map(points_of);
+        points.max().unwrap_or(0)
+    }
+
+    /// The same, where the platform says what it cost, by policy.
+    pub(crate) fn settled_points(&self, cost: impl Fn(&str) -> Option<i64>) -> i64 {
+        let points = self.drawn.iter().map(|drawn| {
+            let told = cost(&drawn.budget.name);
+            told.unwrap_or_else(|| points_of(drawn))
+        });
         points.max().unwrap_or(0)
     }
 
@@ -187,7 +202,7 @@ impl Draw {
 
 /// What a request is charged.
 pub(super) fn points_of(drawn: &Drawn) -> i64 {
-    i64::from(drawn.points.clamp(1, drawn.budget.dearest()))
+    i64::from(drawn.points.max(1))
 }
 
 fn of_manifest(policy: &BudgetPolicy) -> Vec<BudgetWindow> {

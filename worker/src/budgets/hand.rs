@@ -37,6 +37,8 @@ pub(super) struct State {
     /// Attempts that wait for the beginning of permits in hand.
     pub(super) expecting: u32,
     pub(super) is_asking: bool,
+    /// How often all that was known has become untrue: what was asked before is of no use.
+    pub(super) changes: u64,
     pub(super) refusal: Option<Refusal>,
     /// When permits were last refused.
     pub(super) refused_at: Option<Instant>,

@@ -53,13 +53,13 @@ impl Permits {
         });
     }
 
-    /// Has the queued runs of a budget wait that gives nothing for a while.
-    pub(super) fn park(&self, key: String, wait: Duration, reason: String) {
+    /// Has the queued runs of a budget wait that gives nobody anything for a while.
+    pub(super) fn park(&self, key: String, wait: Duration, reason: String, spares_manual: bool) {
         let permits = self.clone();
         tokio::spawn(async move {
             let parking = async {
                 let mut db = permits.0.database.begin().await?;
-                let parked = park_runs(&mut db, &key, wait, &reason).await?;
+                let parked = park_runs(&mut db, &key, wait, &reason, spares_manual).await?;
                 db.commit().await?;
                 Ok(parked)
             };

@@ -17,7 +17,7 @@ use super::circuits::Circuits;
 use super::draw::{Draw, Turn};
 use super::feedback::Told;
 use super::hand::{For, Hand, HandKey, Refusal, Waits};
-use super::leave::{Answer, Leave};
+use super::leave::{Answer, Fate, Leave};
 use super::lock;
 use super::parking::Seen;
 use super::settle::{HOLD, Settlements};
@@ -140,12 +140,14 @@ impl Permits {
         }
         let now = Instant::now();
         Leave {
+            permits: self.clone(),
             draw: draw.clone(),
             turn,
             lease,
             number,
             since: now,
             looked: now,
+            fate: Fate::Kept,
         }
     }
 
@@ -178,7 +180,7 @@ impl Permits {
             let error = match answered(asked).await {
                 Ok(outcome) => {
                     self.note_answer_time(began.elapsed());
-                    self.hear(&draw, &hand, outcome);
+                    self.hear(&draw, &hand, outcome, terms.changes);
                     return;
                 }
                 Err(error) => error,
@@ -209,6 +211,7 @@ impl Permits {
                 .map_or(draw.lease(), |within| draw.short_lease(answer, within)),
             early: (early + in_a_row).min(draw.lease()),
             ahead: early / 2,
+            changes: state.changes,
         }
     }
 
@@ -220,17 +223,29 @@ impl Permits {
             .store(before - before / 8 + time / 8, Ordering::Relaxed);
     }
 
-    fn hear(&self, draw: &Draw, hand: &Hand, outcome: Outcome) {
+    /// `changes`: those there had been when it was asked.
+    fn hear(&self, draw: &Draw, hand: &Hand, outcome: Outcome, changes: u64) {
         let mut state = lock(&hand.state);
+        let is_outdated = state.changes != changes;
         match outcome {
+            Outcome::Given(leases) if is_outdated => self.give_back(draw, leases),
+            Outcome::Refused(..) if is_outdated => {}
             Outcome::Given(leases) => {
                 for (lease, count) in leases {
                     state.stock.put(lease, count);
                 }
             }
-            Outcome::Refused(wait, key, reason) => {
-                if wait > self.0.patience && draw.circuit() != key {
-                    self.park(key.clone(), wait, reason.clone());
+            Outcome::Refused {
+                wait,
+                room,
+                key,
+                reason,
+                is_paused,
+            } => {
+                if room > self.0.patience && draw.circuit() != key {
+                    let spares_manual =
+                        !is_paused && !hand.asker.is_manual && draw.keeps_reserve(&key);
+                    self.park(key.clone(), room, reason.clone(), spares_manual);
                 }
                 state.refused_at = Some(Instant::now());
                 state.refusal = Some(Refusal {
@@ -245,9 +260,14 @@ impl Permits {
     }
 
     async fn ask_once(&self, draw: &Draw, asker: Asker, terms: Terms) -> DbResult<Outcome> {
-        let mut db = self.0.database.session().await?;
         let mut settled = self.0.settlements.take();
         loop {
+            let mut began = Instant::now();
+            let mut db = self.0.database.session().await?;
+            if db.outlives_a_statement() {
+                // The database's clock is read when the statement begins; behind a pooler, where the transaction has begun.
+                began = Instant::now();
+            }
             let ask = Ask {
                 drawn: draw.drawn(),
                 circuit: draw.circuit(),
@@ -259,7 +279,6 @@ impl Permits {
                 patience: self.0.patience,
                 settled: &settled,
             };
-            let began = Instant::now();
             match budget::take_permits(&mut db, &ask).await? {
                 Grant::Granted(granted) => {
                     let answered = Instant::now();
@@ -276,7 +295,12 @@ impl Permits {
                     });
                     return Ok(Outcome::Given(leases.collect()));
                 }
-                Grant::Wait { wait, key, because } => {
+                Grant::Wait {
+                    wait,
+                    room,
+                    key,
+                    because,
+                } => {
                     db.end().await?;
                     let is_for_room = because.is_none() && wait <= self.0.patience;
                     let wait = if is_for_room && wait > terms.early {
@@ -284,6 +308,7 @@ impl Permits {
                     } else {
                         wait
                     };
+                    let is_paused = because.is_some();
                     let reason = match because {
                         Some(because) if key == draw.circuit() => {
                             format!("host {key}, which failed repeatedly ({because}),")
@@ -291,7 +316,13 @@ impl Permits {
                         Some(because) => format!("budget {key} ({because})"),
                         None => format!("budget {key}"),
                     };
-                    return Ok(Outcome::Refused(wait, key, reason));
+                    return Ok(Outcome::Refused {
+                        wait,
+                        room,
+                        key,
+                        reason,
+                        is_paused,
+                    });
                 }
                 Grant::Undefined(keys) => {
                     settled.clear();
@@ -299,16 +330,27 @@ impl Permits {
                     for drawn in draw.drawn().iter().filter(|drawn| of(&drawn.budget)) {
                         budget::define_budget(&mut db, &drawn.budget).await?;
                     }
+                    db.end().await?;
                 }
-                Grant::Settled => settled.clear(),
+                Grant::Settled => {
+                    db.end().await?;
+                    settled.clear();
+                }
             }
         }
     }
 
     /// Takes note that a request has left and was answered, at this moment. `at_once`: it left right after the last look. `cost`: what the
     /// platform says that it cost, by policy.
-    pub(crate) fn sent(&self, leave: &Leave, at_once: bool, cost: impl Fn(&str) -> Option<i64>) {
-        let Some(held) = leave.lease else { return };
+    pub(crate) fn sent(
+        &self,
+        leave: &mut Leave,
+        at_once: bool,
+        cost: impl Fn(&str) -> Option<i64>,
+    ) {
+        let Some(held) = leave.begin_to_settle() else {
+            return;
+        };
         let mut left_by = Instant::now();
         if at_once {
             left_by = left_by.min(leave.looked + leave.draw.stride());
@@ -325,8 +367,10 @@ impl Permits {
     }
 
     /// Takes a permit back whose request was not sent.
-    pub(crate) fn unused(&self, leave: &Leave) {
-        let Some(held) = leave.lease else { return };
+    pub(crate) fn unused(&self, leave: &mut Leave) {
+        let Some(held) = leave.begin_to_settle() else {
+            return;
+        };
         let settled = |_, _: &str| Settled::Unused;
         self.0
             .settlements
@@ -356,8 +400,12 @@ impl Permits {
             hand.changed.notify_waiters();
             return;
         }
+        // Where the runtime has ended, so has what could be told: the charge ends by itself.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
         let permits = self.clone();
-        tokio::spawn(async move {
+        runtime.spawn(async move {
             tokio::time::sleep(TELL_AFTER).await;
             permits.tell_or_warn().await;
         });
@@ -370,6 +418,7 @@ impl Permits {
                 let mut state = lock(&hand.state);
                 self.give_back(&of.draw, state.stock.remove(Instant::now(), true));
                 state.refusal = None;
+                state.changes += 1;
                 hand.changed.notify_waiters();
             }
         }
@@ -389,7 +438,7 @@ impl Permits {
     }
 
     /// Gives back what nobody uses, and tells what became of the rest. `all`: the process ends.
-    pub(super) async fn tidy(&self, idle: Duration, all: bool) {
+    pub(crate) async fn tidy(&self, idle: Duration, all: bool) {
         let now = Instant::now();
         for (of, hand) in self.hands() {
             let mut state = lock(&hand.state);
@@ -445,10 +494,23 @@ struct Terms {
     early: Duration,
     /// So long before there is room to come again.
     ahead: Duration,
+    /// Changes that were known of.
+    changes: u64,
 }
 
 /// What came of a question.
 enum Outcome {
     Given(Vec<(Lease, u32)>),
-    Refused(Duration, String, String),
+    Refused {
+        wait: Duration,
+        /// Until there is room for anybody.
+        room: Duration,
+        key: String,
+        reason: String,
+        /// The platform said so; else it is used up.
+        is_paused: bool,
+    },
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,6 +76,7 @@ impl Settlements {
             Cost {
                 key: drawn.budget.key(),
                 charge,
+                permits: i64::from(permits),
                 points,
                 settled: settled(points, &drawn.budget.name),
             }
@@ -110,6 +111,7 @@ impl Settlements {
             renewed.extend(counted.map(|drawn| Cost {
                 key: drawn.budget.key(),
                 charge,
+                permits: 1,
                 points: points_of(drawn),
                 settled: Settled::UnderWay { until: entry.until },
             }));

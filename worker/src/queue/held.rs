@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::attempt::Lease;
+use crate::attempt::{Lease, Meter, Standing};
 
 /// What an attempt is asked to do before its work is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,7 @@ struct Shared {
     progressed: Mutex<Instant>,
     failures: AtomicI32,
     policy: Mutex<RetryPolicy>,
+    meter: Arc<Meter>,
 }
 
 /// A lease, as the process keeps it.
@@ -88,6 +89,7 @@ impl Hold {
                     progressed: Mutex::new(now),
                     failures: AtomicI32::new(run.failures),
                     policy: Mutex::default(),
+                    meter: Arc::default(),
                 }),
             },
         }
@@ -123,15 +125,16 @@ impl Hold {
         now.saturating_duration_since(*progressed)
     }
 
-    /// Failures that count against the cap, as of the attempt's last checkpoint.
-    pub(super) fn failures(&self) -> i32 {
-        self.held.shared.failures.load(Ordering::Relaxed)
-    }
-
-    /// What the run's connection says of retries; the defaults until its attempt has looked it up.
-    pub(super) fn policy(&self) -> RetryPolicy {
-        let policy = &self.held.shared.policy;
-        *policy.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Failures that count against the cap, as of the attempt's last checkpoint; what it cost so far; what the run's connection says of
+    /// retries: the defaults until its attempt has looked it up.
+    pub(super) fn standing(&self) -> Standing {
+        let shared = &self.held.shared;
+        let policy = shared.policy.lock();
+        Standing {
+            failures: shared.failures.load(Ordering::Relaxed),
+            spent: shared.meter.spent(),
+            policy: *policy.unwrap_or_else(PoisonError::into_inner),
+        }
     }
 
     pub(super) fn lease(&self) -> Lease {
@@ -207,6 +210,11 @@ impl Held {
             .progressed
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// Counts what the attempt costs.
+    pub(crate) fn meter(&self) -> Arc<Meter> {
+        self.shared.meter.clone()
     }
 
     /// Notes what the run's connection says of retries.

@@ -136,9 +136,7 @@ fn end_stalled(leases: &Leases, stall: Duration) -> Vec<AttemptEnd> {
                 if waited >= LEASE_GIVEN_UP_AFTER && !hold.held().lost.is_cancelled() {
                     tracing::warn!(run.id = %id, "the attempt at run {id} does not end; its lease is given up");
                     hold.lose();
-                    let draw = rand::random();
-                    let failures = hold.failures();
-                    ends.push(stalled(hold.lease(), failures, hold.policy(), idle, draw));
+                    ends.push(stalled(hold.lease(), hold.standing(), idle, rand::random()));
                 }
             }
             _ if let Some(limit) = hold.time_over(now) => {
@@ -245,6 +243,7 @@ mod tests {
                     max_failures: Some(3),
                     ..RetryPolicy::default()
                 });
+                hold.held().meter().sends(7);
             });
             leases.renewed(Instant::now());
             tokio::time::advance(LEASE_GIVEN_UP_AFTER).await;
@@ -252,6 +251,8 @@ mod tests {
                 AttemptEnd::Release(release) => {
                     assert!(!ends, "after {failures} failures");
                     assert_eq!(release.failures, failures + 1);
+                    let spent = release.spent;
+                    assert_eq!((spent.calls, spent.points), (1, 7));
                     assert!(matches!(
                         release.to,
                         ReleaseTo::Wait(WaitReason::Backoff, _)

@@ -10,6 +10,7 @@
 //! | `round_trips_a_request` | questions for permits, and reports of what became of them, for each request of that sync |
 //! | `round_trips_a_request_tight` | the same under a limit of a second, which gives a process less than ten permits within a tenth of it |
 //! | `round_trips_a_request_contended` | the same for eight syncs of as many businesses that share that limit, and could use four times as much |
+//! | `round_trips_a_request_at_once`, `..._at_once_contended` | the same two under a limit of four requests under way at once |
 
 mod permits;
 mod plain;

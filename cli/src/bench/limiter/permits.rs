@@ -89,6 +89,7 @@ async fn take(load: Load, at_a_time: u32) -> anyhow::Result<f64> {
         settled = vec![Cost {
             key: drawn.iter().map(|drawn| drawn.budget.key()).collect(),
             charge,
+            permits: points,
             points,
             settled: Settled::Sent {
                 at: charge.at - 900,

@@ -18,6 +18,8 @@ use crate::dev::set_up_connection;
 const ROOMY: (u32, u32) = (100_000, 60);
 /// One that hardly binds, of a window in a tenth of which it can use few.
 const TIGHT: (u32, u32) = (90, 1);
+/// Requests that may be under way at once.
+const AT_ONCE: u32 = 4;
 /// So many syncs of as many businesses that share the tight one at the same time: together they could use four times as much.
 const CONTENDERS: usize = 8;
 
@@ -55,6 +57,8 @@ async fn measure_with(
     };
     let (mut free, mut roomy, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     let (mut trips, mut tight_trips, mut contended_trips) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut at_once_trips, mut at_once_contended_trips) = (Vec::new(), Vec::new());
+    let at_once = json!({"limit": AT_ONCE, "at_once": true});
     for round in 1..=bench.rounds {
         tracing::info!("syncs, round {round} of {}", bench.rounds);
         let no_limit = json!({"windows": []});
@@ -70,12 +74,24 @@ async fn measure_with(
         let contended = measured
             .syncs(CONTENDERS, &format!("contended-{round}"), limit(TIGHT))
             .await?;
+        let few_at_once = measured
+            .syncs(1, &format!("at-once-{round}"), at_once.clone())
+            .await?;
+        let few_contended = measured
+            .syncs(
+                CONTENDERS,
+                &format!("at-once-contended-{round}"),
+                at_once.clone(),
+            )
+            .await?;
         ratios.push(with.seconds / without.seconds);
         free.push(without.seconds);
         roomy.push(with.seconds);
         trips.push(with.trips_a_request);
         tight_trips.push(tight.trips_a_request);
         contended_trips.push(contended.trips_a_request);
+        at_once_trips.push(few_at_once.trips_a_request);
+        at_once_contended_trips.push(few_contended.trips_a_request);
     }
     report.ratio("overhead", median(ratios));
     let mut figure = |name: &str, values: Vec<f64>| report.figure(name, rounded(median(values)));
@@ -84,6 +100,11 @@ async fn measure_with(
     figure("round_trips_a_request", trips);
     figure("round_trips_a_request_tight", tight_trips);
     figure("round_trips_a_request_contended", contended_trips);
+    figure("round_trips_a_request_at_once", at_once_trips);
+    figure(
+        "round_trips_a_request_at_once_contended",
+        at_once_contended_trips,
+    );
     report.figure("pages", bench.pages);
     Ok(())
 }

@@ -43,12 +43,39 @@ pub async fn note_failure(
     .await?)
 }
 
-/// Notes that a host answered: its failures are forgotten. Answers whether there were any.
-pub async fn note_success(db: &mut DbConnection, key: &str) -> DbResult<bool> {
-    let done = sqlx::query!("delete from syncline.circuit where key = $1", key)
-        .execute(db)
-        .await?;
-    Ok(done.rows_affected() > 0)
+/// What an answer of a host came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostAnswered {
+    /// It had not failed.
+    AsEver,
+    /// Its failures are forgotten.
+    Again,
+    /// Nothing is sent to it, and the request had left before that began: it stays so.
+    TooEarly,
+}
+
+/// Notes that a host answered. `sent_at`: when the request left, as for [`note_failure`]. While nothing is sent to a host, only the answer to
+/// a request counts that left to see.
+pub async fn note_success(
+    db: &mut DbConnection,
+    key: &str,
+    sent_at: Option<i64>,
+) -> DbResult<HostAnswered> {
+    let done = sqlx::query!(
+        r#"with gone as (
+               delete from syncline.circuit
+               where key = $1 and (open_until is null or $2::bigint >= syncline.epoch_ms(changed_at)) returning key)
+           select exists (select from gone) as "is_gone!", exists (select from syncline.circuit where key = $1) as "had_failed!""#,
+        key,
+        sent_at
+    )
+    .fetch_one(db)
+    .await?;
+    Ok(match (done.had_failed, done.is_gone) {
+        (false, _) => HostAnswered::AsEver,
+        (true, true) => HostAnswered::Again,
+        (true, false) => HostAnswered::TooEarly,
+    })
 }
 
 /// The hosts that fail, in the order of their keys.

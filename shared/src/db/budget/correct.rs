@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::budget::BudgetDefinition;
 use crate::db::{DbConnection, DbResult};
 
 /// What an answer says of a budget. What it does not say is `None`.
@@ -40,19 +41,24 @@ pub struct Change {
     pub is_open: bool,
 }
 
-/// Corrects a budget. Answers whether other processes must know.
+/// Corrects a budget by the answer to a request for which it was drawn on. Answers whether other processes must know.
 pub async fn correct_budget(
     db: &mut DbConnection,
-    key: &str,
+    budget: &BudgetDefinition,
     correction: &Correction,
 ) -> DbResult<bool> {
     let count = |number: Option<u64>| number.map(|n| i64::try_from(n).unwrap_or(i64::MAX / 4));
     let ms = |time: Option<Duration>| {
         time.map(|time| i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4))
     };
+    let words: Vec<_> = budget
+        .windows
+        .iter()
+        .map(|window| window.kind.word())
+        .collect();
     Ok(sqlx::query_scalar!(
-        r#"select syncline.correct_budget($1, $2, $3, $4, $5, $6, $7, $8, $9) as "must_know!""#,
-        key,
+        r#"select syncline.correct_budget($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) as "must_know!""#,
+        budget.key(),
         correction.sent_at,
         correction.is_limited,
         ms(correction.wait),
@@ -63,7 +69,8 @@ pub async fn correct_budget(
             .used
             .filter(|used| used.is_finite())
             .map(|used| used.clamp(0.0, 10.0)),
-        ms(correction.resets_in)
+        ms(correction.resets_in),
+        &words
     )
     .fetch_one(db)
     .await?)

@@ -126,7 +126,7 @@ pub async fn list_budgets(
                order by key limit $3) b
            cross join (select syncline.epoch_ms(syncline.now()) as at) n
            cross join lateral (select case when b.paused_until > syncline.now() then b.paused_until end as until) p
-           join syncline.budget_window w on w.key = b.key
+           join syncline.budget_window w on w.key = b.key and w.asked_at >= syncline.asked_since(b.key, w.per_ms)
            cross join lateral (select case when w.outside_until > n.at then w.outside else 0 end as points) o
            left join lateral (
                select sum(s.points) as points, min(f.free_at) as first_free, max(f.free_at) as last_free
@@ -194,7 +194,7 @@ pub async fn total_budgets(db: &mut DbConnection) -> DbResult<Vec<BudgetTotals>>
                    select sum(s.points) as points from unnest(w.slots, w.points) as s (slot, points)
                    where syncline.counts_until(
                        w.kind, w.per_ms, w.guard_ms, w.zone, w.resets_at, (s.slot + 1) * w.slot_ms) > n.at) c on true
-               where w.key = b.key) f on true
+               where w.key = b.key and w.asked_at >= syncline.asked_since(b.key, w.per_ms)) f on true
            group by b.platform, b.name order by b.platform, b.name"#
     )
     .fetch_all(db)

@@ -15,6 +15,18 @@ pub async fn note_draws(
     stream: &str,
     keys: &[String],
 ) -> DbResult<()> {
+    // It draws on another account's budget of the same name now.
+    sqlx::query!(
+        "delete from syncline.connection_budget o
+         using syncline.budget b, syncline.budget n
+         where o.connection_id = $1 and o.streams <@ array[$2] and b.key = o.key and n.key = any ($3::text[])
+           and n.platform = b.platform and n.name = b.name and n.key <> b.key and b.key <> all ($3::text[])",
+        connection.0,
+        stream,
+        keys
+    )
+    .execute(&mut *db)
+    .await?;
     sqlx::query!(
         "insert into syncline.connection_budget as b (connection_id, key, streams, seen_at)
          select $1, k.key, array[$2], syncline.now() from unnest($3::text[]) as k (key) order by k.key
@@ -30,13 +42,15 @@ pub async fn note_draws(
     Ok(())
 }
 
-/// Has queued runs wait that will draw on a budget which gives nothing for so long: they would only be claimed to find that out. Runs for
-/// streams that were not seen to draw on it stay where they are. Answers how many wait.
+/// Has queued runs wait that will draw on a budget which gives nobody anything for so long: they would only be claimed to find that out.
+/// Runs for streams that were not seen to draw on it stay where they are; with `spares_manual` those, too, that a person started. Answers
+/// how many wait.
 pub async fn park_runs(
     db: &mut DbConnection,
     key: &str,
     wait: Duration,
     detail: &str,
+    spares_manual: bool,
 ) -> DbResult<usize> {
     // One run of each connection stands in its gate; those that are being claimed are passed over. Written so that runs are found by
     // their ids, not in the index of all that are queued.
@@ -49,6 +63,7 @@ pub async fn park_runs(
          parked as (
              select r.id from gate g join syncline.run r on r.id = g.run_id
              where r.state is not distinct from 'queued' and (r.streams is null or r.streams && g.streams)
+               and not ($4 and r.schedule_id is null and r.kind <> 'backfill')
              for update of r skip locked
          )
          update syncline.run r set state = 'waiting', wait_reason = 'limit', wait_detail = $3, wait_key = $1,
@@ -57,7 +72,8 @@ pub async fn park_runs(
          returning r.connection_id",
         key,
         wait.as_secs_f64(),
-        detail
+        detail,
+        spares_manual
     )
     .fetch_all(&mut *db)
     .await?;

@@ -43,7 +43,9 @@ pub struct Cost {
     pub key: String,
     /// As it was charged.
     pub charge: Charge,
-    /// So much was charged.
+    /// So many permits.
+    pub permits: i64,
+    /// So much was charged for all of them.
     pub points: i64,
     /// What became of it.
     pub settled: Settled,
@@ -67,7 +69,7 @@ pub struct Asker {
 pub struct Drawn {
     /// The budget.
     pub budget: BudgetDefinition,
-    /// What one request costs, in points; at least 1.
+    /// What one request costs, in points; at least 1. Where a window allows less, it leaves when nothing else counts there.
     pub points: u32,
     /// So many percent of each window are kept for runs that a person started.
     pub manual_reserve: u8,
@@ -116,6 +118,8 @@ pub enum Grant {
     Wait {
         /// Until there may be one.
         wait: Duration,
+        /// Until there is room for anybody.
+        room: Duration,
         /// The budget that is used up, or the host that does not answer.
         key: String,
         /// What the platform said, if that is why.
@@ -134,7 +138,7 @@ pub async fn take_permits(db: &mut DbConnection, ask: &Ask<'_>) -> DbResult<Gran
     let weights: Vec<_> = ask
         .drawn
         .iter()
-        .map(|drawn| i64::from(drawn.points.clamp(1, drawn.budget.dearest())))
+        .map(|drawn| i64::from(drawn.points.max(1)))
         .collect();
     let reserves: Vec<_> = ask
         .drawn
@@ -151,8 +155,8 @@ pub async fn take_permits(db: &mut DbConnection, ask: &Ask<'_>) -> DbResult<Gran
     }
     let settled = Columns::of(ask.settled);
     let answer = sqlx::query!(
-        r#"select granted as "granted!", begins_ms as "begins_ms!", beginning as "beginning!", charged_at, charged_until, wait_ms, refused_by, because, undefined
-           from syncline.take_permits($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)"#,
+        r#"select granted as "granted!", begins_ms as "begins_ms!", beginning as "beginning!", charged_at, charged_until, wait_ms, room_ms, refused_by, because, undefined
+           from syncline.take_permits($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24)"#,
         &keys,
         &weights,
         &reserves,
@@ -176,6 +180,7 @@ pub async fn take_permits(db: &mut DbConnection, ask: &Ask<'_>) -> DbResult<Gran
         &settled.held as &[Option<i64>],
         &settled.costs,
         ms(ask.early),
+        &settled.permits,
     )
     .fetch_one(db)
     .await?;
@@ -198,11 +203,8 @@ pub async fn take_permits(db: &mut DbConnection, ask: &Ask<'_>) -> DbResult<Gran
     Ok(match answer.refused_by {
         None => Grant::Settled,
         Some(key) => Grant::Wait {
-            wait: Duration::from_millis(
-                u64::try_from(answer.wait_ms.unwrap_or(0))
-                    .unwrap_or(0)
-                    .max(1),
-            ),
+            wait: time(answer.wait_ms).max(Duration::from_millis(1)),
+            room: time(answer.room_ms),
             key,
             because: answer.because,
         },
@@ -241,6 +243,7 @@ struct Columns {
     sent: Vec<Option<i64>>,
     held: Vec<Option<i64>>,
     costs: Vec<i64>,
+    permits: Vec<i64>,
 }
 
 impl Columns {
@@ -259,9 +262,14 @@ impl Columns {
             columns.sent.push(sent);
             columns.held.push(held);
             columns.costs.push(cost);
+            columns.permits.push(one.permits);
         }
         columns
     }
+}
+
+fn time(ms: Option<i64>) -> Duration {
+    Duration::from_millis(u64::try_from(ms.unwrap_or(0)).unwrap_or(0))
 }
 
 fn ms(time: Duration) -> i64 {
