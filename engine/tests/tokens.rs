@@ -295,6 +295,26 @@ async fn an_old_session_token_is_used_until_it_is_refused() {
 }
 
 #[tokio::test]
+async fn without_an_old_session_token_there_is_a_login_at_once() {
+    let server = serve(|_, target| match target {
+        "/login" => answer(200, "", r#"{"id": "new-session"}"#),
+        _ => answer(200, "", "[]"),
+    })
+    .await;
+    let connector = connector(
+        "{type: LegacySessionTokenAuthenticator, header: X-Session, login_url: /login, validate_session_url: /me, \
+         session_token_response_key: id, username: me, password: \"{{ config['secret'] }}\", session_token: \"{{ config.get('token') }}\"}",
+        "",
+    );
+    let config = json!({"secret": "s3cr3t-of-mine"});
+    let mut reader = reader(&connector, &server, Arc::new(Notebook::default()), config);
+    reader.next_page().await.unwrap();
+    assert_eq!(server.targets(), ["/login", "/list"]);
+    let seen = server.seen.lock().unwrap();
+    assert!(seen[1].head.contains("x-session: new-session"));
+}
+
+#[tokio::test]
 async fn an_error_filter_asks_for_a_new_token() {
     let server = serve(|index, target| match (index, target) {
         (1, _) => answer(400, "", r#"{"error": "token expired"}"#),

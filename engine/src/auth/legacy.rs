@@ -132,11 +132,16 @@ impl Legacy {
     }
 }
 
+/// Empty for a field that is left out, and for an expression that gives None.
 fn credential(template: Option<&Template>, scope: &Scope<'_>) -> Result<String, BuildError> {
-    match template {
-        None => Ok(String::new()),
-        Some(template) => Ok(template
-            .credential(scope)
-            .map_err(|error| at(template, error))?),
+    let Some(template) = template else {
+        return Ok(String::new());
+    };
+    let value = template.value(scope).map_err(|error| at(template, error))?;
+    if value.is_none_or(|value| value.as_json().is_some_and(Value::is_null)) {
+        return Ok(String::new());
     }
+    Ok(template
+        .credential(scope)
+        .map_err(|error| at(template, error))?)
 }

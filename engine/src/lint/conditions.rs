@@ -253,7 +253,11 @@ fn risk_of(filter: Filter) -> Option<&'static str> {
         | Filter::Sort
         | Filter::Sum
         | Filter::Min
-        | Filter::Max => Some(GONE_THROUGH),
+        | Filter::Max
+        | Filter::DictSort
+        | Filter::GroupBy
+        | Filter::Batch
+        | Filter::Slice => Some(GONE_THROUGH),
         _ => None,
     }
 }
@@ -287,6 +291,7 @@ mod tests {
             "{{ record.get('b') and record.get('a') > 1 }}",
             "{{ record.get('a') | regex_search('(x)') == 'x' }}",
             "{{ record.get('a') | first == 1 }}",
+            "{{ record.get('a') | batch(2) | list == [] }}",
             "{{ record.get('a') | map('string') == ['1'] }}",
             "{{ record.get('a') | default('b') | length > 0 }}",
         ] {

@@ -1,7 +1,7 @@
 //! Warnings about the language's known traps: manifests that load, and then do something else than they seem to say.
 //!
 //! Loading names what is not supported; this names what is supported and surprising. Each theme is a file, and looks at one
-//! component of the resolved manifest at a time. A trap is only named where the manifest alone shows it: what depends on the
+//! component of the resolved manifest at a time; `parameters` compares the whole with what was written. A trap is only named where the manifest alone shows it: what depends on the
 //! platform is worded as what to check.
 
 #![cfg_attr(

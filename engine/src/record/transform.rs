@@ -50,7 +50,7 @@ pub(crate) struct AddedField {
     path: Vec<String>,
     value: Template,
     value_type: Option<ValueType>,
-    /// `x_types: strict` of the stream: without a value_type the value has the type that its expression gives.
+    /// `x_types: strict` of the stream: without a `value_type` the value has the type that its expression gives.
     is_strict: bool,
 }
 
