@@ -11,7 +11,9 @@ use thiserror::Error;
 use super::dates::Dated;
 use super::filters::{Call, Filter};
 use super::fuel::{Fuel, ITEM, VALUE};
+use super::functions::Function;
 use super::groups;
+use super::methods::Method;
 use super::number::{self, Arithmetic};
 use super::printf;
 use super::scope::Scope;
@@ -42,44 +44,113 @@ pub(crate) enum EvalError {
     Value(String),
 }
 
-#[expect(
-    clippy::too_many_lines,
-    reason = "one arm for each kind of node, on one page"
-)]
-/// Evaluates a tree.
+/// Evaluates a tree. It recurses by as many levels as the tree has, so each kind of node is a function of its own: their frames on
+/// the stack stay small.
 pub(crate) fn evaluate<'a>(node: &'a Node, context: Context<'a, '_>) -> Result<Val<'a>, EvalError> {
-    let fuel = context.fuel;
-    let eval = |node: &'a Node| evaluate(node, context);
-    let eval_all = |nodes: &'a [Node]| -> Result<Vec<Value>, EvalError> {
-        nodes.iter().map(|node| fuel.own(eval(node)?)).collect()
-    };
     match node {
         Node::Const(value) => Ok(Val::Json(Cow::Borrowed(value))),
-        Node::List(nodes) => Ok(Val::json(Value::Array(eval_all(nodes)?))),
-        Node::Tuple(nodes) => Ok(Val::Tuple(eval_all(nodes)?)),
+        Node::Var(var) => Ok(context.scope.get(*var, context.parameters)),
+        Node::Attribute(of, name) => attribute(evaluate(of, context)?, name),
+        Node::Item(of, key) => {
+            let of = evaluate(of, context)?;
+            item(of, &evaluate(key, context)?)
+        }
+        Node::List(_) | Node::Tuple(_) | Node::Dict(_) | Node::Slice { .. } => {
+            collection(node, context)
+        }
+        Node::Not(of) => Ok(Val::boolean(!evaluate(of, context)?.is_true())),
+        Node::Negate(of) => negative(&evaluate(of, context)?),
+        Node::And(left, right) => {
+            let left = evaluate(left, context)?;
+            if left.is_true() {
+                evaluate(right, context)
+            } else {
+                Ok(left)
+            }
+        }
+        Node::Or(left, right) => {
+            let left = evaluate(left, context)?;
+            if left.is_true() {
+                Ok(left)
+            } else {
+                evaluate(right, context)
+            }
+        }
+        Node::Arithmetic(operator, left, right) => {
+            let left = evaluate(left, context)?;
+            let right = evaluate(right, context)?;
+            arithmetic(*operator, &left, &right, context.fuel)
+        }
+        Node::Concat(left, right) => {
+            let left = evaluate(left, context)?;
+            concat(&left, &evaluate(right, context)?, context.fuel)
+        }
+        Node::Compare(first, links) => chain(first, links, context),
+        Node::If {
+            condition,
+            then,
+            otherwise,
+        } => {
+            if evaluate(condition, context)?.is_true() {
+                evaluate(then, context)
+            } else {
+                match otherwise {
+                    Some(node) => evaluate(node, context),
+                    None => Ok(Val::Undefined),
+                }
+            }
+        }
+        Node::Filter(filter, input, arguments) => {
+            let input = evaluate(input, context)?;
+            filter.apply(input, &call(*filter, arguments, context)?)
+        }
+        Node::Each(each, of) => each.apply(&evaluate(of, context)?, context),
+        Node::Test(test, of, arguments) => {
+            let argument = match arguments.first() {
+                Some(node) => Some(evaluate(node, context)?),
+                None => None,
+            };
+            let value = evaluate(of, context)?;
+            let holds = test.holds(&value, argument.as_ref(), context.fuel)?;
+            Ok(Val::boolean(holds))
+        }
+        Node::Method(method, receiver, arguments) => {
+            method_of(*method, evaluate(receiver, context)?, arguments, context)
+        }
+        Node::Function(function, arguments) => function_of(*function, arguments, context),
+    }
+}
+
+fn attribute<'a>(of: Val<'a>, name: &str) -> Result<Val<'a>, EvalError> {
+    match &of {
+        Val::Undefined => Err(EvalError::Undefined(format!(
+            "\"{name}\" of something undefined"
+        ))),
+        Val::Dated(dated) => Ok(dated.attribute(name).map_or(Val::Undefined, Val::json)),
+        _ => Ok(member(of, name)),
+    }
+}
+
+/// A list, tuple or dict that is written out, or a part of one.
+fn collection<'a>(node: &'a Node, context: Context<'a, '_>) -> Result<Val<'a>, EvalError> {
+    let fuel = context.fuel;
+    let all = |nodes: &'a [Node]| -> Result<Vec<Value>, EvalError> {
+        let own = |node: &'a Node| fuel.own(evaluate(node, context)?);
+        nodes.iter().map(own).collect()
+    };
+    match node {
+        Node::List(nodes) => Ok(Val::json(Value::Array(all(nodes)?))),
+        Node::Tuple(nodes) => Ok(Val::Tuple(all(nodes)?)),
         Node::Dict(pairs) => {
             let mut members = Map::new();
             for (key, value) in pairs {
-                let key = fuel.text_of(&eval(key)?)?.into_owned();
+                let key = evaluate(key, context)?;
+                let key = fuel.text_of(&key)?.into_owned();
                 fuel.burn(VALUE + key.len())?;
-                members.insert(key, fuel.own(eval(value)?)?);
+                members.insert(key, fuel.own(evaluate(value, context)?)?);
             }
             Ok(Val::json(Value::Object(members)))
         }
-        Node::Var(var) => Ok(context.scope.get(*var, context.parameters)),
-        Node::Attribute(of, name) => {
-            let of = eval(of)?;
-            if matches!(of, Val::Undefined) {
-                return Err(EvalError::Undefined(format!(
-                    "\"{name}\" of something undefined"
-                )));
-            }
-            if let Val::Dated(dated) = &of {
-                return Ok(dated.attribute(name).map_or(Val::Undefined, Val::json));
-            }
-            Ok(member(of, name))
-        }
-        Node::Item(of, key) => item(eval(of)?, &eval(key)?),
         Node::Slice {
             of,
             start,
@@ -87,105 +158,83 @@ pub(crate) fn evaluate<'a>(node: &'a Node, context: Context<'a, '_>) -> Result<V
             step,
         } => {
             let bound = |node: &'a Option<Box<Node>>| match node {
-                Some(node) => slice_bound(&eval(node)?),
+                Some(node) => slice_bound(&evaluate(node, context)?),
                 None => Ok(None),
             };
-            let of = eval(of)?;
+            let of = evaluate(of, context)?;
             slice(&of, bound(start)?, bound(stop)?, bound(step)?, fuel)
         }
-        Node::Not(of) => Ok(Val::boolean(!eval(of)?.is_true())),
-        Node::Negate(of) => {
-            let value = eval(of)?;
-            if let Val::Dated(Dated::Span(span)) = value {
-                return Ok(Val::Dated(Dated::Span(span.negative())));
-            }
-            let number = value.as_json().and_then(as_number);
-            let Some(number) = number else {
-                return Err(unsupported("-", &value, None));
-            };
-            let negative =
-                number::calculate(Arithmetic::Subtract, &serde_json::Number::from(0), &number);
-            negative.map(Val::json).map_err(EvalError::Value)
-        }
-        Node::And(left, right) => {
-            let left = eval(left)?;
-            if left.is_true() {
-                eval(right)
-            } else {
-                Ok(left)
-            }
-        }
-        Node::Or(left, right) => {
-            let left = eval(left)?;
-            if left.is_true() {
-                Ok(left)
-            } else {
-                eval(right)
-            }
-        }
-        Node::Arithmetic(operator, left, right) => {
-            arithmetic(*operator, &eval(left)?, &eval(right)?, fuel)
-        }
-        Node::Concat(left, right) => {
-            let (left, right) = (eval(left)?, eval(right)?);
-            let (left, right) = (fuel.text_of(&left)?, fuel.text_of(&right)?);
-            fuel.text(left.len() + right.len())?;
-            Ok(Val::text(format!("{left}{right}")))
-        }
-        Node::Compare(first, links) => {
-            let mut left = eval(first)?;
-            for (operator, right) in links {
-                let right = eval(right)?;
-                if !compare(*operator, &left, &right, fuel)? {
-                    return Ok(Val::boolean(false));
-                }
-                left = right;
-            }
-            Ok(Val::boolean(true))
-        }
-        Node::If {
-            condition,
-            then,
-            otherwise,
-        } => {
-            if eval(condition)?.is_true() {
-                eval(then)
-            } else {
-                otherwise
-                    .as_ref()
-                    .map_or(Ok(Val::Undefined), |node| eval(node))
-            }
-        }
-        Node::Filter(filter, input, arguments) => {
-            let input = eval(input)?;
-            filter.apply(input, &call(*filter, arguments, context)?)
-        }
-        Node::Each(each, of) => each.apply(&eval(of)?, context),
-        Node::Test(test, of, arguments) => {
-            let argument = arguments.first().map(eval).transpose()?;
-            let holds = test.holds(&eval(of)?, argument.as_ref(), fuel)?;
-            Ok(Val::boolean(holds))
-        }
-        Node::Method(method, receiver, arguments) => {
-            let receiver = eval(receiver)?;
-            if matches!(receiver, Val::Undefined) {
-                let message = "a method of something undefined".to_owned();
-                return Err(EvalError::Undefined(message));
-            }
-            let arguments: Vec<Val<'a>> = arguments.iter().map(eval).collect::<Result<_, _>>()?;
-            method.call(&receiver, &arguments, fuel)
-        }
-        Node::Function(function, arguments) => {
-            let mut values = Vec::with_capacity(arguments.len());
-            for argument in arguments {
-                values.push(argument.as_ref().map(eval).transpose()?);
-            }
-            for value in values.iter().flatten() {
-                fuel.reads(value)?;
-            }
-            function.call(values, context.scope, fuel)
-        }
+        // No other node is given to this function.
+        _ => Ok(Val::Undefined),
     }
+}
+
+fn negative<'a>(value: &Val<'_>) -> Result<Val<'a>, EvalError> {
+    if let Val::Dated(Dated::Span(span)) = value {
+        return Ok(Val::Dated(Dated::Span(span.negative())));
+    }
+    let number = value.as_json().and_then(as_number);
+    let number = number.ok_or_else(|| unsupported("-", value, None))?;
+    let negative = number::calculate(Arithmetic::Subtract, &serde_json::Number::from(0), &number);
+    negative.map(Val::json).map_err(EvalError::Value)
+}
+
+fn concat<'a>(left: &Val<'_>, right: &Val<'_>, fuel: &Fuel) -> Result<Val<'a>, EvalError> {
+    let (left, right) = (fuel.text_of(left)?, fuel.text_of(right)?);
+    fuel.text(left.len() + right.len())?;
+    Ok(Val::text(format!("{left}{right}")))
+}
+
+fn chain<'a>(
+    first: &'a Node,
+    links: &'a [(Comparison, Node)],
+    context: Context<'a, '_>,
+) -> Result<Val<'a>, EvalError> {
+    let mut left = evaluate(first, context)?;
+    for (operator, right) in links {
+        let right = evaluate(right, context)?;
+        if !compare(*operator, &left, &right, context.fuel)? {
+            return Ok(Val::boolean(false));
+        }
+        left = right;
+    }
+    Ok(Val::boolean(true))
+}
+
+fn method_of<'a>(
+    method: Method,
+    receiver: Val<'a>,
+    arguments: &'a [Node],
+    context: Context<'a, '_>,
+) -> Result<Val<'a>, EvalError> {
+    if matches!(receiver, Val::Undefined) {
+        let message = "a method of something undefined".to_owned();
+        return Err(EvalError::Undefined(message));
+    }
+    let mut values = Vec::with_capacity(arguments.len());
+    for argument in arguments {
+        values.push(evaluate(argument, context)?);
+    }
+    method.call(&receiver, &values, context.fuel)
+}
+
+fn function_of<'a>(
+    function: Function,
+    arguments: &'a [Option<Node>],
+    context: Context<'a, '_>,
+) -> Result<Val<'a>, EvalError> {
+    let mut values = Vec::with_capacity(arguments.len());
+    for argument in arguments {
+        let value = match argument {
+            Some(node) => Some(evaluate(node, context)?),
+            None => None,
+        };
+        values.push(value);
+    }
+    for value in values.iter().flatten() {
+        context.fuel.reads(value)?;
+    }
+    function.call(values, context.scope, context.fuel)
 }
 
 /// What a filter is called with.

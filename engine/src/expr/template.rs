@@ -20,7 +20,7 @@ use super::tree::{Node, compile};
 use super::value::Val;
 
 /// The most operators, dots and brackets of an expression. The longest of public manifests have some fifty.
-const MAX_CHAIN: usize = 300;
+const MAX_CHAIN: usize = 200;
 
 const STATEMENT: &str = "a statement ({% %}); only expressions ({{ }}) are supported";
 
