@@ -217,3 +217,55 @@ impl Failure {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Given {
+        #[command(flatten)]
+        limits: Limits,
+    }
+
+    #[test]
+    fn a_read_is_bounded_unless_somebody_says_otherwise() {
+        let Limits {
+            records, seconds, ..
+        } = Given::parse_from(["read"]).limits;
+        assert_eq!((records, seconds), (10_000_000, 3_600));
+        let given = [
+            "read",
+            "--max-records",
+            "20000000",
+            "--max-seconds",
+            "86400",
+        ];
+        let Limits {
+            records, seconds, ..
+        } = Given::parse_from(given).limits;
+        assert_eq!((records, seconds), (20_000_000, 86_400));
+    }
+
+    #[test]
+    fn a_limit_is_named_by_its_option() {
+        let failure = syncline_engine::Failure {
+            message: "too much".to_owned(),
+            limit: Some("max_decoded_bytes"),
+            ..syncline_engine::Failure::default()
+        };
+        let failure = Box::new(failure);
+        let fault = Failure::Read(ReadError::Permanent { failure })
+            .fault("a")
+            .message;
+        assert!(fault.ends_with("(--max-decoded-bytes)"), "{fault}");
+        for (failure, option) in [
+            (Failure::TooManyRecords(1), "--max-records"),
+            (Failure::OutOfTime(1), "--max-seconds"),
+        ] {
+            assert!(failure.fault("a").message.contains(option));
+        }
+    }
+}
