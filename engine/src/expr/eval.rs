@@ -115,7 +115,7 @@ pub(crate) fn evaluate<'a>(node: &'a Node, context: Context<'a, '_>) -> Result<V
             Ok(Val::boolean(holds))
         }
         Node::Method(method, receiver, arguments) => {
-            method_of(*method, evaluate(receiver, context)?, arguments, context)
+            method_of(*method, &evaluate(receiver, context)?, arguments, context)
         }
         Node::Function(function, arguments) => function_of(*function, arguments, context),
     }
@@ -203,7 +203,7 @@ fn chain<'a>(
 
 fn method_of<'a>(
     method: Method,
-    receiver: Val<'a>,
+    receiver: &Val<'a>,
     arguments: &'a [Node],
     context: Context<'a, '_>,
 ) -> Result<Val<'a>, EvalError> {
@@ -215,7 +215,7 @@ fn method_of<'a>(
     for argument in arguments {
         values.push(evaluate(argument, context)?);
     }
-    method.call(&receiver, &values, context.fuel)
+    method.call(receiver, &values, context.fuel)
 }
 
 fn function_of<'a>(

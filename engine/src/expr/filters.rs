@@ -215,7 +215,7 @@ impl<'a> Call<'a, '_> {
         }
         let text = self.argument(0).map(Val::to_text).unwrap_or_default();
         let pattern = PATTERNS.get(&text, Pattern::compile);
-        found(&*pattern.map_err(EvalError::Value)?)
+        found(pattern.map_err(EvalError::Value)?.as_ref())
     }
 }
 
@@ -243,10 +243,10 @@ impl Filter {
     pub(crate) fn check(self, arguments: &mut Arguments) -> Result<(), String> {
         let (name, _, parameters, required) = self.known();
         if self == Filter::Format {
-            return match arguments.positional.is_empty() || arguments.named.is_empty() {
-                true => Ok(()),
-                false => Err("the filter \"format\" takes values by place or by name".to_owned()),
-            };
+            if arguments.positional.is_empty() || arguments.named.is_empty() {
+                return Ok(());
+            }
+            return Err("the filter \"format\" takes values by place or by name".to_owned());
         }
         let given = arguments.positional.len() + arguments.named.len();
         if arguments.positional.len() > parameters.len() || given < *required {

@@ -11,15 +11,16 @@ use super::number;
 use super::value::{Val, as_number, write_repr};
 
 /// What stands between the `%` and the letter.
-#[derive(Default)]
-struct Spec {
-    left: bool,
-    zero: bool,
-    plus: bool,
-    space: bool,
-    alternate: bool,
+struct Spec<'t> {
+    flags: &'t str,
     width: usize,
     precision: Option<usize>,
+}
+
+impl Spec<'_> {
+    fn has(&self, flag: char) -> bool {
+        self.flags.contains(flag)
+    }
 }
 
 /// `text % right`: a tuple holds values by place, a dict by name.
@@ -115,27 +116,23 @@ fn wrong_type(message: &str) -> EvalError {
     EvalError::Type(message.to_owned())
 }
 
-fn spec(rest: &mut &str) -> Result<Spec, EvalError> {
-    let mut spec = Spec::default();
-    loop {
-        match rest.chars().next() {
-            Some('-') => spec.left = true,
-            Some('0') => spec.zero = true,
-            Some('+') => spec.plus = true,
-            Some(' ') => spec.space = true,
-            Some('#') => spec.alternate = true,
-            _ => break,
-        }
-        *rest = &rest[1..];
-    }
-    spec.width = digits(rest)?.unwrap_or(0);
+fn spec<'t>(rest: &mut &'t str) -> Result<Spec<'t>, EvalError> {
+    let after = rest.trim_start_matches(['-', '0', '+', ' ', '#']);
+    let flags = &rest[..rest.len() - after.len()];
+    *rest = after;
+    let width = digits(rest)?.unwrap_or(0);
+    let mut precision = None;
     if let Some(after) = rest.strip_prefix('.') {
         *rest = after;
-        spec.precision = Some(digits(rest)?.unwrap_or(0));
+        precision = Some(digits(rest)?.unwrap_or(0));
     }
     // Lengths of C's numbers mean nothing.
     *rest = rest.strip_prefix(['h', 'l', 'L']).unwrap_or(rest);
-    Ok(spec)
+    Ok(Spec {
+        flags,
+        width,
+        precision,
+    })
 }
 
 fn digits(rest: &mut &str) -> Result<Option<usize>, EvalError> {
@@ -151,7 +148,7 @@ fn digits(rest: &mut &str) -> Result<Option<usize>, EvalError> {
 }
 
 /// The value without its padding.
-fn piece(letter: char, value: &Val<'_>, spec: &Spec) -> Result<String, EvalError> {
+fn piece(letter: char, value: &Val<'_>, spec: &Spec<'_>) -> Result<String, EvalError> {
     match letter {
         's' | 'r' | 'a' => {
             let mut text = match (letter, value.as_json()) {
@@ -198,7 +195,7 @@ fn piece(letter: char, value: &Val<'_>, spec: &Spec) -> Result<String, EvalError
             let text = match letter.to_ascii_lowercase() {
                 'f' => format!("{:.precision$}", float.abs()),
                 'e' => scientific(float.abs(), precision),
-                _ => general(float.abs(), precision, spec.alternate),
+                _ => general(float.abs(), precision, spec.has('#')),
             };
             let text = if letter.is_ascii_uppercase() {
                 text.to_uppercase()
@@ -213,8 +210,8 @@ fn piece(letter: char, value: &Val<'_>, spec: &Spec) -> Result<String, EvalError
     }
 }
 
-fn sign(negative: bool, spec: &Spec) -> &'static str {
-    match (negative, spec.plus, spec.space) {
+fn sign(negative: bool, spec: &Spec<'_>) -> &'static str {
+    match (negative, spec.has('+'), spec.has(' ')) {
         (true, ..) => "-",
         (false, true, _) => "+",
         (false, false, true) => " ",
@@ -222,7 +219,7 @@ fn sign(negative: bool, spec: &Spec) -> &'static str {
     }
 }
 
-fn integer(letter: char, value: &Val<'_>, spec: &Spec) -> Result<String, EvalError> {
+fn integer(letter: char, value: &Val<'_>, spec: &Spec<'_>) -> Result<String, EvalError> {
     let needed = || {
         let name = value.type_name();
         wrong_type(&format!("\"%{letter}\" needs a whole number, not {name}"))
@@ -258,9 +255,9 @@ fn integer(letter: char, value: &Val<'_>, spec: &Spec) -> Result<String, EvalErr
         text.insert_str(0, &"0".repeat(least - text.len()));
     }
     let prefix = match letter {
-        'x' if spec.alternate => "0x",
-        'X' if spec.alternate => "0X",
-        'o' if spec.alternate => "0o",
+        'x' if spec.has('#') => "0x",
+        'X' if spec.has('#') => "0X",
+        'o' if spec.has('#') => "0o",
         _ => "",
     };
     Ok(format!("{}{prefix}{text}", sign(negative, spec)))
@@ -293,13 +290,13 @@ fn general(float: f64, precision: usize, keeps_zeros: bool) -> String {
     }
 }
 
-fn pad(out: &mut String, piece: &str, letter: char, spec: &Spec) {
+fn pad(out: &mut String, piece: &str, letter: char, spec: &Spec<'_>) {
     let missing = spec.width.saturating_sub(piece.chars().count());
     let is_number = "diuxXofFeEgG".contains(letter);
-    if spec.left {
+    if spec.has('-') {
         // Writing to a String cannot fail.
         let _ = write!(out, "{piece}{:missing$}", "");
-    } else if spec.zero && is_number {
+    } else if spec.has('0') && is_number {
         let mut head = piece.len() - piece.trim_start_matches(['+', '-', ' ']).len();
         if piece[head..].starts_with("0x")
             || piece[head..].starts_with("0X")

@@ -365,7 +365,7 @@ pub(super) fn sum(
         Some(start) => number_of(start)?,
     };
     for item in items(value, fuel)?.iter() {
-        let next = number_of(&*key_of(item, &path, None, false, fuel)?)?;
+        let next = number_of(key_of(item, &path, None, false, fuel)?.as_ref())?;
         let sum = number::calculate(Arithmetic::Add, &total, &next).map_err(EvalError::Value)?;
         total = number_of(&sum)?;
     }

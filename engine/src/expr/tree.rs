@@ -79,8 +79,28 @@ pub(crate) enum Comparison {
     NotIn,
 }
 
-/// Translates a parsed expression; `Err` names what is not supported.
+/// Translates a parsed expression; `Err` names what is not supported. It recurses by as many levels as the tree has, so what makes
+/// long chains is in functions of its own: their frames on the stack stay small.
 pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, String> {
+    match expression {
+        Expr::BinOp(binary) => {
+            let left = Box::new(compile(&binary.left, place)?);
+            let right = Box::new(compile(&binary.right, place)?);
+            Ok(binary_node(binary.op, left, right))
+        }
+        Expr::UnaryOp(unary) => {
+            let of = Box::new(compile(&unary.expr, place)?);
+            Ok(match unary.op {
+                UnaryOpKind::Not => Node::Not(of),
+                UnaryOpKind::Neg => Node::Negate(of),
+            })
+        }
+        Expr::Filter(filter) => filter_node(filter, place),
+        other => compile_other(other, place),
+    }
+}
+
+fn compile_other(expression: &Expr<'_>, place: Place) -> Result<Node, String> {
     let compile_box = |part: &Expr<'_>| compile(part, place).map(Box::new);
     let compile_all = |parts: &[Expr<'_>]| -> Result<Vec<Node>, String> {
         parts.iter().map(|part| compile(part, place)).collect()
@@ -104,15 +124,6 @@ pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, Strin
             stop: optional(&slice.stop)?,
             step: optional(&slice.step)?,
         },
-        Expr::UnaryOp(unary) => match unary.op {
-            UnaryOpKind::Not => Node::Not(compile_box(&unary.expr)?),
-            UnaryOpKind::Neg => Node::Negate(compile_box(&unary.expr)?),
-        },
-        Expr::BinOp(binary) => {
-            let left = compile_box(&binary.left)?;
-            let right = compile_box(&binary.right)?;
-            binary_node(binary.op, left, right)
-        }
         Expr::Compare(chain) => {
             let first = compile_box(&chain.expr)?;
             let mut rest = Vec::with_capacity(chain.ops.len());
@@ -126,7 +137,6 @@ pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, Strin
             then: compile_box(&choice.true_expr)?,
             otherwise: optional(&choice.false_expr)?,
         },
-        Expr::Filter(filter) => filter_node(filter, place)?,
         Expr::Test(test) => {
             let arguments = positional(&test.args, place, test.name)?;
             let known = Test::by_name(test.name, arguments.len())?;
@@ -152,6 +162,8 @@ pub(crate) fn compile(expression: &Expr<'_>, place: Place) -> Result<Node, Strin
             }
             Node::Attribute(of, attribute.name.to_owned())
         }
+        // These are translated above.
+        Expr::BinOp(_) | Expr::UnaryOp(_) | Expr::Filter(_) => compile(expression, place)?,
         Expr::GetItem(item) => {
             Node::Item(compile_box(&item.expr)?, compile_box(&item.subscript_expr)?)
         }
