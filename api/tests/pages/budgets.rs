@@ -63,7 +63,7 @@ async fn a_pause_says_why_and_is_ended_by_a_button() {
     let app = App::with_connection().await;
     app.add_user("olga", Role::Operator).await;
     take(&app, hourly("shop", "a"), 1).await;
-    refuse(&app, "shop/requests/a").await;
+    refuse(&app, &hourly("shop", "a")).await;
     start(&app, json!({"connection": "acme-shop"})).await;
     wait_for(&app, "shop/requests/a").await;
     let mut browser = Browser::signed_in(&app, "olga").await;

@@ -229,7 +229,7 @@ impl Permits {
         let is_outdated = state.changes != changes;
         match outcome {
             Outcome::Given(leases) if is_outdated => self.give_back(draw, leases),
-            Outcome::Refused(..) if is_outdated => {}
+            Outcome::Refused { .. } if is_outdated => {}
             Outcome::Given(leases) => {
                 for (lease, count) in leases {
                     state.stock.put(lease, count);

@@ -149,7 +149,13 @@ async fn an_answer_to_a_question_from_before_a_change_is_of_no_use() {
         length: SECOND,
     };
     let given = || Outcome::Given(vec![(lease, 2)]);
-    let refused = || Outcome::Refused(SECOND * 3_600, "p/b/".to_owned(), "no".to_owned());
+    let refused = || Outcome::Refused {
+        wait: SECOND * 3_600,
+        room: Duration::ZERO,
+        key: "p/b/".to_owned(),
+        reason: "no".to_owned(),
+        is_paused: false,
+    };
 
     let before = permits.terms(&draw, &hand).changes;
     permits.drop_stock("p/b/");
