@@ -173,7 +173,7 @@ impl Backoff {
     }
 }
 
-/// The number that a header holds: the part that the pattern matches, or all of it.
+/// The number that a header holds.
 fn header_number(
     header: &Template,
     regex: Option<&Regex>,
@@ -181,14 +181,16 @@ fn header_number(
     scope: &Scope<'_>,
 ) -> Result<Option<f64>, FieldError> {
     let name = header.text(scope).map_err(|error| at(header, error))?;
-    let value = headers
-        .get(name.as_str())
-        .and_then(|value| value.to_str().ok());
-    let matched = match (value, regex) {
-        (Some(value), Some(regex)) => regex.find(value).map(|found| found.as_str()),
-        (value, _) => value,
-    };
-    Ok(matched.and_then(|text| text.trim().parse().ok()))
+    let value = headers.get(name.as_str());
+    let value = value.and_then(|value| value.to_str().ok());
+    Ok(value.and_then(|value| number_in(value, regex)))
+}
+
+/// A text as a number: of it what the pattern matches at its beginning; all of it, if that is nothing.
+fn number_in(text: &str, regex: Option<&Regex>) -> Option<f64> {
+    let matched = regex.and_then(|regex| regex.find(text).filter(|found| found.start() == 0));
+    let text = matched.map_or(text, |found| found.as_str());
+    text.trim().parse().ok()
 }
 
 fn stated(seconds: f64) -> Wait {
@@ -215,4 +217,20 @@ pub(crate) fn first_wait(
         }
     }
     Ok(Wait::Unstated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_matches_at_the_beginning_of_a_header() {
+        let seconds = Regex::new("[.\\d]+").ok();
+        let number = |text| number_in(text, seconds.as_ref());
+        assert_eq!(number("1.5 s"), Some(1.5));
+        assert_eq!(number("wait 7"), None);
+        // What the pattern does not match is tried as a whole.
+        assert_eq!(number("-3"), Some(-3.0));
+        assert_eq!(number_in(" 12 ", None), Some(12.0));
+    }
 }

@@ -19,6 +19,11 @@ const WORDS: &[&str] = &[
     "bearertoken",
 ];
 
+/// Words that hold no schemas; the properties are looked at on their own.
+const OF_VALUES: &[&str] = &["properties", "const", "default", "enum", "examples"];
+/// Words that hold schemas by names.
+const BY_NAME: &[&str] = &["dependencies", "dependentSchemas", "patternProperties"];
+
 pub(super) fn look(part: &Part<'_>, found: &mut Found) {
     if part.kind == "Spec"
         && let Some(schema) = part.get("connection_specification")
@@ -31,12 +36,8 @@ fn properties(schema: &Value, path: &str, depth: usize, found: &mut Found) {
     if depth > 16 {
         return;
     }
-    for (name, property) in schema
-        .get("properties")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-    {
+    let named = schema.get("properties").and_then(Value::as_object);
+    for (name, property) in named.into_iter().flatten() {
         let place = format!("{path}/properties/{name}");
         let plain: String = name
             .chars()
@@ -57,10 +58,23 @@ fn properties(schema: &Value, path: &str, depth: usize, found: &mut Found) {
         }
         properties(property, &place, depth + 1, found);
     }
-    for word in ["oneOf", "anyOf", "allOf"] {
-        let choices = schema.get(word).and_then(Value::as_array);
-        for (index, choice) in choices.into_iter().flatten().enumerate() {
-            properties(choice, &format!("{path}/{word}/{index}"), depth + 1, found);
+    let words = schema.as_object().into_iter().flatten();
+    for (word, within) in words.filter(|(word, _)| !OF_VALUES.contains(&word.as_str())) {
+        let place = format!("{path}/{word}");
+        match within {
+            Value::Array(schemas) => {
+                for (index, schema) in schemas.iter().enumerate() {
+                    properties(schema, &format!("{place}/{index}"), depth + 1, found);
+                }
+            }
+            Value::Object(schemas) => {
+                properties(within, &place, depth + 1, found);
+                // By the names of members, or by patterns of them.
+                for (name, schema) in schemas.iter().filter(|_| BY_NAME.contains(&word.as_str())) {
+                    properties(schema, &format!("{place}/{name}"), depth + 1, found);
+                }
+            }
+            _ => {}
         }
     }
 }
@@ -85,6 +99,31 @@ mod tests {
             json!({"client_secret": {"type": "string", "airbyte_secret": true}}),
         ));
         assert_fine(schema(json!({"start_token_position": {"type": "string"}})));
+    }
+
+    #[test]
+    fn a_secret_within_a_list_a_mapping_or_a_branch() {
+        let token = json!({"properties": {"apiKey": {"type": "string"}}});
+        let at = |place: &str| {
+            format!("/spec/connection_specification/properties/accounts/{place}/properties/apiKey")
+        };
+        for (schema_of_accounts, place) in [
+            (json!({"items": token}), "items"),
+            (json!({"prefixItems": [token]}), "prefixItems/0"),
+            (
+                json!({"additionalProperties": token}),
+                "additionalProperties",
+            ),
+            (
+                json!({"patternProperties": {"^a": token}}),
+                "patternProperties/^a",
+            ),
+            (json!({"if": {}, "then": token}), "then"),
+        ] {
+            let accounts = json!({"accounts": schema_of_accounts});
+            assert_trap(schema(accounts), "secret-not-marked", &at(place));
+        }
+        assert_fine(schema(json!({"accounts": {"default": token}})));
     }
 
     #[test]
