@@ -119,6 +119,8 @@ pub struct PermitRequest {
     pub authority: String,
     /// The budgets that concern this request: the governing policy's, then those of the additional ones. Empty if the manifest states none.
     pub budgets: Vec<BudgetKey>,
+    /// Nobody waits for it yet: it reads ahead, and may be refused by [`Refused::NotAhead`].
+    pub ahead: bool,
 }
 
 /// One budget that a request draws on.
@@ -179,6 +181,8 @@ pub enum Refused {
         /// A sentence for people.
         reason: String,
     },
+    /// Of a request that reads ahead: not before somebody waits for it. It is asked for again then.
+    NotAhead,
 }
 
 /// How a request ended, in the words by which a budget is corrected.

@@ -16,14 +16,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::{Value, json};
 use server::{Shuffled, all_in_the_end, number, shuffled};
-use support::settings;
+use support::{Notebook, settings};
 use syncline_engine::{Connector, Page, Position, ReadSettings};
 
 const DAYS: u64 = 12;
 
 /// A stream with a slice a day, of one to four pages with two records each, and one for each day's own time.
 fn connector() -> Connector {
-    let yaml = "type: DeclarativeSource\nversion: 6.0.0\ncheck: {type: CheckStream, stream_names: [a]}\nstreams:\n  - type: \
+    Connector::load("demo", MANIFEST).unwrap()
+}
+
+const MANIFEST: &str = "type: DeclarativeSource\nversion: 6.0.0\ncheck: {type: CheckStream, stream_names: [a]}\nstreams:\n  - type: \
          DeclarativeStream\n    name: a\n    schema_loader: {type: InlineSchemaLoader, schema: {type: object}}\n    \
          incremental_sync: {type: DatetimeBasedCursor, cursor_field: at, datetime_format: '%Y-%m-%d', start_datetime: '2024-01-01', \
          end_datetime: '2024-01-12', step: P1D, cursor_granularity: P1D, start_time_option: {inject_into: request_parameter, \
@@ -31,7 +34,12 @@ fn connector() -> Connector {
          path: a, error_handler: {type: DefaultErrorHandler, max_retries: 0}}, record_selector: {extractor: {field_path: []}}, \
          paginator: {type: DefaultPaginator, page_token_option: {type: RequestOption, inject_into: request_parameter, field_name: \
          page}, pagination_strategy: {type: PageIncrement, page_size: 2}}}\n";
-    Connector::load("demo", yaml).unwrap()
+
+/// The same with a budget, of which nobody here knows how much there is.
+fn with_budget() -> Connector {
+    let budget = "api_budget: {type: HTTPAPIBudget, policies: [{type: MovingWindowCallRatePolicy, rates: [{limit: 9, interval: PT1S}], \
+         matchers: []}]}\n";
+    Connector::load("demo", &format!("{MANIFEST}{budget}")).unwrap()
 }
 
 /// The records of a page: full ones, then a short one, as many as the day has.
@@ -185,4 +193,53 @@ async fn a_failure_is_told_when_its_turn_has_come_and_what_time_has_healed_is_no
     assert_eq!(found, expected);
     // It may be told if its turn came while it was under way; then asking again goes on.
     assert!(failures <= 1);
+}
+
+#[tokio::test]
+async fn what_may_not_be_read_ahead_is_read_when_its_turn_has_come() {
+    let server = serve(0, None).await;
+    let expected: Vec<Value> = all(read(&server, 1, None)).await.iter().map(told).collect();
+    for nothing_ahead in [true, false] {
+        let server = serve(5, None).await;
+        let host = Arc::new(Notebook {
+            nothing_ahead,
+            ..Notebook::default()
+        });
+        let mut settings = settings(json!({}), &server.address, Arc::clone(&host));
+        settings.limits.max_lanes = 3;
+        let found = pages::all(&with_budget(), settings).await;
+        let found: Vec<Value> = found.iter().map(told).collect();
+        assert_eq!(found, expected);
+        assert_eq!(server.most.load(Ordering::SeqCst) == 1, nothing_ahead);
+        let asked = host.requests.lock().unwrap();
+        assert!(asked.iter().all(|request| request.budgets.len() == 1));
+        assert_eq!(asked.iter().any(|request| request.ahead), !nothing_ahead);
+    }
+}
+
+#[tokio::test]
+async fn from_a_budget_no_more_than_a_few_pages_are_read_ahead() {
+    let server = serve(0, None).await;
+    let host: Arc<Notebook> = Arc::default();
+    let mut settings = settings(json!({}), &server.address, Arc::clone(&host));
+    settings.limits.max_lanes = 3;
+    let mut reader = with_budget().reader("a", settings).unwrap();
+    // The first day has two pages, the second one has three, the third one four.
+    reader.next_page().await.unwrap().unwrap();
+    let ahead = || {
+        let asked = host.requests.lock().unwrap();
+        asked.iter().filter(|request| request.ahead).count()
+    };
+    while ahead() < 4 {
+        tokio::task::yield_now().await;
+    }
+    let answered = || host.signals.lock().unwrap().len();
+    while answered() < 5 {
+        tokio::task::yield_now().await;
+    }
+    // What is there waits for its turn before anything more is asked for.
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(ahead(), 4);
 }

@@ -21,9 +21,11 @@
 //! lane is begun while that unit is open. Pages that wait take room, which is bounded; the lane whose turn it is needs none, or
 //! those behind it could take all there is and it would wait for ever. A reader that is dropped cancels its lanes.
 //!
-//! Manifests with budgets have no lanes: there the budget is what a read waits for, and pages that are read ahead and lost when a run
-//! gives its slot back would be paid for twice. Neither have the slices of feeds, whose end only their records tell, nor jobs and
-//! what follows from those of a parent, streamed answers, and streams with a request after their last page or with slices that may be begun anew. Parents are read without lanes while their children have some: there is
+//! What is read ahead takes nothing from a budget for which somebody waits: the host refuses such a request, and the lane asks again when
+//! its turn has come. Pages that are read ahead and lost, when a run gives its slot back to wait for its budget, are paid for twice, so
+//! they are few where there are budgets.
+//!
+//! No lanes have the slices of feeds, whose end only their records tell, jobs and what follows from those of a parent, streamed answers, and streams with a request after their last page or with slices that may be begun anew. Parents are read without lanes while their children have some: there is
 //! one reader ahead for each level of parents.
 
 use std::collections::VecDeque;
@@ -50,6 +52,8 @@ use crate::partition::{Partition, Routers};
 const ROOM_KIB: u32 = 8 * 1024;
 /// Pages of one lane that wait for their turn.
 const PAGES: usize = 16;
+/// The same, besides the one at hand, where the manifest has budgets.
+const PAID_PAGES: usize = 1;
 
 /// The units that are being read ahead, in their order.
 pub(super) struct Lanes {
@@ -111,8 +115,7 @@ impl Lanes {
         let cursor = stream.cursor.as_ref();
         let has_units =
             stream.routers.is_some() || cursor.is_some_and(|cursor| !cursor.is_data_feed);
-        let fits = source.budgets.is_empty()
-            && has_units
+        let fits = has_units
             && stream.job.is_none()
             && stream.teardown.is_none()
             && stream.reset.is_none()
@@ -347,10 +350,16 @@ impl Lane {
             given_secrets: Arc::clone(&reader.given_secrets),
         };
         let (source, stream) = (Arc::clone(&reader.source), Arc::clone(&reader.stream));
-        let own =
-            StreamReader::of_partition(source, stream, settings, shared, beginning.partition)?;
         let turn = CancellationToken::new();
-        let (sender, pages) = mpsc::channel(PAGES);
+        let most = if source.budgets.is_empty() {
+            PAGES
+        } else {
+            PAID_PAGES
+        };
+        let (sender, pages) = mpsc::channel(most);
+        let mut own =
+            StreamReader::of_partition(source, stream, settings, shared, beginning.partition)?;
+        own.sender.turn = Some(turn.clone());
         let room = Arc::clone(&reader.lanes.room);
         tokio::spawn(read_unit(own, turn.clone(), room, sender));
         Ok(Lane {

@@ -202,6 +202,7 @@ impl StreamReader {
             plain_values: plain_values(&settings.config, &secrets),
             redactor: redactor.clone(),
             begun: Instant::now(),
+            turn: None,
         };
         let lanes = Lanes::of(&source, &stream, &settings);
         Ok(StreamReader {

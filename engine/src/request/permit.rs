@@ -32,17 +32,29 @@ impl Sender {
             scope: self.scopes.get(concern.index).cloned().unwrap_or_default(),
             weight: concern.weight,
         });
-        let question = PermitRequest {
+        let mut question = PermitRequest {
             stream: self.stream.clone(),
             method: request.method.as_str().to_owned(),
             url: self.redactor.url(&request.url),
             authority: self.redactor.text(&url::authority(&request.url)),
             budgets: budgets.collect(),
+            ahead: false,
+        };
+        let asking = async {
+            if let Some(turn) = &self.turn {
+                question.ahead = !turn.is_cancelled();
+                match settings.host.permit(&question).await {
+                    Err(Refused::NotAhead) => turn.cancelled().await,
+                    answer => return answer,
+                }
+                question.ahead = false;
+            }
+            settings.host.permit(&question).await
         };
         let answer = tokio::select! {
             biased;
             () = settings.cancel.cancelled() => return Err(ReadError::Cancelled),
-            answer = settings.host.permit(&question) => answer,
+            answer = asking => answer,
         };
         let permit = answer.map_err(refusal)?;
         Ok(Draw { permit, concerns })
@@ -143,5 +155,9 @@ pub(crate) fn refusal(refused: Refused) -> ReadError {
     match refused {
         Refused::Wait { until_hint, reason } => ReadError::Parked { until_hint, reason },
         Refused::Stop { reason } => ReadError::Stopped { reason },
+        // Said of a request that is waited for: there will be another time.
+        Refused::NotAhead => ReadError::Stopped {
+            reason: "the host lets nothing be read ahead".to_owned(),
+        },
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
 
 use super::permit::{Draw, refusal};
 use super::stream::Streamed;
@@ -47,6 +48,8 @@ pub(crate) struct Sender {
     pub(crate) plain_values: Vec<String>,
     /// When the read began, to know how old the settings' "now" is.
     pub(crate) begun: Instant,
+    /// Cancelled when what is read is waited for; `None`: it always is.
+    pub(crate) turn: Option<CancellationToken>,
 }
 
 /// One request on its way, and what its answer is judged by.

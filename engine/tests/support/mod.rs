@@ -107,6 +107,8 @@ pub(crate) struct Notebook {
     pub(crate) requests: Mutex<Vec<PermitRequest>>,
     pub(crate) signals: Mutex<Vec<ResponseSignals>>,
     pub(crate) refuse_after: Option<usize>,
+    /// Nothing may be read ahead.
+    pub(crate) nothing_ahead: bool,
 }
 
 #[async_trait]
@@ -122,6 +124,9 @@ impl Host for Notebook {
                 until_hint,
                 reason: "the budget is used up".to_owned(),
             });
+        }
+        if request.ahead && self.nothing_ahead {
+            return Err(Refused::NotAhead);
         }
         requests.push(request.clone());
         Ok(Permit::with(requests.len()))

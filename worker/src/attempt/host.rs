@@ -61,6 +61,20 @@ impl AttemptHost {
         answer
     }
 
+    /// Takes leave for a request that reads ahead, if nobody has to wait for that.
+    async fn obtain_ahead(&self, draw: &Draw) -> Result<Leave, Refused> {
+        if self.draining.is_cancelled() || self.held.asked().is_some() {
+            return Err(Refused::NotAhead);
+        }
+        let taken = self.permits.take_ahead(draw, self.turn).await;
+        let mut leave = taken.ok_or(Refused::NotAhead)?;
+        // Dropped, it is given back.
+        let may_leave = self.held.clone().trusted().await && leave.look();
+        may_leave
+            .then(|| leave.handed_out())
+            .ok_or(Refused::NotAhead)
+    }
+
     async fn ask(&self, draw: &Draw) -> Result<Leave, Refused> {
         loop {
             if self.draining.is_cancelled() {
@@ -111,7 +125,11 @@ impl Host for AttemptHost {
             &self.limits,
         );
         self.permits.see(self.connection, &request.stream, &draw);
-        let leave = self.obtain(&draw).await?;
+        let leave = if request.ahead {
+            self.obtain_ahead(&draw).await?
+        } else {
+            self.obtain(&draw).await?
+        };
         self.held.progressed();
         self.meter.sends(draw.points());
         Ok(Permit::with(Handed::new(Some(leave))))

@@ -262,6 +262,7 @@ mod tests {
     ) -> Draw {
         let request = PermitRequest {
             stream: "products".to_owned(),
+            ahead: false,
             method: "GET".to_owned(),
             url: "https://api.g2a.com/v1/products".to_owned(),
             authority: "api.g2a.com:443".to_owned(),

@@ -93,6 +93,22 @@ impl Permits {
         }
     }
 
+    /// Takes a permit for a request that nobody waits for yet, unless somebody would have to wait for it: here, or elsewhere as far as was
+    /// heard within the shortest window.
+    pub(crate) async fn take_ahead(&self, draw: &Draw, turn: Turn) -> Option<Leave> {
+        if !draw.is_free() {
+            let hand = self.hand(draw, turn);
+            let state = lock(&hand.state);
+            if state.waiting > 0 || state.others_wait(draw) {
+                return None;
+            }
+        }
+        match self.take(draw, turn).await {
+            Answer::Granted(leave) => Some(leave),
+            Answer::Wait { .. } => None,
+        }
+    }
+
     /// Looks for a permit in hand. If there is none, nor a refusal: waits for the beginning of one in hand, or for the database's answer.
     fn look(&self, draw: &Draw, turn: Turn, hand: &Arc<Hand>) -> Found {
         let mut state = lock(&hand.state);

@@ -150,6 +150,7 @@ mod tests {
     fn draw() -> Draw {
         let request = PermitRequest {
             stream: "s".to_owned(),
+            ahead: false,
             method: "GET".to_owned(),
             url: String::new(),
             authority: "h:1".to_owned(),

@@ -133,6 +133,7 @@ fn run() -> ClaimedRun {
 fn question() -> PermitRequest {
     PermitRequest {
         stream: "a".to_owned(),
+        ahead: false,
         method: "GET".to_owned(),
         url: String::new(),
         authority: "h:443".to_owned(),

@@ -31,6 +31,7 @@ fn permits(database: &Database) -> Permits {
 fn draw(windows: &Value) -> Draw {
     let request = PermitRequest {
         stream: "s".to_owned(),
+        ahead: false,
         method: "GET".to_owned(),
         url: String::new(),
         authority: "h:1".to_owned(),
@@ -208,4 +209,24 @@ async fn only_an_answer_to_a_request_that_left_to_see_opens_the_way_to_a_host() 
     permits.hear_of_host(&probe, "p", &answer).await;
     let circuits = list_circuits(&mut db).await.expect("answers");
     assert!(circuits.is_empty() && permits.0.circuits.is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_read_ahead_while_somebody_waits() {
+    let (_server, database) = database(Pooler::None).await;
+    let permits = permits(&database);
+    let draw = draw(&json!([{"limit": 2, "per_seconds": 60}]));
+    let ahead = async || permits.take_ahead(&draw, TURN).await.map(Leave::handed_out);
+    assert!(ahead().await.is_some());
+    drop(granted(&permits, &draw).await.handed_out());
+    let refused = async || {
+        let mut db = database.session().await.expect("a connection");
+        let budgets = list_budgets(&mut db, None, "", 9).await.expect("answers");
+        budgets[0].refused
+    };
+    assert!(ahead().await.is_none());
+    assert_eq!(refused().await, 1);
+    // The second time it is known without a question.
+    assert!(ahead().await.is_none());
+    assert_eq!(refused().await, 1);
 }
