@@ -8,7 +8,7 @@ use std::time::Duration;
 use syncline_shared::budget::BudgetDefinition;
 use syncline_shared::db::budget::{self, Ask, Asker, Grant, Settled};
 use syncline_shared::db::notify::Waker;
-use syncline_shared::db::{Database, DbResult, answered};
+use syncline_shared::db::{Database, DbError, DbResult, answered};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -23,6 +23,8 @@ use super::parking::Seen;
 use super::settle::{HOLD, Settlements};
 use super::stock::{Demand, Lease};
 
+/// Runs whose budgets the database refuses try again after this time.
+const UNUSABLE_FOR: Duration = Duration::from_mins(5);
 /// Before a database that did not answer is asked again.
 const RETRY_AFTER: Duration = Duration::from_millis(250);
 /// The attempt that sends the next request carries what is to be told, if it asks within this time.
@@ -201,6 +203,10 @@ impl Permits {
                 }
                 Err(error) => error,
             };
+            if !error.is_transient() {
+                self.hear(&draw, &hand, unusable(&draw, &error), terms.changes);
+                return;
+            }
             tracing::warn!(%error, "permits could not be had, trying again: {error}");
             tokio::time::sleep(RETRY_AFTER).await;
         }
@@ -490,6 +496,26 @@ impl Permits {
         let mut db = self.0.database.session().await?;
         budget::settle_permits(&mut db, &settled).await?;
         db.end().await
+    }
+}
+
+/// The database would answer the same again: it does not know a calendar's zone, say.
+fn unusable(draw: &Draw, error: &DbError) -> Outcome {
+    let keys: Vec<_> = draw
+        .drawn()
+        .iter()
+        .map(|drawn| drawn.budget.key())
+        .collect();
+    let keys = keys.join(", ");
+    tracing::error!(%error, "budget {keys} cannot be used until its limits are mended: {error}");
+    Outcome::Refused {
+        wait: UNUSABLE_FOR,
+        room: Duration::ZERO,
+        reason: format!(
+            "budget {keys}, which cannot be used until its limits are mended ({error}),"
+        ),
+        key: keys,
+        is_paused: true,
     }
 }
 

@@ -230,3 +230,18 @@ async fn nothing_is_read_ahead_while_somebody_waits() {
     assert!(ahead().await.is_none());
     assert_eq!(refused().await, 1);
 }
+
+#[tokio::test]
+async fn a_budget_that_the_database_refuses_says_why() {
+    let (_server, database) = database(Pooler::None).await;
+    let permits = permits(&database);
+    let day = json!([{"limit": 2, "per": "day", "time_zone": "Mars/Olympus"}]);
+    let asking = permits.take(&draw(&day), TURN);
+    let answer = tokio::time::timeout(SECOND * 10, asking).await;
+    match answer.expect("answers") {
+        Answer::Wait { wait, reason, .. } => {
+            assert!(wait > SECOND && reason.contains("Mars/Olympus"), "{reason}");
+        }
+        Answer::Granted(_) => panic!("a day of Mars is not known"),
+    }
+}
