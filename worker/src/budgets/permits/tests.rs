@@ -235,8 +235,8 @@ async fn nothing_is_read_ahead_while_somebody_waits() {
 async fn a_budget_that_the_database_refuses_says_why() {
     let (_server, database) = database(Pooler::None).await;
     let permits = permits(&database);
-    let day = json!([{"limit": 2, "per": "day", "time_zone": "Mars/Olympus"}]);
-    let asking = permits.take(&draw(&day), TURN);
+    let draw = draw(&json!([{"limit": 2, "per": "day", "time_zone": "Mars/Olympus"}]));
+    let asking = permits.take(&draw, TURN);
     let answer = tokio::time::timeout(SECOND * 10, asking).await;
     match answer.expect("answers") {
         Answer::Wait { wait, reason, .. } => {
