@@ -114,7 +114,9 @@ async fn the_first_run_reads_all_and_the_next_ones_what_has_changed() {
     assert_eq!(counts(&first), [120, 120, 0, 0, 0, 0], "{first:#}");
     let calls = cluster.simulator.take_changes_calls().await;
     assert_eq!(records(&calls), 120);
-    let slices: Vec<_> = calls.iter().filter(|call| call.offset == 0).collect();
+    let mut slices: Vec<_> = calls.iter().filter(|call| call.offset == 0).collect();
+    // Some are read at the same time.
+    slices.sort_by(|a, b| a.since.cmp(&b.since));
     assert_eq!(slices.len(), 10, "{calls:#?}");
     assert_eq!(slices[0].since, "2025-01-01T00:00:00Z");
     assert_eq!(slices[0].until, "2025-01-30T23:59:59Z");
