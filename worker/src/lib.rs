@@ -11,6 +11,8 @@ mod budgets;
 mod config;
 mod destination;
 mod queue;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -308,32 +308,12 @@ pub(crate) fn abnormal_end(run: &ClaimedRun, problem: &str) -> AttemptEnd {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use syncline_shared::ids::BusinessId;
-    use syncline_shared::run::{Progress, RunKind};
+    use crate::testing::claimed_run;
 
     fn run() -> ClaimedRun {
         ClaimedRun {
-            id: RunId(uuid::Uuid::from_u128(1)),
             token: 3,
-            attempt: 1,
-            failures: 0,
-            priority: 50,
-            fair_turn: 0,
-            schedule_id: None,
-            connection_id: ConnectionId(uuid::Uuid::from_u128(2)),
-            business_id: BusinessId(uuid::Uuid::from_u128(3)),
-            platform: "g2a".to_owned(),
-            kind: RunKind::Full,
-            streams: None,
-            page: None,
-            range_from: None,
-            range_to: None,
-            time_limit_seconds: None,
-            seconds_left: None,
-            checkpoint_sequence: 0,
-            checkpoint: serde_json::Value::Null,
-            progress: sqlx::types::Json(Progress::default()),
-            unreadable: None,
+            ..claimed_run()
         }
     }
 

@@ -141,32 +141,12 @@ fn ms(time: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
     use serde_json::json;
-    use syncline_engine::{BudgetKey, PermitRequest};
-    use syncline_shared::budget::Limits;
-
-    use crate::budgets::draw::Overrides;
 
     fn draw() -> Draw {
-        let request = PermitRequest {
-            stream: "s".to_owned(),
-            ahead: false,
-            method: "GET".to_owned(),
-            url: String::new(),
-            authority: "h:1".to_owned(),
-            budgets: vec![BudgetKey {
-                policy: "b".to_owned(),
-                scope: String::new(),
-                weight: 2,
-            }],
-        };
-        let limits = json!({"b": {"windows": [
-            {"limit": 9, "per_seconds": 1}, {"limit": 4, "at_once": true}]}});
-        let overrides = Overrides {
-            of_connection: Limits::read(&limits),
-            ..Overrides::default()
-        };
-        Draw::of("p", &request, &[], &overrides)
+        let windows = json!([{"limit": 9, "per_seconds": 1}, {"limit": 4, "at_once": true}]);
+        testing::draw(&windows, 2)
     }
 
     #[test]

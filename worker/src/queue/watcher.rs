@@ -166,14 +166,13 @@ async fn within_a_heartbeat<T>(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
     use syncline_shared::config::LeaseConfig;
     use syncline_shared::db::run::{ClaimedRun, ReleaseTo};
-    use syncline_shared::ids::{BusinessId, ConnectionId, ProcessId, RunId};
-    use syncline_shared::run::{Outcome, Progress, RetryPolicy, RunKind, WaitReason};
-    use uuid::Uuid;
+    use syncline_shared::ids::ProcessId;
+    use syncline_shared::run::{Outcome, RetryPolicy, WaitReason};
 
     use super::*;
+    use crate::testing::claimed_run;
 
     const STALL: Duration = Duration::from_mins(1);
 
@@ -186,27 +185,8 @@ mod tests {
         let process = ProcessId::random();
         let leases = Leases::new(process, "tests".to_owned(), 1, 1, config);
         let run = ClaimedRun {
-            id: RunId(Uuid::from_u128(1)),
-            token: 1,
-            attempt: 1,
             failures,
-            priority: 50,
-            fair_turn: 0,
-            schedule_id: None,
-            connection_id: ConnectionId(Uuid::from_u128(2)),
-            business_id: BusinessId(Uuid::from_u128(3)),
-            platform: "feed".to_owned(),
-            kind: RunKind::Full,
-            streams: None,
-            page: None,
-            range_from: None,
-            range_to: None,
-            time_limit_seconds: None,
-            seconds_left: None,
-            checkpoint_sequence: 0,
-            checkpoint: json!({}),
-            progress: sqlx::types::Json(Progress::default()),
-            unreadable: None,
+            ..claimed_run()
         };
         assert!(leases.enter(&run, process));
         (leases, (run.id, run.token))

@@ -2,21 +2,19 @@ use std::path::Path;
 
 use secrecy::SecretString;
 use serde_json::json;
-use syncline_engine::{BudgetKey, BudgetTold};
+use syncline_engine::BudgetTold;
 use syncline_postgres::testing::{self, TestDatabase};
-use syncline_shared::budget::Limits;
 use syncline_shared::config::{DatabaseConfig, LeaseConfig};
 use syncline_shared::db::Database;
 use syncline_shared::db::notify::{BUDGET_CHANGED, Waker};
-use syncline_shared::db::run::ClaimedRun;
-use syncline_shared::ids::{BusinessId, ProcessId, RunId};
+use syncline_shared::ids::ProcessId;
 use syncline_shared::lifecycle::Lifecycle;
-use syncline_shared::run::{Progress, RunKind};
 use syncline_shared::secret::Cipher;
 use uuid::Uuid;
 
 use super::*;
 use crate::queue::Leases;
+use crate::testing::{claimed_run, overrides, permit_request};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MANIFEST: &str = "
@@ -48,7 +46,7 @@ impl World {
         let config = LeaseConfig { lease_seconds: 24 };
         let process = ProcessId::random();
         let leases = Leases::new(process, "tests".to_owned(), 1, 1, config);
-        let run = run();
+        let run = claimed_run();
         assert!(leases.enter(&run, process));
         leases.renewed(Instant::now());
         let windows = json!([{"limit": 1, "at_once": true}, {"limit": 9, "per_seconds": 60}]);
@@ -56,10 +54,7 @@ impl World {
         let host = AttemptHost {
             connector: Connector::load("p", MANIFEST).expect("loads"),
             connection: run.connection_id,
-            limits: Overrides {
-                of_connection: Limits::read(&json!({"b": {"windows": windows}})),
-                ..Overrides::default()
-            },
+            limits: overrides(&windows),
             turn: Turn {
                 business: run.business_id,
                 weight: 1,
@@ -87,7 +82,7 @@ impl World {
 
     /// Fails if the request under way before is never seen to end.
     async fn permit(&self) -> Permit {
-        let question = question();
+        let question = permit_request(1);
         let asking = self.host.permit(&question);
         let answer = tokio::time::timeout(SECOND * 5, asking).await;
         answer.expect("one may leave").expect("one may leave")
@@ -101,47 +96,6 @@ impl World {
         let budgets = budgets.expect("answers");
         let windows = budgets.iter().flat_map(|budget| &budget.windows);
         windows.map(|window| window.used).max().unwrap_or(0)
-    }
-}
-
-fn run() -> ClaimedRun {
-    ClaimedRun {
-        id: RunId(Uuid::from_u128(1)),
-        token: 1,
-        attempt: 1,
-        failures: 0,
-        priority: 50,
-        fair_turn: 0,
-        schedule_id: None,
-        connection_id: ConnectionId(Uuid::from_u128(2)),
-        business_id: BusinessId(Uuid::from_u128(3)),
-        platform: "p".to_owned(),
-        kind: RunKind::Full,
-        streams: None,
-        page: None,
-        range_from: None,
-        range_to: None,
-        time_limit_seconds: None,
-        seconds_left: None,
-        checkpoint_sequence: 0,
-        checkpoint: json!({}),
-        progress: sqlx::types::Json(Progress::default()),
-        unreadable: None,
-    }
-}
-
-fn question() -> PermitRequest {
-    PermitRequest {
-        stream: "a".to_owned(),
-        ahead: false,
-        method: "GET".to_owned(),
-        url: String::new(),
-        authority: "h:443".to_owned(),
-        budgets: vec![BudgetKey {
-            policy: "b".to_owned(),
-            scope: String::new(),
-            weight: 1,
-        }],
     }
 }
 
@@ -159,7 +113,7 @@ async fn an_attempt_that_is_abandoned_while_it_waits_for_trust_gives_its_permit_
     let world = World::new().await;
     world.leases.renewed(Instant::now() - SECOND * 60);
     let host = world.host.clone();
-    let asking = tokio::spawn(async move { host.permit(&question()).await.map(|_| ()) });
+    let asking = tokio::spawn(async move { host.permit(&permit_request(1)).await.map(|_| ()) });
     let granted = async {
         while world.used().await == 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;

@@ -2,9 +2,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
-use syncline_engine::{BudgetKey, Outcome as Answered, PermitRequest, ResponseSignals};
+use syncline_engine::{Outcome as Answered, ResponseSignals};
 use syncline_postgres::testing::{self, TestDatabase};
-use syncline_shared::budget::Limits;
 use syncline_shared::config::{DatabaseConfig, Pooler};
 use syncline_shared::db::budget::{Charge, list_budgets, list_circuits, note_failure};
 use syncline_shared::db::notify::BUDGET_CHANGED;
@@ -12,7 +11,6 @@ use syncline_shared::ids::BusinessId;
 use syncline_shared::lifecycle::Lifecycle;
 
 use super::*;
-use crate::budgets::Overrides;
 
 const SECOND: Duration = Duration::from_secs(1);
 const TURN: Turn = Turn {
@@ -29,23 +27,7 @@ fn permits(database: &Database) -> Permits {
 
 /// A request that draws on one budget with these windows.
 fn draw(windows: &Value) -> Draw {
-    let request = PermitRequest {
-        stream: "s".to_owned(),
-        ahead: false,
-        method: "GET".to_owned(),
-        url: String::new(),
-        authority: "h:1".to_owned(),
-        budgets: vec![BudgetKey {
-            policy: "b".to_owned(),
-            scope: String::new(),
-            weight: 1,
-        }],
-    };
-    let overrides = Overrides {
-        of_connection: Limits::read(&json!({"b": {"windows": windows}})),
-        ..Overrides::default()
-    };
-    Draw::of("p", &request, &[], &overrides)
+    crate::testing::draw(windows, 1)
 }
 
 async fn database(pooler: Pooler) -> (TestDatabase, Database) {
