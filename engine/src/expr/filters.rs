@@ -2,26 +2,25 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use regex::Regex;
 use serde_json::Value;
-use sha2::Digest as _;
 
+use super::casts::{to_float, to_int};
 use super::eval::EvalError;
 use super::fuel::{Fuel, ITEM, VALUE, limited};
 use super::groups;
-use super::kept::Kept;
+use super::json_text::{JsonStyle, json_text};
 use super::methods;
 use super::number;
+use super::pattern::{PATTERNS, Pattern, replace_all};
 use super::printf;
 use super::sequences;
+use super::texts::{DIGESTS, escape, hash, hex, indent, truncate_text, url_encode};
 use super::tree::{Arguments, Node};
-use super::value::{Val, json_is_true, write_repr};
+use super::value::{Val, write_repr};
 
 /// A filter that the engine knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,40 +155,6 @@ const NAMES: &[Known] = &[
     ("safe", Filter::Safe, &[], 0),
     ("attr", Filter::Attribute, &["name"], 1),
 ];
-
-/// Digests of the `hash` filter.
-const DIGESTS: &[&str] = &["md5", "sha1", "sha224", "sha256", "sha384", "sha512"];
-
-/// Python's `quote` leaves these alone, and `/` too for a text.
-const QUOTED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'_')
-    .remove(b'.')
-    .remove(b'-')
-    .remove(b'~');
-const QUOTED_PATH: &AsciiSet = &QUOTED.remove(b'/');
-
-/// Patterns that are no constants.
-static PATTERNS: Kept<Pattern> = Kept::new();
-
-/// A regular expression, and the steps of looking at a byte with it, which its compiled size bounds.
-#[derive(Debug)]
-pub(crate) struct Pattern {
-    regex: Regex,
-    steps: usize,
-}
-
-impl Pattern {
-    fn compile(pattern: &str) -> Result<Pattern, String> {
-        for size in [4 * 1024, 16 * 1024, 64 * 1024, 256 * 1024] {
-            if let Ok(regex) = built(pattern, size) {
-                let steps = size / 1024;
-                return Ok(Pattern { regex, steps });
-            }
-        }
-        let regex = compile_regex(pattern)?;
-        Ok(Pattern { regex, steps: 1024 })
-    }
-}
 
 /// What a filter is called with.
 pub(crate) struct Call<'a, 'c> {
@@ -558,262 +523,10 @@ impl Filter {
     }
 }
 
-/// A whole number that is given, or the usual one.
-fn count(value: Option<&Val<'_>>, usual: usize) -> Result<usize, EvalError> {
-    let Some(value) = value else {
-        return Ok(usual);
-    };
-    let number = value.as_json().and_then(Value::as_u64);
-    let number = number.and_then(|number| usize::try_from(number).ok());
-    number.ok_or_else(|| wrong(value, "is no whole number of 0 and more"))
-}
-
-/// `truncate(length, killwords, end, leeway)`.
-fn truncate_text(value: &Val<'_>, call: &Call<'_, '_>) -> Result<String, EvalError> {
-    let text = value
-        .as_str()
-        .ok_or_else(|| wrong(value, "is no text to cut"))?;
-    let most = count(call.argument(0), 255)?;
-    let cuts_words = call.argument(1).is_some_and(Val::is_true);
-    let end = call.argument(2).map_or("...".into(), Val::to_text);
-    let leeway = call.argument(3);
-    let leeway = count(
-        leeway.filter(|leeway| leeway.as_json() != Some(&Value::Null)),
-        5,
-    )?;
-    let Some(kept) = most.checked_sub(end.chars().count()) else {
-        return Err(EvalError::Value(
-            "truncate() needs room for its end".to_owned(),
-        ));
-    };
-    if text.chars().count() <= most.saturating_add(leeway) {
-        return Ok(text.to_owned());
-    }
-    let head: String = text.chars().take(kept).collect();
-    let head = match head.rsplit_once(' ') {
-        Some((whole_words, _)) if !cuts_words => whole_words,
-        _ => &head,
-    };
-    Ok(format!("{head}{end}"))
-}
-
-/// `indent(width, first, blank)`.
-fn indent(value: &Val<'_>, call: &Call<'_, '_>) -> Result<String, EvalError> {
-    let text = value
-        .as_str()
-        .ok_or_else(|| wrong(value, "is no text to indent"))?;
-    let space = match call.argument(0) {
-        Some(text) if text.as_str().is_some() => text.to_text(),
-        width => {
-            let width = count(width, 4)?;
-            limited(width)?;
-            " ".repeat(width).into()
-        }
-    };
-    let first = call.argument(1).is_some_and(Val::is_true);
-    let blank = call.argument(2).is_some_and(Val::is_true);
-    let text = format!("{text}\n");
-    let mut out = String::new();
-    for (place, line) in methods::lines(&text).into_iter().enumerate() {
-        let is_first = place == 0;
-        if !is_first {
-            out.push('\n');
-        }
-        if (is_first && first) || (!is_first && (blank || !line.is_empty())) {
-            out.push_str(&space);
-        }
-        out.push_str(line);
-        limited(out.len())?;
-    }
-    Ok(out)
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&#34;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
-}
-
-/// Python's `re.sub`: `\1` and `\g<name>` stand for groups.
-fn replace_all(
-    pattern: &Pattern,
-    text: &str,
-    replacement: &str,
-    fuel: &Fuel,
-) -> Result<String, EvalError> {
-    let mut out = String::new();
-    let mut end = 0;
-    fuel.burn_each(text.len(), pattern.steps)?;
-    for found in pattern.regex.captures_iter(text) {
-        // Each search may look as far as the end before it knows what it has found.
-        fuel.burn_each((text.len() - end) / 4, pattern.steps)?;
-        let Some(whole) = found.get(0) else { continue };
-        out.push_str(&text[end..whole.start()]);
-        end = whole.end();
-        let mut rest = replacement;
-        while let Some(place) = rest.find('\\') {
-            out.push_str(&rest[..place]);
-            rest = &rest[place + 1..];
-            rest = group(&found, rest, &mut out)?;
-        }
-        out.push_str(rest);
-        limited(out.len())?;
-    }
-    out.push_str(&text[end..]);
-    limited(out.len())?;
-    Ok(out)
-}
-
-/// Writes what a backslash in a replacement stands for; gives the rest behind it.
-fn group<'t>(
-    found: &regex::Captures<'_>,
-    rest: &'t str,
-    out: &mut String,
-) -> Result<&'t str, EvalError> {
-    let unknown =
-        || EvalError::Value("the replacement holds an unknown escape or group".to_owned());
-    if let Some(named) = rest.strip_prefix("g<") {
-        let (name, rest) = named.split_once('>').ok_or_else(unknown)?;
-        let group = match name.parse::<usize>() {
-            Ok(number) if number < found.len() => found.get(number),
-            Ok(_) => return Err(unknown()),
-            Err(_) => found.name(name),
-        };
-        out.push_str(group.map_or("", |group| group.as_str()));
-        return Ok(rest);
-    }
-    let digits = rest.bytes().take(2).take_while(u8::is_ascii_digit).count();
-    if digits > 0 && !rest.starts_with('0') {
-        let number: usize = rest[..digits].parse().map_err(|_| unknown())?;
-        if number >= found.len() {
-            return Err(unknown());
-        }
-        out.push_str(found.get(number).map_or("", |group| group.as_str()));
-        return Ok(&rest[digits..]);
-    }
-    let mut characters = rest.chars();
-    let escaped = characters.next().ok_or_else(unknown)?;
-    match escaped {
-        'n' => out.push('\n'),
-        't' => out.push('\t'),
-        'r' => out.push('\r'),
-        '\\' => out.push('\\'),
-        c if !c.is_ascii_alphanumeric() => out.extend(['\\', c]),
-        _ => return Err(unknown()),
-    }
-    Ok(characters.as_str())
-}
-
-fn wrong(value: &Val<'_>, what: &str) -> EvalError {
+pub(super) fn wrong(value: &Val<'_>, what: &str) -> EvalError {
     match value {
         Val::Undefined => EvalError::Undefined("the value is undefined".to_owned()),
         _ => EvalError::Type(format!("{} {what}", value.type_name())),
-    }
-}
-
-pub(crate) fn compile_regex(pattern: &str) -> Result<Regex, String> {
-    built(pattern, 1 << 20).map_err(|error| {
-        let reason = error.to_string().replace('\n', " ");
-        format!("the regular expression \"{pattern}\" cannot be used: {reason}")
-    })
-}
-
-fn built(pattern: &str, most_bytes: usize) -> Result<Regex, regex::Error> {
-    regex::RegexBuilder::new(pattern)
-        .size_limit(most_bytes)
-        .build()
-}
-
-/// Python's `int()`: texts are tried as integer and then as float; what is none gives the default.
-fn to_int<'a>(
-    value: &Val<'a>,
-    default: Option<&Val<'a>>,
-    base: Option<&Val<'a>>,
-) -> Result<Val<'a>, EvalError> {
-    let fallback = default
-        .cloned()
-        .unwrap_or_else(|| Val::json(Value::from(0)));
-    let json = match value {
-        Val::Undefined => return Err(EvalError::Undefined("int of undefined".to_owned())),
-        Val::Json(json) => json.as_ref(),
-        _ => return Ok(fallback),
-    };
-    Ok(match json {
-        Value::Bool(truth) => Val::json(Value::from(u8::from(*truth))),
-        Value::Number(number) => truncate(number).map_or(fallback, Val::json),
-        Value::String(text) => {
-            let base = base
-                .and_then(Val::as_json)
-                .and_then(Value::as_u64)
-                .unwrap_or(10);
-            let radix = u32::try_from(base)
-                .ok()
-                .filter(|base| (2..=36).contains(base));
-            let clean = text.trim().replace('_', "");
-            let parsed = radix.and_then(|radix| i128::from_str_radix(&clean, radix).ok());
-            let as_float = || clean.parse::<f64>().ok().and_then(number::from_float);
-            match parsed {
-                Some(integer) => Val::json(number::from_integer(integer)),
-                None => match as_float() {
-                    Some(Value::Number(number)) => truncate(&number).map_or(fallback, Val::json),
-                    _ => fallback,
-                },
-            }
-        }
-        _ => fallback,
-    })
-}
-
-/// The whole part of a number.
-fn truncate(number: &serde_json::Number) -> Option<Value> {
-    if number::is_integer(number) {
-        return Some(Value::Number(number.clone()));
-    }
-    let float = number::as_float(number);
-    // Beyond 2^127 an integer of 128 bits cannot hold it.
-    #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
-    let whole = (float.abs() < 1e38).then(|| float.trunc() as i128)?;
-    Some(number::from_integer(whole))
-}
-
-fn to_float<'a>(value: &Val<'a>, default: Option<&Val<'a>>) -> Result<Val<'a>, EvalError> {
-    let fallback = || {
-        default
-            .cloned()
-            .or_else(|| number::from_float(0.0).map(Val::json))
-            .unwrap_or(Val::Undefined)
-    };
-    let json = match value {
-        Val::Undefined => return Err(EvalError::Undefined("float of undefined".to_owned())),
-        Val::Json(json) => json.as_ref(),
-        _ => return Ok(fallback()),
-    };
-    let text = match json {
-        Value::Bool(truth) => u8::from(*truth).to_string(),
-        Value::Number(number) => number.to_string(),
-        Value::String(text) => text.trim().replace('_', ""),
-        _ => return Ok(fallback()),
-    };
-    let Ok(float) = text.parse::<f64>() else {
-        return Ok(fallback());
-    };
-    // The digits of the text are kept where a float would lose some.
-    let exact = text.contains('.').then(|| number::parse(&text)).flatten();
-    match exact {
-        Some(number) => {
-            let shortest = number::parse(&number::text(&number)).unwrap_or(number);
-            Ok(Val::json(Value::Number(shortest)))
-        }
-        None => Ok(number::from_float(float).map_or_else(fallback, Val::json)),
     }
 }
 
@@ -902,130 +615,4 @@ fn join<'v>(
         limited(joined.len())?;
     }
     Ok(joined)
-}
-
-fn url_encode(value: &Val<'_>) -> String {
-    let quote_member = |value: &Value| {
-        let text = Val::json(value.clone()).to_text().into_owned();
-        utf8_percent_encode(&text, QUOTED)
-            .to_string()
-            .replace("%20", "+")
-    };
-    match value.as_json() {
-        Some(Value::Object(members)) => {
-            let mut parts = Vec::with_capacity(members.len());
-            for (key, member) in members {
-                let key = quote_member(&Value::String(key.clone()));
-                parts.push(format!("{key}={}", quote_member(member)));
-            }
-            parts.join("&")
-        }
-        _ => utf8_percent_encode(&value.to_text(), QUOTED_PATH).to_string(),
-    }
-}
-
-fn hash(kind: &str, input: &[u8]) -> Result<String, EvalError> {
-    let digest: Vec<u8> = match kind {
-        "md5" => md5::Md5::digest(input).to_vec(),
-        "sha1" => sha1::Sha1::digest(input).to_vec(),
-        "sha224" => sha2::Sha224::digest(input).to_vec(),
-        "sha256" => sha2::Sha256::digest(input).to_vec(),
-        "sha384" => sha2::Sha384::digest(input).to_vec(),
-        "sha512" => sha2::Sha512::digest(input).to_vec(),
-        _ => {
-            let message = format!(
-                "the digest \"{kind}\" is not supported; supported: {}",
-                DIGESTS.join(", ")
-            );
-            return Err(EvalError::Value(message));
-        }
-    };
-    Ok(hex(&digest))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum JsonStyle {
-    /// `json.dumps`: a space after commas and colons, ASCII only.
-    Python,
-    /// Jinja's `tojson`: keys sorted as well, and what is special in HTML escaped.
-    Html,
-}
-
-fn json_text(value: &Val<'_>, style: JsonStyle) -> String {
-    let mut out = String::new();
-    write_json(&mut out, &value.clone().into_json(), style);
-    out
-}
-
-fn write_json(out: &mut String, value: &Value, style: JsonStyle) {
-    match value {
-        Value::Number(number) => out.push_str(&number::text(number)),
-        Value::String(text) => write_json_text(out, text, style),
-        Value::Array(items) => {
-            out.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push_str(", ");
-                }
-                write_json(out, item, style);
-            }
-            out.push(']');
-        }
-        Value::Object(members) => {
-            let mut pairs: Vec<(&String, &Value)> = members.iter().collect();
-            if style == JsonStyle::Html {
-                pairs.sort_by_key(|(key, _)| *key);
-            }
-            out.push('{');
-            for (index, (key, member)) in pairs.into_iter().enumerate() {
-                if index > 0 {
-                    out.push_str(", ");
-                }
-                write_json_text(out, key, style);
-                out.push_str(": ");
-                write_json(out, member, style);
-            }
-            out.push('}');
-        }
-        other => out.push_str(match (other, json_is_true(other)) {
-            (Value::Null, _) => "null",
-            (_, true) => "true",
-            (_, false) => "false",
-        }),
-    }
-}
-
-fn write_json_text(out: &mut String, text: &str, style: JsonStyle) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\'' if style == JsonStyle::Html => {
-                let _ = write!(out, "\\u{:04x}", c as u32);
-            }
-            ' '..='~' => out.push(c),
-            c => {
-                let mut units = [0u16; 2];
-                for unit in c.encode_utf16(&mut units) {
-                    let _ = write!(out, "\\u{unit:04x}");
-                }
-            }
-        }
-    }
-    out.push('"');
 }

@@ -4,6 +4,7 @@
 //! minijinja parses; the tree is translated once, at load, into one of our own, in which every name is
 //! known to exist; that tree is evaluated over JSON values without copying them.
 
+mod casts;
 mod checks;
 mod dates;
 mod eval;
@@ -11,21 +12,25 @@ mod filters;
 mod fuel;
 mod functions;
 mod groups;
+mod json_text;
 mod kept;
 mod literal;
 mod methods;
 pub(crate) mod number;
+mod pattern;
 mod printf;
 mod scope;
 mod sequences;
 mod template;
+mod texts;
 mod tree;
 mod value;
 
 pub(crate) use eval::EvalError;
-pub(crate) use filters::{Filter, compile_regex};
+pub(crate) use filters::Filter;
 pub(crate) use methods::Method;
 pub(crate) use number::{float_text, is_integer};
+pub(crate) use pattern::compile_regex;
 pub(crate) use scope::{Place, Scope, SliceParts, Var};
 pub(crate) use template::Template;
 pub(crate) use tree::{Comparison, Node};

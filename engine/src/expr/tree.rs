@@ -13,10 +13,11 @@ use minijinja::machinery::ast::{
 use serde_json::Value;
 
 use super::checks::{self, Test};
-use super::filters::{Filter, Pattern};
+use super::filters::Filter;
 use super::functions::Function;
 use super::methods::{self, Method};
 use super::number::{self, Arithmetic};
+use super::pattern::Pattern;
 use super::scope::{Place, Var};
 use super::sequences::{self, Each};
 
