@@ -33,6 +33,7 @@ pub(crate) use number::{float_text, is_integer};
 pub(crate) use pattern::compile_regex;
 pub(crate) use scope::{Place, Scope, SliceParts, Var};
 pub(crate) use template::Template;
+pub(crate) use texts::hex;
 pub(crate) use tree::{Comparison, Node};
 pub(crate) use value::{Val, json_is_true};
 

@@ -147,7 +147,7 @@ pub(super) fn hash(kind: &str, input: &[u8]) -> Result<String, EvalError> {
     Ok(hex(&digest))
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         // Writing to a String cannot fail.

@@ -19,7 +19,7 @@ use serde_json::{Map, Value};
 use crate::auth::Authenticator;
 use crate::error::{Failure, ReadError};
 use crate::errors::ErrorHandler;
-use crate::expr::{Place, Scope, Template, Val};
+use crate::expr::{Place, Scope, Template, Val, hex};
 use crate::incremental::DatetimeCursor;
 use crate::load::component::{Component, Problems};
 use crate::load::model::Source;
@@ -448,13 +448,7 @@ pub(crate) fn budget_scopes(
 
 fn sha256(text: &str) -> String {
     use sha2::Digest as _;
-    use std::fmt::Write as _;
-    let mut hex = String::with_capacity(64);
-    for byte in sha2::Sha256::digest(text.as_bytes()) {
-        // Writing to a String cannot fail.
-        let _ = write!(hex, "{byte:02x}");
-    }
-    hex
+    hex(&sha2::Sha256::digest(text.as_bytes()))
 }
 
 #[cfg(test)]
