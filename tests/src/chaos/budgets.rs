@@ -20,11 +20,19 @@ pub const WORKERS: usize = 8;
 /// Runs of each at once.
 pub const SLOTS: u16 = 3;
 const BUSINESSES: u32 = 4;
-const CONNECTIONS: u32 = 24;
+/// One for each slot.
+const CONNECTIONS: u32 = WORKERS as u32 * SLOTS as u32;
+/// So many of them at least have work left when the calm ends: a few use up any of these budgets.
+const UNFINISHED: u64 = 6;
 /// Milliseconds that each answer takes.
 const DELAY_MS: u32 = 20;
 /// Shorter than a lease, and longer: then the process has lost its runs when it wakes.
 const FREEZES_MS: [u64; 2] = [1_200, 4_500];
+
+/// A strike takes no longer than this: the longer freeze, and its watch.
+const STRIKE_US: u64 = 7_000_000;
+/// What was killed is given back and goes on within the lease and a little.
+const RECOVERY_US: u64 = 6_000_000;
 
 /// A budget, and how much is drawn from it.
 #[derive(Debug, Clone)]
@@ -35,8 +43,10 @@ pub struct Shape {
     pub pages: u32,
     /// Also the list of changes, whose calls cost three points.
     pub weighted: bool,
-    /// While so many of a hundred calls come, processes are killed and frozen; the use of the budget is measured in the calm after it.
-    pub disturbed_percent: usize,
+    /// So often is a process killed or frozen.
+    pub strikes: u32,
+    /// For so many lengths of the tightest window the use of the budget is measured in the calm after the strikes.
+    pub measured: u64,
 }
 
 impl Shape {
@@ -51,15 +61,26 @@ impl Shape {
         json!({"points": {"windows": windows}})
     }
 
-    /// Calls of all connections, and their points.
-    fn work(&self) -> (usize, u64) {
-        let calls = self.pages as usize * CONNECTIONS as usize;
-        let points = calls as u64;
-        if self.weighted {
-            (calls * 2, points * 4)
-        } else {
-            (calls, points)
-        }
+    /// Points of a connection's calls.
+    fn points_of_a_connection(&self) -> u64 {
+        u64::from(self.pages) * if self.weighted { 4 } else { 1 }
+    }
+
+    /// The window that gives least in a long time: its points, and its length in microseconds.
+    fn tightest(&self) -> (u64, u64) {
+        let rolling = self.windows.iter().filter_map(|window| match window {
+            Window::Rolling { limit, ms } => Some((*limit, ms * 1_000)),
+            Window::AtOnce { .. } => None,
+        });
+        rolling
+            .min_by(|a, b| (a.0 * b.1).cmp(&(b.0 * a.1)))
+            .unwrap()
+    }
+
+    /// No more points than these can be used within so many microseconds.
+    fn most_within(&self, us: u64) -> u64 {
+        let (limit, length) = self.tightest();
+        limit * (us.div_ceil(length) + 1)
     }
 }
 
@@ -68,11 +89,9 @@ impl Shape {
 pub struct Played {
     /// Windows that held more than they may, and more than the residue explains.
     pub breaches: Vec<Breach>,
-    /// Of the tightest window, how many thousandths were used in the calm.
+    /// Of the tightest window, how many thousandths were used in the calm, while work waited.
     pub used_permille: u64,
-    /// For how many lengths of it that was measured.
-    pub lengths: u64,
-    /// Calls, kills, freezes.
+    /// Calls of all connections.
     pub calls: usize,
     /// How many processes were killed.
     pub kills: u32,
@@ -99,49 +118,65 @@ pub async fn play(cluster: &mut Cluster, shape: &Shape, seed: u64) -> Played {
         "points": {"items": 1, "changes": 3},
     });
     cluster.simulator.set_feed(settings).await;
-    connect(cluster, shape).await;
-    for number in 1..=CONNECTIONS {
-        cluster.api.start_run(&format!("metered-{number}")).await;
-    }
-
-    let (calls, _) = shape.work();
-    let mut chaos = Chaos {
-        random: Random::new(seed),
-        awake: Vec::new(),
-        disturbed_until: 0,
-        kills: 0,
-        freezes: 0,
-    };
-    // At least one of each.
-    while arrived(cluster).await * 100 < calls * shape.disturbed_percent
-        || chaos.kills == 0
-        || chaos.freezes == 0
-    {
-        chaos.strike(cluster).await;
-    }
-    // What was killed is given back and goes on within the lease and a little.
-    chaos.disturbed_until = cluster.simulator.feed_now_us().await + 6_000_000;
-    story::wait_until_all_have_ended(cluster, Duration::from_mins(10)).await;
-    let stories = story::read_all(cluster).await;
-    let problems = story::not_succeeded(&stories);
-    assert!(problems.is_empty(), "{problems:#?}");
-    judge(cluster, shape, &chaos).await
-}
-
-async fn connect(cluster: &Cluster, shape: &Shape) {
     for number in 1..=BUSINESSES {
         let business = json!({"key": format!("business-{number}"), "name": "Metered"});
         cluster.api.post("/businesses", business).await.expect(201);
     }
-    let streams = if shape.weighted {
-        json!(["items", "changes"])
-    } else {
-        json!(["items"])
+    let mut begun = Begun::default();
+    for _ in 1..=CONNECTIONS {
+        begun.another(cluster, shape).await;
+    }
+
+    let mut chaos = Chaos {
+        random: Random::new(seed),
+        awake: Vec::new(),
+        kills: 0,
+        freezes: 0,
     };
-    for number in 1..=CONNECTIONS {
+    while chaos.kills + chaos.freezes < shape.strikes {
+        begun.work_for(cluster, shape, STRIKE_US).await;
+        chaos.strike(cluster).await;
+    }
+    let (_, length) = shape.tightest();
+    let rests = RECOVERY_US + length;
+    let calm_from = cluster.simulator.feed_now_us().await + rests;
+    let needed = rests + shape.measured * length;
+    begun.work_for(cluster, shape, needed).await;
+    story::wait_until_all_have_ended(cluster, Duration::from_mins(10)).await;
+    let stories = story::read_all(cluster).await;
+    let problems = story::not_succeeded(&stories);
+    assert!(problems.is_empty(), "{problems:#?}");
+    judge(cluster, shape, &chaos, calm_from).await
+}
+
+/// The connections whose runs have begun.
+#[derive(Debug, Default)]
+struct Begun {
+    connections: u32,
+}
+
+impl Begun {
+    /// Starts runs until work is left after so many microseconds.
+    async fn work_for(&mut self, cluster: &Cluster, shape: &Shape, us: u64) {
+        let arrivals = cluster.simulator.feed_arrivals().await;
+        let used: u64 = arrivals.iter().map(|arrival| arrival.points).sum();
+        let wanted = used + shape.most_within(us) + UNFINISHED * shape.points_of_a_connection();
+        while u64::from(self.connections) * shape.points_of_a_connection() < wanted {
+            self.another(cluster, shape).await;
+        }
+    }
+
+    async fn another(&mut self, cluster: &Cluster, shape: &Shape) {
+        self.connections += 1;
+        let key = format!("metered-{}", self.connections);
+        let streams = if shape.weighted {
+            json!(["items", "changes"])
+        } else {
+            json!(["items"])
+        };
         let connection = json!({
-            "key": format!("metered-{number}"),
-            "business": format!("business-{}", number % BUSINESSES + 1),
+            "key": key,
+            "business": format!("business-{}", self.connections % BUSINESSES + 1),
             "platform": "metered",
             "config": Feed::config(),
             "base_url": cluster.simulator.feed_base_url(),
@@ -153,18 +188,14 @@ async fn connect(cluster: &Cluster, shape: &Shape) {
             .post("/connections", connection)
             .await
             .expect(201);
+        cluster.api.start_run(&key).await;
     }
-}
-
-async fn arrived(cluster: &Cluster) -> usize {
-    cluster.simulator.feed_arrivals().await.len()
 }
 
 struct Chaos {
     random: Random,
     /// When frozen processes woke, by the simulator's clock: from a little before to a little after.
     awake: Vec<Range<u64>>,
-    disturbed_until: u64,
     kills: u32,
     freezes: u32,
 }
@@ -205,7 +236,7 @@ impl Chaos {
     }
 }
 
-async fn judge(cluster: &Cluster, shape: &Shape, chaos: &Chaos) -> Played {
+async fn judge(cluster: &Cluster, shape: &Shape, chaos: &Chaos, calm_from: u64) -> Played {
     let arrivals = cluster.simulator.feed_arrivals().await;
     let mut found: Vec<Breach> = shape
         .windows
@@ -214,28 +245,12 @@ async fn judge(cluster: &Cluster, shape: &Shape, chaos: &Chaos) -> Played {
         .collect();
     found.retain(|breach| !is_explained(breach, chaos, shape.weighted));
 
-    let rolling = shape.windows.iter().filter_map(|window| match window {
-        Window::Rolling { limit, ms } => Some((*limit, ms * 1_000)),
-        Window::AtOnce { .. } => None,
-    });
-    // The one that gives least in a long time.
-    let (limit, us) = rolling
-        .min_by(|a, b| (a.0 * b.1).cmp(&(b.0 * a.1)))
-        .unwrap();
-    // The last tenth is left out: not everybody has work any more.
-    let calm_from = arrivals.iter().map(|arrival| arrival.at_us);
-    let begin = calm_from
-        .clone()
-        .find(|at| *at >= chaos.disturbed_until + us)
-        .unwrap_or(u64::MAX);
-    let end = arrivals[arrivals.len() * 9 / 10].at_us;
-    let lengths = end.saturating_sub(begin) / us;
-    let calm = begin..begin.saturating_add(lengths * us);
-    let used = points_within(&arrivals, &calm) * 1_000 / (limit * lengths.max(1));
+    let (limit, length) = shape.tightest();
+    let calm = calm_from..calm_from + shape.measured * length;
+    let used = points_within(&arrivals, &calm) * 1_000 / (limit * shape.measured);
     Played {
         breaches: found,
         used_permille: used,
-        lengths,
         calls: arrivals.len(),
         kills: chaos.kills,
         freezes: chaos.freezes,

@@ -18,8 +18,7 @@ async fn play_and_check(shape: &Shape, builder: ClusterBuilder, seed: u64, least
     let played = play(&mut cluster, shape, seed).await;
     println!("{shape:?}: {played:?}");
     assert!(played.breaches.is_empty(), "{:#?}", played.breaches);
-    assert!(played.kills + played.freezes >= 2, "nothing happened");
-    assert!(played.lengths >= 2, "the calm was too short to measure");
+    assert!(played.kills > 0 && played.freezes > 0, "{played:?}");
     assert!(
         played.used_permille >= least,
         "too little was used: {played:?}"
@@ -35,7 +34,8 @@ async fn a_budget_of_seconds_holds_while_processes_die_and_freeze() {
         windows: vec![rolling(60, 2_000)],
         pages: 40,
         weighted: false,
-        disturbed_percent: 40,
+        strikes: 5,
+        measured: 4,
     };
     play_and_check(&shape, cluster(), 1, EVERY_DAY).await;
 }
@@ -51,7 +51,8 @@ async fn three_windows_at_once_hold_while_processes_die_and_freeze() {
         ],
         pages: 24,
         weighted: false,
-        disturbed_percent: 25,
+        strikes: 4,
+        measured: 3,
     };
     play_and_check(&shape, cluster(), 2, EVERY_DAY).await;
 }
@@ -62,7 +63,8 @@ async fn weighted_points_hold_while_processes_die_and_freeze() {
         windows: vec![rolling(120, 3_000)],
         pages: 16,
         weighted: true,
-        disturbed_percent: 25,
+        strikes: 4,
+        measured: 3,
     };
     play_and_check(&shape, cluster(), 3, EVERY_DAY).await;
 }
@@ -71,9 +73,10 @@ async fn weighted_points_hold_while_processes_die_and_freeze() {
 fn of_a_second() -> Shape {
     Shape {
         windows: vec![rolling(50, 1_000)],
-        pages: 150,
+        pages: 100,
         weighted: false,
-        disturbed_percent: 60,
+        strikes: 20,
+        measured: 14,
     }
 }
 
@@ -81,9 +84,10 @@ fn of_a_second() -> Shape {
 fn of_a_quarter_of_an_hour() -> Shape {
     Shape {
         windows: vec![rolling(900, 30_000)],
-        pages: 300,
+        pages: 150,
         weighted: false,
-        disturbed_percent: 25,
+        strikes: 28,
+        measured: 4,
     }
 }
 
@@ -97,7 +101,8 @@ fn of_three_windows() -> Shape {
         ],
         pages: 50,
         weighted: false,
-        disturbed_percent: 40,
+        strikes: 22,
+        measured: 3,
     }
 }
 
@@ -106,7 +111,8 @@ fn of_weighted_points() -> Shape {
         windows: vec![rolling(100, 2_000)],
         pages: 60,
         weighted: true,
-        disturbed_percent: 60,
+        strikes: 18,
+        measured: 12,
     }
 }
 
