@@ -364,7 +364,7 @@ comment on function syncline.take_permits(
 --
 -- A refusal without a wait pauses for the shortest window, at most ten seconds, twice as long each time it happens again; and what the
 -- shortest window allows is halved, or lowered a little where it had just come near the ceiling (multiplicative decrease). Refusals of
--- requests that left before that do it no second time. A refusal with a wait only lowers it if it is not the first within three windows.
+-- requests that left before that, or while the budget is paused, do it no second time. A refusal with a wait only lowers it if it is not the first within three windows.
 create function syncline.correct_budget(
     budget_key text, sent_at bigint, was_limited boolean, asked_ms bigint, reason text,
     remaining bigint, told_points bigint, used double precision, resets_ms bigint, words text[] default null)
@@ -394,8 +394,11 @@ begin
         where w.key = budget_key and w.kind in ('rolling', 'fixed') and (words is null or w.word = any (words)) order by w.per_ms limit 1;
         is_repeated := stored.limited_at is not null
             and at < syncline.epoch_ms(greatest(stored.limited_at, stored.paused_until)) + 3 * coalesce(shortest.per_ms, 10000);
-        -- Requests that were under way when another one was refused say nothing new.
-        if stored.limited_at is null or sent_at > syncline.epoch_ms(stored.limited_at) then
+        -- Requests that were under way when another one was refused say nothing new, nor do those that left in the pause after it: their
+        -- senders had not heard of it.
+        if stored.limited_at is null
+            or sent_at > syncline.epoch_ms(stored.limited_at) and sent_at >= coalesce(syncline.epoch_ms(stored.paused_until), 0)
+        then
             -- In a row: nearly nothing was sent since the last pause.
             stored.limited_in_a_row := case
                 when at <= syncline.epoch_ms(greatest(stored.limited_at, stored.paused_until)) + coalesce(shortest.per_ms, 10000)

@@ -56,6 +56,27 @@ async fn a_refusal_halves_what_is_allowed_once_for_all_requests_that_were_under_
 }
 
 #[tokio::test]
+async fn a_request_whose_sender_had_not_heard_of_the_pause_says_nothing_new() {
+    let world = World::new().await;
+    let budget = [(world.budget("unheard", vec![rolling(100, 1_000)]), 1)];
+    assert_eq!(world.take(&budget, ALL).await.granted(), 100);
+    world.correct(&budget[0].0, bare()).await;
+    world.advance(100).await;
+    world.correct(&budget[0].0, bare()).await;
+    assert_eq!(world.take(&budget, 1).await.wait_ms(), 900);
+    // But what the platform asks for is heeded.
+    let asked = Correction {
+        wait: Some(Duration::from_millis(1_500)),
+        ..bare()
+    };
+    world.correct(&budget[0].0, asked).await;
+    assert_eq!(world.take(&budget, 1).await.wait_ms(), 1_500);
+    world.advance(1_500).await;
+    let given = world.take(&budget, ALL).await.granted();
+    assert!((65..=75).contains(&given), "{given}");
+}
+
+#[tokio::test]
 async fn what_is_allowed_comes_near_the_ceiling_soon_and_passes_it_slowly() {
     let world = World::new().await;
     let budget = [(world.budget("rises", vec![rolling(100, 1_000)]), 1)];
