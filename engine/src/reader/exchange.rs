@@ -10,7 +10,7 @@ use crate::expr::Scope;
 use crate::incremental::DatetimeCursor;
 use crate::paginate::Paginator;
 use crate::partition::Routers;
-use crate::request::send::Received;
+use crate::request::received::Received;
 use crate::request::{Asked, Requester};
 
 /// What is asked of the platform.

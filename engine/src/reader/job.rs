@@ -19,7 +19,7 @@ use crate::job::{Created, JobPlan, JobState, MOST_JOBS, Status, with_headers};
 use crate::load::model::Stream;
 use crate::page::{Page, PageSlice};
 use crate::request::BuildError;
-use crate::request::send::Received;
+use crate::request::received::Received;
 use crate::request::value::FieldError;
 
 /// The shortest and the longest wait between two questions for a job's status. In between it grows with the job's age.

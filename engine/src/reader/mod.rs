@@ -40,7 +40,8 @@ use crate::paginate::{Paginator, Resets, Token};
 use crate::partition::{Found, Partition, PartitionStates, StateInput, Walk};
 use crate::record::RecordPath;
 use crate::redact::Redactor;
-use crate::request::send::{Received, Sender};
+use crate::request::received::Received;
+use crate::request::send::Sender;
 use crate::request::stream::Streamed;
 use crate::request::{BuildError, budget_scopes};
 

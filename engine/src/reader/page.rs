@@ -16,7 +16,7 @@ use crate::page::{Page, PageSlice, Position, Record, RejectedRecord};
 use crate::paginate::{PageFacts, Resets, Token};
 use crate::partition::PartitionStates;
 use crate::request::BuildError;
-use crate::request::send::Received;
+use crate::request::received::Received;
 
 /// What is kept of one page that is no record.
 const MOST_SAMPLES: usize = 100;

@@ -1,8 +1,12 @@
 //! `HttpRequester`: from the manifest's templates to one request, ready to send.
 
 mod body;
+mod headers;
+mod judge;
 pub(crate) mod option;
 pub(crate) mod permit;
+pub(crate) mod received;
+mod redirect;
 pub(crate) mod send;
 pub(crate) mod stream;
 pub(crate) mod url;

@@ -5,7 +5,8 @@ use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-use super::send::{Sender, Trial};
+use super::judge::Trial;
+use super::send::Sender;
 use super::{Built, url};
 use crate::budget::{Concern, MatchedRequest, concerning};
 use crate::error::ReadError;

@@ -13,7 +13,9 @@ use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::BuildError;
-use super::send::{Sender, Trial, end, headers_value};
+use super::headers::headers_value;
+use super::judge::Trial;
+use super::send::{Sender, end};
 use crate::decode::{Batch, Decoder, Undecoded, overfull, start};
 use crate::error::{Failure, ReadError};
 use crate::errors::{Action, AnswerView, ErrorHandler, ErrorKind, error_message, platform_code};
