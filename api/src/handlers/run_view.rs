@@ -180,7 +180,7 @@ pub(crate) struct Attempt {
     /// Why the run changed its state, and who wanted it, in words.
     #[schema(example = "cancelled by ana: the shop is being moved")]
     pub reason: Option<String>,
-    /// Requests it sent.
+    /// Requests it sent. Of an attempt under way, and of one whose worker was lost, what is told here is by its last checkpoint.
     pub calls: i64,
     /// Points of budgets that they cost: of each request what the dearest of its budgets charged.
     pub points: i64,

@@ -65,11 +65,11 @@ pub(crate) async fn end(app: &App, run: &ClaimedRun, outcome: Outcome, error: Op
         failures: 0,
         reason: None,
         error,
-        spent: Spent {
+        spent: Some(Spent {
             calls: 2,
             points: 6,
             waited_ms: 4_200,
-        },
+        }),
     };
     let mut db = app.database.session().await.unwrap();
     assert_eq!(finish(&mut db, &[end], "w:1").await.unwrap(), [run.id]);

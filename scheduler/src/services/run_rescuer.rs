@@ -16,7 +16,7 @@ use syncline_shared::db::{
 };
 use syncline_shared::ids::ProcessId;
 use syncline_shared::run::{
-    AfterFailure, AttemptOutcome, FailureKind, Outcome, RunError, Spent, WaitReason, after_failure,
+    AfterFailure, AttemptOutcome, FailureKind, Outcome, RunError, WaitReason, after_failure,
 };
 use tokio::time::Instant;
 
@@ -154,7 +154,7 @@ async fn give_back(db: &mut DbConnection, run: &ClaimedRun, process_name: &str) 
                 failures,
                 reason,
                 error: Some(error),
-                spent: Spent::default(),
+                spent: None,
             };
             finish(db, &[end], process_name).await?;
             return Ok(());
@@ -168,7 +168,7 @@ async fn give_back(db: &mut DbConnection, run: &ClaimedRun, process_name: &str) 
         reason,
         failures,
         error: Some(error),
-        spent: Spent::default(),
+        spent: None,
         wait_key: None,
     };
     release(db, &back, process_name).await

@@ -128,7 +128,7 @@ pub struct AttemptView {
     pub reason: Option<String>,
     /// What went wrong.
     pub error: Option<Json<RunError>>,
-    /// Requests it sent; known when it has ended.
+    /// Requests it sent; of one under way, and of one whose worker was lost, by its last checkpoint.
     pub calls: i64,
     /// Points of budgets that they cost.
     pub points: i64,
@@ -329,7 +329,7 @@ pub async fn list_attempts(db: &mut DbConnection, id: RunId) -> DbResult<Vec<Att
                from syncline.attempt where run_id = $1
                union all
                select r.lease_token, r.attempt, r.lease_process, coalesce(p.name, ''), r.attempt_started_at,
-                      null, null, null, null, 0, 0, 0
+                      null, null, null, null, r.attempt_calls, r.attempt_points, r.attempt_waited_ms
                from syncline.run r left join syncline.process p on p.id = r.lease_process
                where r.id = $1 and r.state = 'running') a
            order by token"#,

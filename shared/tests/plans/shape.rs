@@ -31,7 +31,7 @@ fn hot_statements() -> Vec<(Statement, String)> {
         ),
         (
             find("checkpoint", &["checkpoint_sequence = $3::bigint - 1"]),
-            format!("{id}, 1, 1, '{{}}', '{{}}'"),
+            format!("{id}, 1, 1, '{{}}', '{{}}', 3, 9, 100"),
         ),
         (
             find("find_checkpoint", &["select checkpoint_sequence, progress"]),

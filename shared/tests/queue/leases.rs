@@ -4,12 +4,22 @@ use std::time::Duration;
 
 use serde_json::json;
 use syncline_shared::db::process::{self, ProcessRole};
-use syncline_shared::db::run::{self, Checkpoint, ClaimedRun};
+use syncline_shared::db::run::{self, Checkpoint, ClaimedRun, Finish, ReleaseTo};
 use syncline_shared::db::{DbError, DbResult, history};
 use syncline_shared::ids::ProcessId;
-use syncline_shared::run::{AttemptOutcome, Progress, RunState, RunStatus, WaitReason};
+use syncline_shared::run::{
+    AttemptOutcome, Outcome, Progress, RunState, RunStatus, Spent, WaitReason,
+};
 
 use crate::world::World;
+
+fn spent_by(sequence: i64) -> Spent {
+    Spent {
+        calls: sequence,
+        points: sequence * 3,
+        waited_ms: sequence * 100,
+    }
+}
 
 async fn checkpoint(world: &World, run: &ClaimedRun, sequence: i64) -> DbResult<()> {
     let mut progress = Progress::default();
@@ -20,6 +30,7 @@ async fn checkpoint(world: &World, run: &ClaimedRun, sequence: i64) -> DbResult<
         sequence,
         position: &json!({"products": {"position": {"page": sequence}}}),
         progress: &progress,
+        spent: spent_by(sequence),
     };
     run::write_checkpoint(&mut *world.db().await, &checkpoint).await
 }
@@ -40,6 +51,44 @@ async fn a_finished_run_is_in_the_history_with_its_attempt() {
     );
     let attempts = history::list_attempts(&mut db, run.id).await.unwrap();
     assert_eq!(attempts[0].outcome, Some(AttemptOutcome::Succeeded));
+}
+
+#[tokio::test]
+async fn what_an_attempt_has_spent_is_known_from_its_last_checkpoint_on() {
+    let world = World::new().await;
+    let one = world.business("acme", 1).await;
+    world.enqueue(&one, Duration::ZERO).await;
+    let spent = async |id| {
+        let mut db = world.db().await;
+        let attempts = history::list_attempts(&mut db, id).await.unwrap();
+        let spent = attempts.iter().map(|attempt| Spent {
+            calls: attempt.calls,
+            points: attempt.points,
+            waited_ms: attempt.waited_ms,
+        });
+        spent.collect::<Vec<_>>()
+    };
+    let run = world.claim(1).await.remove(0);
+    assert_eq!(spent(run.id).await, [Spent::default()]);
+    checkpoint(&world, &run, 1).await.unwrap();
+    checkpoint(&world, &run, 2).await.unwrap();
+    assert_eq!(spent(run.id).await, [spent_by(2)]);
+
+    // Whoever ends it for a worker that was lost knows no more.
+    world.release_to(&run, ReleaseTo::Front).await.unwrap();
+    assert_eq!(spent(run.id).await, [spent_by(2)]);
+    let run = world.claim(1).await.remove(0);
+    assert_eq!(spent(run.id).await, [spent_by(2), Spent::default()]);
+    checkpoint(&world, &run, 3).await.unwrap();
+    let lost = Finish {
+        outcome: Outcome::Failed,
+        attempt: AttemptOutcome::Lost,
+        spent: None,
+        ..Finish::succeeded(&run)
+    };
+    let ended = run::finish(&mut *world.db().await, &[lost], "test:1").await;
+    assert_eq!(ended.unwrap(), [run.id]);
+    assert_eq!(spent(run.id).await, [spent_by(2), spent_by(3)]);
 }
 
 #[tokio::test]
@@ -274,6 +323,7 @@ async fn checkpoints_leave_the_indexes_alone() {
             sequence,
             position: &json!({"products": {"position": {"page": sequence}}}),
             progress: &Progress::default(),
+            spent: Spent::default(),
         };
         run::write_checkpoint(&mut transaction, &checkpoint)
             .await

@@ -297,10 +297,10 @@ impl Walk<'_> {
                 failures: known.failures,
                 reason: None,
                 error: None,
-                spent: Spent {
+                spent: Some(Spent {
                     calls: 1,
                     ..Spent::default()
-                },
+                }),
             });
         }
         let told: Vec<_> = ends.iter().map(|end| (end.id, end.token)).collect();
@@ -366,7 +366,7 @@ impl Walk<'_> {
             reason: None,
             failures,
             error: None,
-            spent: Spent::default(),
+            spent: Some(Spent::default()),
             wait_key: None,
         };
         let answer = run::release(&mut *self.world.db().await, &back, "test:1").await;
@@ -428,6 +428,7 @@ impl Walk<'_> {
             sequence: next,
             position: &json!({}),
             progress: &Progress::default(),
+            spent: Spent::default(),
         };
         let answer = run::write_checkpoint(&mut *self.world.db().await, &checkpoint).await;
         let is_held = self.is_held(&lease);

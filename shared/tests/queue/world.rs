@@ -17,7 +17,7 @@ use syncline_shared::db::run::{
 use syncline_shared::db::{Database, DbResult, Session, business};
 use syncline_shared::ids::{ProcessId, RunId};
 use syncline_shared::run::{
-    AttemptOutcome, PRIORITY_MANUAL, RunKind, RunOrigin, RunState, SYNC_QUEUE, Spent, WaitReason,
+    AttemptOutcome, PRIORITY_MANUAL, RunKind, RunOrigin, RunState, SYNC_QUEUE, WaitReason,
 };
 
 pub(crate) struct World {
@@ -190,7 +190,7 @@ impl World {
             reason: None,
             failures: run.failures,
             error: None,
-            spent: Spent::default(),
+            spent: None,
             wait_key: None,
         };
         run::release(&mut *self.db().await, &back, "test:1").await

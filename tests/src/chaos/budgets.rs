@@ -21,7 +21,7 @@ pub const WORKERS: usize = 8;
 pub const SLOTS: u16 = 3;
 const BUSINESSES: u32 = 4;
 /// One for each slot.
-const CONNECTIONS: u32 = WORKERS as u32 * SLOTS as u32;
+const CONNECTIONS: usize = WORKERS * SLOTS as usize;
 /// So many of them at least have work left when the calm ends: a few use up any of these budgets.
 const UNFINISHED: u64 = 6;
 /// Milliseconds that each answer takes.

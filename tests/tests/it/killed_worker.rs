@@ -37,6 +37,10 @@ fn outcomes(run: &Value) -> Vec<&str> {
         .collect()
 }
 
+fn calls_of_first_attempt(run: &Value) -> u64 {
+    run["attempts"][0]["calls"].as_u64().unwrap()
+}
+
 async fn assert_complete(cluster: &Cluster, connection: &str, run: &Value) {
     let truth = cluster.simulator.truth().await;
     let found = rows(&cluster.pool, "g2a_products", "id", connection).await;
@@ -72,6 +76,10 @@ async fn a_killed_workers_run_is_finished_by_another_one() {
         "the checkpoints go on: {ended:#}"
     );
     assert_complete(&cluster, &connection, &ended).await;
+    // What the lost attempt had spent by its last checkpoint is not forgotten.
+    let seen = calls_of_first_attempt(&run);
+    assert!(seen >= 5, "{run:#}");
+    assert!(calls_of_first_attempt(&ended) >= seen, "{ended:#}");
     // It went on from the checkpoint, not from the start.
     let calls = cluster
         .simulator

@@ -43,8 +43,8 @@ pub(super) enum Stop {
 pub(crate) struct Standing {
     /// Failures that counted before this end.
     pub(crate) failures: i32,
-    /// What it cost.
-    pub(crate) spent: Spent,
+    /// What it cost, where that is known here.
+    pub(crate) spent: Option<Spent>,
     /// What the run's connection says of retries.
     pub(crate) policy: RetryPolicy,
 }
@@ -264,7 +264,7 @@ pub(super) fn completed(
             failures: progress.failures,
             reason: None,
             error: stream_error,
-            spent,
+            spent: Some(spent),
         },
         run.connection_id,
     )
@@ -281,12 +281,12 @@ pub(crate) fn handed_back(run: &ClaimedRun) -> Release {
         reason: Some("its worker was asked to stop before it began".to_owned()),
         failures: run.failures,
         error: None,
-        spent: Spent::default(),
+        spent: Some(Spent::default()),
     }
 }
 
 /// The end of an attempt that panicked: a failure like another, so that a run that kills its attempts does not circulate for
-/// ever. How far its checkpoints came is not known here; the failures counted at its claim stand.
+/// ever. How far its checkpoints came is not known here; the failures counted at its claim stand, and what the last one says of its cost.
 pub(crate) fn abnormal_end(run: &ClaimedRun, problem: &str) -> AttemptEnd {
     tracing::error!(run.id = %run.id, "the attempt at run {} ended abnormally: {problem}", run.id);
     let error = RunError::new(
@@ -295,7 +295,7 @@ pub(crate) fn abnormal_end(run: &ClaimedRun, problem: &str) -> AttemptEnd {
     );
     let standing = Standing {
         failures: run.failures,
-        spent: Spent::default(),
+        spent: None,
         policy: RetryPolicy::default(),
     };
     let stop = Stop::Failure {
@@ -320,10 +320,10 @@ mod tests {
     fn standing(failures: i32, max_failures: i32) -> Standing {
         Standing {
             failures,
-            spent: Spent {
+            spent: Some(Spent {
                 calls: 4,
                 ..Spent::default()
-            },
+            }),
             policy: RetryPolicy {
                 max_failures: Some(max_failures),
                 ..RetryPolicy::default()
@@ -355,7 +355,8 @@ mod tests {
             release.to,
             ReleaseTo::Wait(WaitReason::Backoff, Duration::from_secs(90))
         );
-        assert_eq!((release.failures, release.spent.calls), (3, 4));
+        assert_eq!(release.failures, 3);
+        assert_eq!(release.spent.unwrap().calls, 4);
     }
 
     #[test]

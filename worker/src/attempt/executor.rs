@@ -106,7 +106,7 @@ impl Executor {
                 }
                 let standing = Standing {
                     failures: writer.state.failures,
-                    spent,
+                    spent: Some(spent),
                     policy,
                 };
                 stopped(&run, standing, stop, rand::random())

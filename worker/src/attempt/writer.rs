@@ -208,6 +208,7 @@ impl Writer {
             sequence: next.sequence,
             position: &next.position.to_json(),
             progress: &next.progress,
+            spent: self.held.meter().spent(),
         };
         write_checkpoint(&mut transaction, &checkpoint).await?;
         transaction.commit().await?;

@@ -132,7 +132,7 @@ impl Hold {
         let policy = shared.policy.lock();
         Standing {
             failures: shared.failures.load(Ordering::Relaxed),
-            spent: shared.meter.spent(),
+            spent: Some(shared.meter.spent()),
             policy: *policy.unwrap_or_else(PoisonError::into_inner),
         }
     }

@@ -231,7 +231,7 @@ mod tests {
                 AttemptEnd::Release(release) => {
                     assert!(!ends, "after {failures} failures");
                     assert_eq!(release.failures, failures + 1);
-                    let spent = release.spent;
+                    let spent = release.spent.unwrap();
                     assert_eq!((spent.calls, spent.points), (1, 7));
                     assert!(matches!(
                         release.to,

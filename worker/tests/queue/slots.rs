@@ -97,7 +97,7 @@ async fn failing_runs_wait_outside_the_queue_and_hold_nobody_back() {
                     reason: None,
                     failures: run.failures + 1,
                     error: None,
-                    spent: Spent::default(),
+                    spent: Some(Spent::default()),
                     wait_key: None,
                 })
             }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::db::{DbConnection, DbError, DbResult};
 use crate::ids::RunId;
-use crate::run::Progress;
+use crate::run::{Progress, Spent};
 
 /// What an attempt has reached.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct Checkpoint<'a> {
     pub position: &'a Value,
     /// What has been done so far, this checkpoint's records included.
     pub progress: &'a Progress,
+    /// What the attempt has cost so far.
+    pub spent: Spent,
 }
 
 /// Writes a checkpoint, as the last statement of the transaction that wrote its records. Fails with
@@ -30,13 +32,17 @@ pub struct Checkpoint<'a> {
 pub async fn write_checkpoint(db: &mut DbConnection, checkpoint: &Checkpoint<'_>) -> DbResult<()> {
     let written = sqlx::query!(
         "update syncline.run set
-             checkpoint_sequence = $3::bigint, checkpoint = $4, progress = $5, failures = 0
+             checkpoint_sequence = $3::bigint, checkpoint = $4, progress = $5, failures = 0,
+             attempt_calls = $6, attempt_points = $7, attempt_waited_ms = $8
          where id = $1 and lease_token = $2 and checkpoint_sequence = $3::bigint - 1",
         checkpoint.id.0,
         checkpoint.token,
         checkpoint.sequence,
         checkpoint.position,
-        sqlx::types::Json(checkpoint.progress) as _
+        sqlx::types::Json(checkpoint.progress) as _,
+        checkpoint.spent.calls,
+        checkpoint.spent.points,
+        checkpoint.spent.waited_ms
     )
     .execute(db)
     .await?;

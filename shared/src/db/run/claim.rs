@@ -201,6 +201,7 @@ pub async fn claim(db: &mut DbConnection, claim: &Claim<'_>) -> DbResult<Vec<Cla
                update syncline.run r set
                    state = 'running', attempt = r.attempt + 1, lease_token = r.lease_token + 1,
                    lease_process = $3, attempt_started_at = syncline.now(),
+                   attempt_calls = 0, attempt_points = 0, attempt_waited_ms = 0,
                    started_at = coalesce(r.started_at, syncline.now())
                where r.ctid = any (array(
                    select row_id from heads order by fair_turn, due_at limit $2))

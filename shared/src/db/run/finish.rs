@@ -24,8 +24,8 @@ pub struct Finish {
     pub reason: Option<String>,
     /// The error, unless it went well.
     pub error: Option<RunError>,
-    /// What the attempt cost.
-    pub spent: Spent,
+    /// What the attempt cost; `None`: what its last checkpoint says.
+    pub spent: Option<Spent>,
 }
 
 impl Finish {
@@ -39,7 +39,7 @@ impl Finish {
             failures: run.failures,
             reason: None,
             error: None,
-            spent: Spent::default(),
+            spent: Some(Spent::default()),
         }
     }
 }
@@ -62,7 +62,9 @@ pub async fn finish(
         .map(|run| run.attempt.as_str().to_owned())
         .collect();
     let failures: Vec<_> = runs.iter().map(|run| run.failures).collect();
-    let spent = |of: fn(&Spent) -> i64| runs.iter().map(|run| of(&run.spent)).collect::<Vec<_>>();
+    let spent = |of: fn(&Spent) -> i64| -> Vec<Option<i64>> {
+        runs.iter().map(|run| run.spent.as_ref().map(of)).collect()
+    };
     let reasons: Vec<Option<String>> = runs.iter().map(|run| run.reason.clone()).collect();
     let errors: Vec<Option<Value>> = runs
         .iter()
@@ -92,7 +94,8 @@ pub async fn finish(
                    (run_id, token, number, process_id, process_name, started_at, ended_at, outcome, reason, error, calls,
                     points, waited_ms)
                select g.id, g.lease_token, g.attempt, g.lease_process, $9, g.attempt_started_at, syncline.now(),
-                      e.attempt_outcome, e.reason, e.error, e.calls, e.points, e.waited_ms
+                      e.attempt_outcome, e.reason, e.error, coalesce(e.calls, g.attempt_calls),
+                      coalesce(e.points, g.attempt_points), coalesce(e.waited_ms, g.attempt_waited_ms)
                from gone g join ended e using (id)
            ),
            promoted as (
@@ -132,11 +135,11 @@ pub async fn finish(
         &attempts,
         &failures,
         &errors as &[Option<Value>],
-        &spent(|spent| spent.calls),
+        &spent(|spent| spent.calls) as &[Option<i64>],
         &reasons as &[Option<String>],
         process_name,
-        &spent(|spent| spent.points),
-        &spent(|spent| spent.waited_ms)
+        &spent(|spent| spent.points) as &[Option<i64>],
+        &spent(|spent| spent.waited_ms) as &[Option<i64>]
     )
     .fetch_all(db)
     .await?)

@@ -25,8 +25,8 @@ pub struct Release {
     pub failures: i32,
     /// The error, if that is why.
     pub error: Option<RunError>,
-    /// What the attempt cost.
-    pub spent: Spent,
+    /// What the attempt cost; `None`: what its last checkpoint says.
+    pub spent: Option<Spent>,
     /// The budget that it waits for, or the host that does not answer.
     pub wait_key: Option<String>,
 }
@@ -89,7 +89,8 @@ pub async fn release(db: &mut DbConnection, release: &Release, process_name: &st
                    (run_id, token, number, process_id, process_name, started_at, ended_at, outcome, reason, error, calls,
                     points, waited_ms)
                select id, lease_token, attempt, lease_process, $11, attempt_started_at, syncline.now(),
-                      $8, $5, $7, $9, $12, $13
+                      $8, $5, $7, coalesce($9, attempt_calls), coalesce($12, attempt_points),
+                      coalesce($13, attempt_waited_ms)
                from held
            ),
            promoted as (
@@ -114,11 +115,11 @@ pub async fn release(db: &mut DbConnection, release: &Release, process_name: &st
         release.failures,
         error as Option<Value>,
         release.attempt.as_str(),
-        release.spent.calls,
+        release.spent.map(|spent| spent.calls),
         release.to == ReleaseTo::Back,
         process_name,
-        release.spent.points,
-        release.spent.waited_ms,
+        release.spent.map(|spent| spent.points),
+        release.spent.map(|spent| spent.waited_ms),
         release.wait_key
     )
     .fetch_one(&mut *db)
