@@ -11,8 +11,9 @@ use super::value::Val;
 use crate::time::{Format, Moment, Span, in_utc, iso};
 
 /// Formats of Python's own, and of the language.
-static PYTHON_FORMATS: Kept<Format> = Kept::new();
-static FORMATS: Kept<Format> = Kept::new();
+/// Those of all connectors that are read at the same time.
+static PYTHON_FORMATS: Kept<Format> = Kept::new(256);
+static FORMATS: Kept<Format> = Kept::new(256);
 
 /// A value that is neither JSON nor a collection of it.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,23 +1,27 @@
 //! What expressions compile while they run (regular expressions, datetime formats), kept for the next record.
 //!
-//! The texts come from constants of manifests nearly always, so a few places are enough; a text that changes with each record only
-//! pushes others out. Few, because a compiled regular expression may take a megabyte.
+//! The texts come from constants of manifests nearly always, so some places are enough; a text that changes with each record only
+//! pushes out others that are used as seldom.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 
-const PLACES: usize = 16;
+use quick_cache::sync::Cache;
+
 /// Longer texts are data rather than formats, and not kept.
 const MAX_TEXT: usize = 4096;
 
-/// The things compiled last, by their text.
+/// The things that are in use, by their text. All threads share them.
 pub(crate) struct Kept<T> {
-    things: Mutex<Vec<(String, Arc<T>)>>,
+    places: usize,
+    things: OnceLock<Cache<String, Arc<T>>>,
 }
 
 impl<T> Kept<T> {
-    pub(crate) const fn new() -> Kept<T> {
+    /// At most so many things.
+    pub(crate) const fn new(places: usize) -> Kept<T> {
         Kept {
-            things: Mutex::new(Vec::new()),
+            places,
+            things: OnceLock::new(),
         }
     }
 
@@ -27,24 +31,12 @@ impl<T> Kept<T> {
         text: &str,
         make: impl FnOnce(&str) -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
-        {
-            // A panic elsewhere leaves the list as whole as it was.
-            let mut things = self.things.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(place) = things.iter().position(|(known, _)| known == text) {
-                let found = Arc::clone(&things[place].1);
-                // What is used stays in front; what is at the end is dropped first.
-                things[..=place].rotate_right(1);
-                return Ok(found);
-            }
-        }
-        let thing = Arc::new(make(text)?);
         if text.len() > MAX_TEXT {
-            return Ok(thing);
+            return make(text).map(Arc::new);
         }
-        let mut things = self.things.lock().unwrap_or_else(PoisonError::into_inner);
-        things.truncate(PLACES - 1);
-        things.insert(0, (text.to_owned(), Arc::clone(&thing)));
-        Ok(thing)
+        self.things
+            .get_or_init(|| Cache::new(self.places))
+            .get_or_insert_with(text, || make(text).map(Arc::new))
     }
 }
 
@@ -53,8 +45,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_used_last_is_kept() {
-        let kept = Kept::new();
+    fn what_is_used_again_and_again_is_kept() {
+        const PLACES: usize = 16;
+        let kept = Kept::new(PLACES);
         let mut made = Vec::new();
         let mut get = |text: &str| {
             let found = kept.get(text, |text| {
@@ -68,14 +61,29 @@ mod tests {
             get(&format!("number {index}"));
             get("first");
         }
-        get("number 0");
         assert_eq!(made.iter().filter(|text| *text == "first").count(), 1);
-        assert_eq!(made.iter().filter(|text| *text == "number 0").count(), 2);
+        let things = kept.things.get().unwrap();
+        assert!(things.len() <= PLACES, "{}", things.len());
+    }
+
+    #[test]
+    fn long_texts_are_not_kept() {
+        let kept = Kept::new(4);
+        let text = "x".repeat(MAX_TEXT + 1);
+        let mut made = 0;
+        for _ in 0..2 {
+            let found = kept.get(&text, |_| {
+                made += 1;
+                Ok::<_, ()>(made)
+            });
+            assert_eq!(*found.unwrap(), made);
+        }
+        assert_eq!(made, 2);
     }
 
     #[test]
     fn what_cannot_be_made_is_tried_again() {
-        let kept = Kept::new();
+        let kept = Kept::new(4);
         assert!(kept.get("a", |_| Err::<u8, _>("no")).is_err());
         assert_eq!(*kept.get("a", |_| Ok::<_, &str>(1)).unwrap(), 1);
     }

@@ -6,8 +6,8 @@ use super::eval::EvalError;
 use super::fuel::{Fuel, limited};
 use super::kept::Kept;
 
-/// Patterns that are no constants.
-pub(super) static PATTERNS: Kept<Pattern> = Kept::new();
+/// Patterns that are no constants. Few, because a compiled regular expression may take a megabyte.
+pub(super) static PATTERNS: Kept<Pattern> = Kept::new(16);
 
 /// A regular expression, and the steps of looking at a byte with it, which its compiled size bounds.
 #[derive(Debug)]
