@@ -65,12 +65,19 @@ pub fn breaches(arrivals: &[Arrival], window: Window) -> Vec<Breach> {
     found
 }
 
-/// Points of the arrivals within a stretch of time.
-pub fn points_within(arrivals: &[Arrival], stretch: &Range<u64>) -> u64 {
-    let inside = arrivals
-        .iter()
-        .filter(|arrival| stretch.contains(&arrival.at_us));
-    inside.map(|arrival| arrival.points).sum()
+/// How long it takes from the first arrival of a time on until so many points have arrived and the next one comes, in microseconds. Where
+/// calls come in bursts, a stretch of fixed length would hold one more or one less by chance.
+pub fn time_of_points(arrivals: &[Arrival], from_us: u64, points: u64) -> Option<u64> {
+    let mut later = arrivals.iter().filter(|arrival| arrival.at_us >= from_us);
+    let first = later.next()?;
+    let mut arrived = first.points;
+    for arrival in later {
+        if arrived >= points {
+            return Some(arrival.at_us - first.at_us);
+        }
+        arrived += arrival.points;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -94,7 +101,19 @@ mod tests {
         assert_eq!(breaches(&calls, window(3)), []);
         let found = breaches(&calls, window(2));
         assert_eq!((found.len(), found[0].held, found[1].held), (2, 3, 3));
-        assert_eq!(points_within(&calls, &(0..1_000_000)), 3);
+    }
+
+    #[test]
+    fn points_of_bursts_take_as_long_wherever_the_count_begins() {
+        // Two calls at once, every second.
+        let calls: Vec<_> = (0..20).map(|call| (call / 2 * 1_000, 1, 0)).collect();
+        let calls = arrivals(&calls);
+        for from in [0, 1, 1_000_000, 1_500_000] {
+            assert_eq!(time_of_points(&calls, from, 6), Some(3_000_000));
+        }
+        assert_eq!(time_of_points(&calls, 0, 20), None);
+        let dear = arrivals(&[(0, 3, 0), (10, 3, 0), (20, 1, 0)]);
+        assert_eq!(time_of_points(&dear, 0, 5), Some(20_000));
     }
 
     #[test]

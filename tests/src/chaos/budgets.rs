@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::arrivals::{Breach, Window, breaches, points_within};
+use crate::arrivals::{Breach, Window, breaches, time_of_points};
 use crate::database::count;
 use crate::random::Random;
 use crate::{Cluster, ClusterBuilder, Feed, program, story};
@@ -45,7 +45,7 @@ pub struct Shape {
     pub weighted: bool,
     /// So often is a process killed or frozen.
     pub strikes: u32,
-    /// For so many lengths of the tightest window the use of the budget is measured in the calm after the strikes.
+    /// In the calm after the strikes it is measured how long it takes until so many times the tightest window's points are used.
     pub measured: u64,
 }
 
@@ -246,8 +246,9 @@ async fn judge(cluster: &Cluster, shape: &Shape, chaos: &Chaos, calm_from: u64) 
     found.retain(|breach| !is_explained(breach, chaos, shape.weighted));
 
     let (limit, length) = shape.tightest();
-    let calm = calm_from..calm_from + shape.measured * length;
-    let used = points_within(&arrivals, &calm) * 1_000 / (limit * shape.measured);
+    let took = time_of_points(&arrivals, calm_from, shape.measured * limit);
+    let took = took.expect("work is left until the calm is over");
+    let used = shape.measured * length * 1_000 / took;
     Played {
         breaches: found,
         used_permille: used,
