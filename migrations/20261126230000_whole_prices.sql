@@ -364,7 +364,8 @@ comment on function syncline.take_permits(
 --
 -- A refusal without a wait pauses for the shortest window, at most ten seconds, twice as long each time it happens again; and what the
 -- shortest window allows is halved, or lowered a little where it had just come near the ceiling (multiplicative decrease). Refusals of
--- requests that left before that, or while the budget is paused, do it no second time. A refusal with a wait only lowers it if it is not the first within three windows.
+-- requests that left before that, or while the budget is paused, do it no second time. A refusal with a wait only lowers it if it is not
+-- the first within three windows.
 create function syncline.correct_budget(
     budget_key text, sent_at bigint, was_limited boolean, asked_ms bigint, reason text,
     remaining bigint, told_points bigint, used double precision, resets_ms bigint, words text[] default null)

@@ -10,8 +10,7 @@ use super::number::{self, Arithmetic};
 use super::value::Val;
 use crate::time::{Format, Moment, Span, in_utc, iso};
 
-/// Formats of Python's own, and of the language.
-/// Those of all connectors that are read at the same time.
+/// Formats of Python's own, and of the language: those of all connectors that are read at the same time.
 static PYTHON_FORMATS: Kept<Format> = Kept::new(256);
 static FORMATS: Kept<Format> = Kept::new(256);
 

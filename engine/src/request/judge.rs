@@ -41,7 +41,7 @@ impl Trial<'_> {
     }
 
     /// Whether one of the budgets says that this status is a limit.
-    pub(super) fn is_limit_status(&self, status: StatusCode) -> bool {
+    fn is_limit_status(&self, status: StatusCode) -> bool {
         let status = status.as_u16();
         self.concerns
             .iter()
@@ -120,11 +120,7 @@ impl Sender {
         signals: &mut ResponseSignals,
     ) -> Result<Try, ReadError> {
         let Trial {
-            request,
-            handler,
-            decoder,
-            settings,
-            ..
+            decoder, settings, ..
         } = *trial;
         let status = answer.status;
         let is_json = matches!(decoder, Decoder::Json);
@@ -154,18 +150,7 @@ impl Sender {
             Err(error) => (Value::Object(Map::new()), Some(error)),
         };
         let headers = headers_value(&answer.headers);
-        let view = AnswerView {
-            status: status.as_u16(),
-            is_limit_status: trial.is_limit_status(status),
-            response: &body,
-            headers: &headers,
-            body: &answer.body,
-            url: request.url.as_str(),
-        };
-        let scope = Scope::of_read(&settings.config, settings.now);
-        let verdict = handler
-            .judge(&view, &scope)
-            .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
+        let verdict = self.verdict(trial, status, &headers, &body, &answer.body)?;
         let usable = matches!(verdict.action, Action::Success | Action::Ignore);
         let decoded = if is_json {
             parse_error.map_or(Ok(None), Err)
@@ -179,6 +164,30 @@ impl Sender {
             decoded.map(Some)
         };
         self.judged(answer, trial, (body, headers), decoded, &verdict, signals)
+    }
+
+    /// What the manifest's error handler takes an answer for.
+    pub(super) fn verdict(
+        &self,
+        trial: &Trial<'_>,
+        status: StatusCode,
+        headers: &Value,
+        response: &Value,
+        body: &[u8],
+    ) -> Result<Verdict, ReadError> {
+        let view = AnswerView {
+            status: status.as_u16(),
+            is_limit_status: trial.is_limit_status(status),
+            response,
+            headers,
+            body,
+            url: trial.request.url.as_str(),
+        };
+        let scope = Scope::of_read(&trial.settings.config, trial.settings.now);
+        trial
+            .handler
+            .judge(&view, &scope)
+            .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))
     }
 
     /// What becomes of an answer whose content and meaning are known.

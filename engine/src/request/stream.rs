@@ -51,19 +51,7 @@ impl Sender {
         }
         let nothing = Value::Object(Map::new());
         let headers = headers_value(&answer.headers);
-        let view = AnswerView {
-            status: status.as_u16(),
-            is_limit_status: trial.is_limit_status(status),
-            response: &nothing,
-            headers: &headers,
-            body: b"",
-            url: trial.request.url.as_str(),
-        };
-        let scope = Scope::of_read(&trial.settings.config, trial.settings.now);
-        let verdict = trial
-            .handler
-            .judge(&view, &scope)
-            .map_err(|error| BuildError::Field(error).into_read_error(&self.redactor))?;
+        let verdict = self.verdict(trial, status, &headers, &nothing, b"")?;
         Ok(verdict.action == Action::Success)
     }
 
